@@ -1,0 +1,50 @@
+# Needs make, Python 3.11 or newer and a package index. All of it happens in .venv; nothing else is installed.
+
+PYTHON ?= python3
+JOBS ?= 2
+OUT ?= out
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format clean
+
+help: ## list the targets
+	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments of pytest]"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(READY) ## run the main job: simulate the preset scenarios, results and figures in OUT
+	$(BIN)/realtime-sim demo --out "$(OUT)"
+
+test: $(READY) ## run all tests, JOBS at a time
+	$(BIN)/python -m pytest -q -n $(JOBS) $(ARGS)
+
+check: $(READY) ## check format, lint, floors, exports and docstrings; changes nothing
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -q tests/test_floors.py tests/test_exports.py tests/test_docstrings.py
+
+format: $(READY) ## format the code and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove whatever make made: .venv, OUT, caches
+	rm -rf .venv "$(OUT)" build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment with a working pip is kept; a missing or half-made one is made anew.
+$(READY): pyproject.toml
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  command -v "$(PYTHON)" >/dev/null || { \
+	    echo "There is no '$(PYTHON)' here. Install Python 3.11 or newer, or name one: make test PYTHON=python3.12" >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed, and '$(PYTHON)' is $$("$(PYTHON)" -V 2>&1). Name another one: make test PYTHON=python3.12" >&2; exit 1; }; \
+	  "$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }; \
+	  echo "Making .venv with $$("$(PYTHON)" -V)"; \
+	  "$(PYTHON)" -m venv --clear .venv; }
+	@echo "Installing the package and its tools into .venv; the first time takes a few minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,272 @@
+"""A client: sessions of a user, connection attempts, backoff, long polls. Its life follows `policies.lifecycle`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import simpy
+
+from realtime_sim.draws import Stream, uniform
+from realtime_sim.engines.order import Phase
+from realtime_sim.engines.reference.connections import Connection, LongPollingConnection
+from realtime_sim.engines.reference.jobs import Handshake, Poll, Replay, Request
+from realtime_sim.policies.backoff import delay_kernel
+from realtime_sim.transports import handshake_round_trips
+from realtime_sim.units import to_ns
+from realtime_sim.workload import CONNECTED
+
+if TYPE_CHECKING:
+    from realtime_sim.engines.reference.servers import Server
+    from realtime_sim.engines.reference.system import System
+
+__all__ = ["Client"]
+
+POLLING_HANDSHAKE_REQUESTS = 4
+"""Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
+
+_COUNTERS = {
+    "refused": "refused",
+    "backlog_full": "backlog_full",
+    "no_server": "no_server",
+    "server_died": "server_died",
+    "session_unknown": "session_unknown",
+    "timed_out": "timeouts",
+}
+
+
+class Client:
+    """One client. `connection` is what it believes to be its connection, or None."""
+
+    def __init__(self, system: System, id: int) -> None:
+        self.system = system
+        self.clock = system.clock
+        self.id = id
+        self.cohort_index = int(system.workload.cohort[id])
+        self.cohort = system.scenario.clients[self.cohort_index]
+        self.backoff = system.backoffs[self.cohort_index]
+        self.half_rtt_ns = int(system.workload.rtt_ns[id]) // 2
+        self.rooms = [int(room) for room in system.workload.rooms.rooms_of(id)]
+        self.connection: Connection | None = None
+        self.online = False
+        self.fault: int | None = None
+        self.last_server = -1
+        self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
+        self.session_ends_ns: int | None = None
+        self.clock.process(self.live())
+
+    def live(self) -> Generator:
+        """Connect, stay, and come back; session after session, until the client gives up."""
+        connect_ns = int(self.system.workload.connect_ns[self.id])
+        if connect_ns == CONNECTED:
+            connection = self.system.connect_at_start(self)
+        else:
+            yield self.clock.at(connect_ns, Phase.RETRY, -1, self.id)
+            connection = None
+        must_wait = connect_ns == CONNECTED
+        while True:
+            if connection is None:
+                connection = yield from self.connect(must_wait)
+            if connection is None and self.session_over:
+                must_wait = False
+                yield from self.stay_away()
+            elif connection is None:
+                return  # it has given up
+            else:
+                must_wait = yield from self.stay(connection)
+                connection = None
+                if not must_wait:
+                    yield from self.stay_away()
+
+    def stay(self, connection: Connection) -> Generator:
+        """Until the connection is lost (True) or the user leaves (False)."""
+        if isinstance(connection, LongPollingConnection):
+            self.clock.process(self.poll(connection))
+        if self.session_ends_ns is None:
+            yield connection.over
+        else:
+            ends = self.clock.at(max(self.session_ends_ns, self.clock.now), Phase.SESSION_END, -1, self.id)
+            yield connection.over | ends
+        if connection.over.triggered:
+            self.connection = None
+            self.n_losses += 1
+            self.system.count("lost_connections")
+            return True
+        connection.alive = False
+        self.system.server_notices_at(self.clock.now + self.half_rtt_ns, connection)
+        self.leave()
+        return False
+
+    def leave(self) -> None:
+        """The user's session is over."""
+        self.connection = None
+        self.online = False
+        self.session_ends_ns = None
+        self.system.ledger.left(self.id)
+        if self.fault is not None:
+            self.system.recorder.affected[self.fault] -= 1  # nobody is left to recover
+            self.fault = None
+
+    @property
+    def session_over(self) -> bool:
+        """Whether the user has left."""
+        return not self.online and self.n_sessions > 0
+
+    def stay_away(self) -> Generator:
+        """Until the next user takes the place."""
+        absence_ns = self.system.draw_ns(
+            self.system.absences[self.cohort_index], Stream.ABSENCE, self.id, self.n_sessions
+        )
+        yield self.clock.at(self.clock.now + absence_ns, Phase.RETRY, -1, self.id)
+
+    def opened(self, connection: Connection) -> None:
+        """A server has put this client on its list; with the first connection, the session begins."""
+        self.n_connections += 1
+        self.connection = connection
+        self.last_server = connection.server.id
+        system = self.system
+        system.count("accepted")
+        if not self.online:
+            self.online = True
+            self.n_sessions += 1
+            length = system.sessions[self.cohort_index]
+            if length is not None:
+                length_ns = system.draw_ns(length, Stream.SESSION, self.id, self.n_sessions)
+                self.session_ends_ns = self.clock.now + length_ns
+        elif self.n_connections > 1:
+            system.count("reconnects")
+            self._catch_up(connection)
+        if self.fault is not None:
+            system.recorder.recovered(self.fault, self.clock.now)
+            self.fault = None
+
+    def _catch_up(self, connection: Connection) -> None:
+        """Ask for what was missed, where transport and broker allow it."""
+        if not self.system.can_replay(self.id):
+            return
+        missed = []
+        for message in self.system.ledger.missed_by(self.id):
+            if self.system.broker.trimmed(message):
+                self.system.ledger.lost(message, self.id, "trimmed")
+            else:
+                missed.append(message)
+        if missed:
+            connection.replayed.update(message.id for message in missed)
+            connection.server.submit(Replay(connection, missed))
+
+    def connect(self, must_wait: bool) -> Generator:
+        """Attempts with backoff between them: a connection, or None if the user leaves or the client gives up."""
+        retry, delay_s = 0, 0.0
+        while True:
+            if must_wait:
+                delay_s = self._backoff_s(retry, delay_s)
+                retry += 1
+                if math.isinf(delay_s):
+                    self.system.count("gave_up")
+                    return None
+                wake_ns = self.clock.now + to_ns(delay_s)
+                if self.session_ends_ns is not None and wake_ns >= self.session_ends_ns:
+                    ends_ns = max(self.session_ends_ns, self.clock.now)
+                    yield self.clock.at(ends_ns, Phase.SESSION_END, -1, self.id)
+                    self.leave()
+                    return None
+                yield self.clock.at(wake_ns, Phase.RETRY, -1, self.id)
+            self.system.count("attempts")
+            outcome = yield from self.attempt()
+            if isinstance(outcome, Connection):
+                return outcome
+            self.system.count(_COUNTERS[outcome])
+            must_wait = True
+
+    def _backoff_s(self, retry: int, previous_s: float) -> float:
+        seed, policy = self.system.scenario.seed, self.backoff
+        u = uniform(seed, Stream.BACKOFF, self.id, self.n_losses, retry)
+        u_client = uniform(seed, Stream.CLIENT, self.id, 0, 0)
+        return delay_kernel(policy.code, policy.params(), retry, u, previous_s, u_client)
+
+    def attempt(self) -> Generator:
+        """One connection attempt: a Connection, or the name of what went wrong."""
+        deadline_ns = self.clock.now + to_ns(self.cohort.connect_timeout)
+        n_requests = POLLING_HANDSHAKE_REQUESTS if self.cohort.polling_handshake else 1
+        arrival_ns = self.clock.now + self.half_rtt_ns * (2 * handshake_round_trips(self.cohort.tls, 0) + 1)
+        session_server = -1
+        for step in range(n_requests):
+            if arrival_ns >= deadline_ns:
+                yield self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
+                return "timed_out"
+            yield self.clock.at(arrival_ns, Phase.REQUEST, -1, self.id)
+            outcome = yield from self._request(step == n_requests - 1, session_server, deadline_ns)
+            if isinstance(outcome, int):
+                session_server = outcome
+                arrival_ns = self.clock.now + self.half_rtt_ns
+            else:
+                return outcome
+        return outcome
+
+    def _request(self, is_last: bool, session_server: int, deadline_ns: int) -> Generator:
+        """One request of a handshake: the server's number (ask on), a Connection, or what went wrong."""
+        system = self.system
+        chosen = system.balancer.pick(self)
+        outcome = self._turned_away(chosen, session_server)
+        if outcome is None:
+            server = system.servers[chosen]
+            answer = simpy.Event(self.clock)
+            self._submit_request(server, answer, is_last, deadline_ns)
+            if is_last:
+                system.balancer.hold(chosen)
+            yield answer | self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
+            outcome = answer.value if answer.triggered else "timed_out"
+            if is_last and not isinstance(outcome, Connection):
+                system.balancer.release(chosen)
+        if outcome != "timed_out":
+            yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)
+        return chosen if outcome == "answered" else outcome
+
+    def _turned_away(self, chosen: int, session_server: int) -> str | None:
+        """Why a request does not even reach the queue of the chosen server; None if it does."""
+        if chosen < 0:
+            return "no_server"
+        if self.system.servers[chosen].dead:
+            return "server_died"
+        if session_server >= 0 and chosen != session_server:
+            return "session_unknown"
+        return "backlog_full" if self.system.servers[chosen].backlog_full else None
+
+    def _submit_request(self, server: Server, answer: simpy.Event, is_last: bool, deadline_ns: int) -> None:
+        system, number = self.system, self.n_requests
+        if is_last:
+            cost_ns = system.draw_ns(system.handshake_cost, Stream.HANDSHAKE_COST, self.id, number)
+            server.submit(Handshake(self, answer, deadline_ns, cost_ns))
+        else:
+            server.submit(Request(self, answer, deadline_ns, to_ns(server.costs.http_request_s)))
+
+    def poll(self, connection: LongPollingConnection) -> Generator:
+        """Long polls, one after the other. A poll that reaches another server ends the session: it is unknown there."""
+        system = self.system
+        never_ns = 2**62
+        while connection.alive:
+            yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.REQUEST, -1, self.id)
+            if not connection.alive:
+                return
+            system.count("polls")
+            chosen = system.balancer.pick(self)
+            problem = self._turned_away(chosen, connection.server.id)
+            if problem is not None:
+                system.count(_COUNTERS[problem])
+                yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)
+                system.server_notices_at(self.clock.now + self.half_rtt_ns, connection)
+                connection.noticed()
+                return
+            answered = simpy.Event(self.clock)
+            cost_ns = to_ns(connection.server.costs.http_request_s)
+            connection.server.submit(Poll(connection, answered, never_ns, cost_ns))
+            arrival_ns = yield answered
+            yield self.clock.at(arrival_ns, Phase.ANSWER, -1, self.id)
+
+    def disconnected_by_server(self, connection: Connection) -> None:
+        """The server closes the connection because its send buffer is full."""
+        connection.alive = False
+        self.system.server_notices_at(self.clock.now, connection)
+        moment = self.clock.at(self.clock.now + self.half_rtt_ns, Phase.CONNECTION_LOST, connection.server.id, self.id)
+        self.clock.call_at(moment, connection.noticed)

@@ -1,0 +1,174 @@
+"""A connection: the way of a copy from a server's loop to its client, by stream or by long polling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import simpy
+
+from realtime_sim.draws import Stream
+from realtime_sim.engines.order import Phase
+from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.policies.overflow import admit_kernel
+from realtime_sim.transports import TRANSPORTS
+from realtime_sim.units import NS_PER_S, to_ns
+from realtime_sim.wire import wire_bytes
+
+if TYPE_CHECKING:
+    from realtime_sim.engines.reference.clients import Client
+    from realtime_sim.engines.reference.servers import Server
+
+__all__ = ["Connection", "LongPollingConnection", "open_connection"]
+
+ACCEPT, DROP, DISCONNECT = range(3)
+
+
+def open_connection(client: Client, server: Server) -> Connection:
+    """A connection of the client's transport."""
+    if TRANSPORTS[client.cohort.transport].request_per_message:
+        return LongPollingConnection(client, server)
+    return Connection(client, server)
+
+
+class Connection:
+    """A stream (WebSocket or SSE) from `server` to `client`; TCP keeps its messages in order.
+
+    `alive` is the client's side: it is false from the moment the connection breaks, noticed or not. The server's
+    side ends when the server takes it off its list.
+    """
+
+    def __init__(self, client: Client, server: Server) -> None:
+        self.client = client
+        self.server = server
+        self.clock = server.clock
+        self.number = client.n_connections
+        self.alive = True
+        self.over = simpy.Event(self.clock)
+        self.replayed: set[int] = set()
+        self._link_free_ns = 0
+        self._last_arrival_ns = 0
+
+    def send(self, message: Message, sent_ns: int, stamps: tuple[int, ...]) -> None:
+        """A copy leaves the loop at `sent_ns`; `stamps` are its first five."""
+        message.flying.add(self.client.id)
+        self.release(message, sent_ns, (*stamps, sent_ns))
+
+    def release(self, message: Message, released_ns: int, stamps: tuple[int, ...]) -> None:
+        """The copy goes to the server's link now, and from there to the client; `stamps` are its first six."""
+        cohort = self.client.cohort
+        n_bytes = wire_bytes(cohort.transport, message.payload_bytes, cohort.tls)
+        left_ns = self.server.egress(released_ns, n_bytes)
+        stamps = (*stamps, released_ns, left_ns)
+        if not self._fits(left_ns, n_bytes):
+            ledger = self.server.system.ledger
+            message.flying.discard(self.client.id)
+            ledger.dropped(message, self.client.id, self.server.id, (*stamps, -1))
+            return
+        arrival_ns = self._arrival(message, left_ns, n_bytes)
+        moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
+        self.clock.call_at(moment, self._received, message, (*stamps, arrival_ns))
+
+    def _fits(self, left_ns: int, n_bytes: int) -> bool:
+        """Whether the send buffer takes the copy; a full one may cost the client its connection."""
+        network, policy = self.client.cohort.network, self.client.cohort.overflow
+        if network.bandwidth is None:
+            return True
+        queued_bytes = max(0, self._link_free_ns - left_ns) * network.bandwidth / NS_PER_S
+        decision = admit_kernel(policy.code, getattr(policy, "limit_bytes", 0), int(queued_bytes), n_bytes)
+        if decision == DISCONNECT and self.alive:
+            self.client.disconnected_by_server(self)
+        return decision == ACCEPT
+
+    def _arrival(self, message: Message, left_ns: int, n_bytes: int) -> int:
+        """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
+        cohort, system = self.client.cohort, self.server.system
+        done_ns = left_ns
+        if cohort.network.bandwidth is not None:
+            done_ns = max(left_ns, self._link_free_ns) + to_ns(n_bytes / cohort.network.bandwidth)
+            self._link_free_ns = done_ns
+        jitter_ns = system.draw_ns(
+            system.jitter[self.client.cohort_index], Stream.JITTER, message.number, self.client.id, message.traffic
+        )
+        self._last_arrival_ns = max(self._last_arrival_ns, done_ns + self.client.half_rtt_ns + jitter_ns)
+        return self._last_arrival_ns
+
+    def _received(self, message: Message, stamps: tuple[int, ...]) -> None:
+        ledger = self.server.system.ledger
+        left_ns = stamps[-2]
+        if self.server.dead and left_ns > self.server.died_ns:
+            ledger.failed(message, self.client.id, "server_died")
+        elif not self.alive:
+            ledger.failed(message, self.client.id, "connection_lost")
+        else:
+            ledger.received(message, self.client.id, self.server.id, stamps)
+
+    def noticed(self) -> None:
+        """The client learns that the connection is gone."""
+        self.alive = False
+        if not self.over.triggered:
+            self.over.succeed()
+
+    def server_side_closed(self) -> None:
+        """The server has taken the connection off its list; nothing waits here."""
+
+
+class LongPollingConnection(Connection):
+    """A session over long polls: parked at the server, or away between two polls.
+
+    What is sent while the client is away waits in `buffer`, and goes out together with the answer to the next poll.
+    """
+
+    def __init__(self, client: Client, server: Server) -> None:
+        super().__init__(client, server)
+        self.buffer: list[tuple[Message, tuple[int, ...]]] = []
+        self.answered: simpy.Event | None = None
+
+    def send(self, message: Message, sent_ns: int, stamps: tuple[int, ...]) -> None:
+        """The copy leaves the loop at `sent_ns`, to a parked client or into the buffer."""
+        message.flying.add(self.client.id)
+        moment = self.clock.at(sent_ns, Phase.SENT, self.server.id, self.client.id, message.id)
+        self.clock.call_at(moment, self._offer, message, (*stamps, sent_ns))
+
+    def _offer(self, message: Message, stamps: tuple[int, ...]) -> None:
+        if not self.server.holds(self):
+            cause = "server_died" if self.server.dead else "connection_lost"
+            self.server.system.ledger.failed(message, self.client.id, cause)
+            return
+        self.buffer.append((message, stamps))
+        if self.answered is not None:
+            self.answer()
+
+    def park(self, answered: simpy.Event) -> None:
+        """A poll has arrived: answer with what is there, or hold it."""
+        self.answered = answered
+        if self.buffer:
+            self.answer()
+            return
+        hold_ns = to_ns(TRANSPORTS["long_polling"].poll_hold_s)
+        moment = self.clock.at(self.clock.now + hold_ns, Phase.HOLD_OVER, self.server.id, self.client.id)
+        self.clock.call_at(moment, lambda: self.answer() if self.answered is answered else None)
+
+    def answer(self) -> None:
+        """One HTTP response with everything in the buffer; the client asks again when it has it."""
+        now = self.clock.now
+        batch, self.buffer = self.buffer, []
+        cohort = self.client.cohort
+        n_bytes = wire_bytes("long_polling", sum(message.payload_bytes for message, _ in batch), cohort.tls)
+        left_ns = self.server.egress(now, n_bytes)
+        arrival_ns = max(self._last_arrival_ns, left_ns + self.client.half_rtt_ns)
+        if batch:
+            arrival_ns = self._arrival(batch[-1][0], left_ns, n_bytes)
+        for message, stamps in batch:
+            moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
+            self.clock.call_at(moment, self._received, message, (*stamps, now, left_ns, arrival_ns))
+        answered, self.answered = self.answered, None
+        answered.succeed(arrival_ns)
+
+    def server_side_closed(self) -> None:
+        """The server gives the session up, and with it what was waiting there."""
+        cause = "server_died" if self.server.dead else "connection_lost"
+        for message, _ in self.buffer:
+            self.server.system.ledger.failed(message, self.client.id, cause)
+        self.buffer = []
+
+

@@ -1,0 +1,183 @@
+"""A server: one FIFO queue of jobs, one or more event loops that serve it, and a link to the clients."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import simpy
+
+from realtime_sim.engines.order import Phase
+from realtime_sim.engines.reference.connections import Connection, open_connection
+from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
+from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.transports import TRANSPORTS
+from realtime_sim.units import to_ns
+
+if TYPE_CHECKING:
+    from realtime_sim.engines.reference.clients import Client
+    from realtime_sim.engines.reference.system import System
+
+__all__ = ["Server"]
+
+PING_ROUNDS = 100
+"""Pings of an interval are spread over this many jobs, as timers of single connections would be."""
+
+
+class Server:
+    """One server process. `rooms` lists the local members of each room by client id, the order of every fan-out."""
+
+    def __init__(self, system: System, id: int) -> None:
+        self.system = system
+        self.clock = system.clock
+        self.id = id
+        parameters = system.scenario.servers
+        self.costs = parameters.resolved_costs
+        self.limit = parameters.connection_limit
+        self.backlog = parameters.backlog
+        self.bandwidth = parameters.egress
+        self.task_per_client = parameters.fanout == "task_per_client"
+        self.jobs = simpy.Store(self.clock)
+        self.running: dict[int, tuple[Job, int]] = {}
+        self.connections: dict[int, Connection] = {}
+        self.rooms: dict[int, list[int]] = {}
+        self.cohort_sizes = [0] * len(system.scenario.clients)
+        self.dead = self.died_silently = False
+        self.died_ns = -1
+        self.n_waiting = 0
+        self._egress_free_ns = 0
+        self._busy_ns = 0
+        for loop in range(parameters.workers):
+            self.clock.process(self.serve(loop))
+        for index, cohort in enumerate(system.scenario.clients):
+            if cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message:
+                self.clock.process(self.ping(index, to_ns(cohort.keepalive.interval)))
+
+    def serve(self, loop: int) -> Generator:
+        """The life of an event loop: take the oldest job, work, finish it. A job that need not wait wakes the loop."""
+        while True:
+            job = yield self.jobs.get()
+            if job.waits_in_backlog:
+                self.n_waiting -= 1
+            wakeup_ns = to_ns(self.costs.wakeup_s) if job.arrived_ns == self.clock.now else 0
+            self.running[loop] = (job, self.clock.now)
+            service_ns = job.start(self, wakeup_ns)
+            yield self.clock.at(self.clock.now + service_ns, Phase.JOB_END, self.id, loop)
+            if self.dead:
+                return
+            del self.running[loop]
+            self._busy_ns += service_ns
+            self.count("jobs")
+            job.finish(self)
+
+    def ping(self, cohort: int, interval_ns: int) -> Generator:
+        """Ping every connection of a cohort once in an interval, in `PING_ROUNDS` rounds."""
+        for tick in range(1, 2**62):
+            yield self.clock.at(tick * interval_ns // PING_ROUNDS, Phase.HEARTBEAT, self.id, cohort)
+            if self.dead:
+                return
+            n, turn = self.cohort_sizes[cohort], tick % PING_ROUNDS
+            share = n * (turn + 1) // PING_ROUNDS - n * turn // PING_ROUNDS
+            if share and self.costs.ping_s:
+                self.submit(Pings(share))
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; a dead server takes none."""
+        if self.dead:
+            job.abandon(self, self.died_silently)
+            return
+        job.arrived_ns = self.clock.now
+        if job.waits_in_backlog:
+            self.n_waiting += 1
+        self.jobs.put(job)
+
+    def deliver(self, message: Message, left_broker_ns: int) -> None:
+        """A copy of a message arrives from the broker."""
+        self.submit(Fanout(message, left_broker_ns))
+
+    def recipients(self, message: Message) -> list[Connection]:
+        """Connections of local members who wait for the message, by client id."""
+        found = []
+        for client in self.rooms.get(message.room, ()):
+            connection = self.connections[client]
+            if client in message.open and client not in message.flying and message.id not in connection.replayed:
+                found.append(connection)
+        return found
+
+    def egress(self, released_ns: int, n_bytes: int) -> int:
+        """When the last byte has left the server's link: first come, first served, in the order jobs were started."""
+        if self.bandwidth is None:
+            return released_ns
+        self._egress_free_ns = max(self._egress_free_ns, released_ns) + to_ns(n_bytes / self.bandwidth)
+        return self._egress_free_ns
+
+    def send_ns(self, payload_bytes: int) -> int:
+        """Nanoseconds of the loop for one copy to one client."""
+        return to_ns(self.costs.send_to_one_s(payload_bytes, self.task_per_client))
+
+    @property
+    def full(self) -> bool:
+        """Whether file descriptors or memory are used up."""
+        return self.limit is not None and len(self.connections) >= self.limit
+
+    @property
+    def backlog_full(self) -> bool:
+        """Whether the accept queue takes no more."""
+        return self.n_waiting >= self.backlog
+
+    def holds(self, connection: Connection) -> bool:
+        """Whether this connection is on the server's list."""
+        return self.connections.get(connection.client.id) is connection
+
+    def register(self, client: Client) -> Connection:
+        """Put a new connection on the list and into its rooms. An old one of the same client gives way."""
+        old = self.connections.get(client.id)
+        if old is not None:
+            self.unregister(old)
+        connection = open_connection(client, self)
+        self.connections[client.id] = connection
+        self.cohort_sizes[client.cohort_index] += 1
+        for room in client.rooms:
+            insort(self.rooms.setdefault(room, []), client.id)
+        peaks = self.system.recorder.servers["peak_connections"]
+        peaks[self.id] = max(peaks[self.id], len(self.connections))
+        client.opened(connection)
+        return connection
+
+    def unregister(self, connection: Connection) -> None:
+        """Take a connection off the list, if it still is on it."""
+        if self.dead or not self.holds(connection):
+            return
+        client = connection.client
+        del self.connections[client.id]
+        self.cohort_sizes[client.cohort_index] -= 1
+        for room in client.rooms:
+            self.rooms[room].remove(client.id)
+        self.system.broker.unsubscribe(self, [room for room in client.rooms if not self.rooms[room]])
+        self.system.balancer.release(self.id)
+        connection.server_side_closed()
+
+    def die(self, silent: bool) -> list[Connection]:
+        """The process ends: jobs, queue and connections with it. Returns the connections that were open."""
+        self.dead, self.died_silently, self.died_ns = True, silent, self.clock.now
+        self._busy_ns = self.busy_ns
+        for job in [job for job, _ in self.running.values()] + list(self.jobs.items):
+            job.abandon(self, silent)
+        self.running, self.jobs.items[:] = {}, []
+        self.n_waiting = 0
+        connections, self.connections, self.rooms = list(self.connections.values()), {}, {}
+        self.cohort_sizes = [0] * len(self.cohort_sizes)
+        for connection in connections:
+            connection.server_side_closed()
+        return connections
+
+    def count(self, what: str) -> None:
+        """Add one to a total of this server."""
+        self.system.recorder.servers[what][self.id] += 1
+
+    @property
+    def busy_ns(self) -> int:
+        """Nanoseconds of loop time spent so far, work in progress included."""
+        now = self.clock.now
+        return self._busy_ns + sum(now - started for _, started in self.running.values())

@@ -1,0 +1,260 @@
+"""The whole system: it wires the actors together, runs them, and offers itself to the control plane as a `Cluster`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+import simpy
+
+from realtime_sim.control import start_control
+from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
+from realtime_sim.engines.order import Phase
+from realtime_sim.engines.reference.brokers import make_broker
+from realtime_sim.engines.reference.clients import Client
+from realtime_sim.engines.reference.clock import Clock
+from realtime_sim.engines.reference.connections import Connection
+from realtime_sim.engines.reference.jobs import Ingest
+from realtime_sim.engines.reference.ledger import Ledger, Message
+from realtime_sim.engines.reference.servers import Server
+from realtime_sim.policies import balancing
+from realtime_sim.policies.keepalive import detection_delay_kernel
+from realtime_sim.recorder import Recorder
+from realtime_sim.trace import Trace
+from realtime_sim.units import from_ns, to_ns
+from realtime_sim.workload import BACKEND, Workload
+
+__all__ = ["System", "run"]
+
+N_PROGRESS = 200
+"""Reports of progress in one run."""
+
+
+def run(workload: Workload, record: str = "summary", progress: Callable[[float], None] | None = None) -> Trace:
+    """Run a workload to its end.
+
+    Parameters
+    ----------
+    workload : Workload
+        What to run.
+    record : str
+        `"summary"` or `"full"`.
+    progress : callable, optional
+        Called now and then with the simulated time, seconds.
+
+    Returns
+    -------
+    Trace
+        What happened.
+    """
+    system = System(workload, Recorder(workload, record))
+    system.run(progress or (lambda _: None))
+    return system.recorder.trace("reference")
+
+
+class Balancer:
+    """The load balancer: which server a request goes to, and how many clients it believes each to have."""
+
+    def __init__(self, system: System) -> None:
+        parameters = system.scenario.balancer
+        self.system = system
+        self.code = balancing.REGISTRY[parameters.policy].code
+        self.sticky = parameters.affinity == "cookie"
+        self.load = np.zeros(len(system.servers), dtype=np.int64)
+        self.healthy = np.ones(len(system.servers), dtype=np.bool_)
+        self.counter = 0
+
+    def pick(self, client: Client) -> int:
+        """Number of the server for a request of `client`, -1 if none is healthy."""
+        seed, number = self.system.scenario.seed, client.n_requests
+        client.n_requests += 1
+        u1 = uniform(seed, Stream.BALANCE, client.id, number, 0)
+        u2 = uniform(seed, Stream.BALANCE, client.id, number, 1)
+        previous = client.last_server if self.sticky else -1
+        chosen, self.counter = balancing.pick_affine(
+            self.code, self.load, self.healthy, u1, u2, client.id, self.counter, previous
+        )
+        if self.sticky and chosen >= 0:
+            client.last_server = chosen
+        return chosen
+
+    def hold(self, server: int) -> None:
+        """A client has a connection to a server, or tries to get one."""
+        self.load[server] += 1
+
+    def release(self, server: int) -> None:
+        """It has it no more."""
+        self.load[server] -= 1
+
+
+class System:
+    """One run: actors, and the state they share."""
+
+    def __init__(self, workload: Workload, recorder: Recorder) -> None:
+        scenario = workload.scenario
+        self.workload, self.scenario, self.recorder = workload, scenario, recorder
+        self.clock = Clock()
+        self.jitter = [cohort.network.jitter.sampler() for cohort in scenario.clients]
+        self.sessions = [c.session.length.sampler() if c.session else None for c in scenario.clients]
+        self.absences = [c.session.absence.sampler() if c.session else _NOTHING for c in scenario.clients]
+        self.backoffs = [cohort.backoff for cohort in scenario.clients]
+        self.event_cost = scenario.servers.event_cost.sampler()
+        self.handshake_cost = scenario.servers.handshake_cost.sampler()
+        self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay)
+        self.servers: list[Server] = []
+        for number in range(scenario.servers.count):
+            self.servers.append(Server(self, number))
+        self.balancer = Balancer(self)
+        self.broker = make_broker(self)
+        self.clients = [Client(self, client) for client in range(workload.n_clients)]
+        self.clock.process(self.publish_all())
+        start_control(self.clock, self, scenario)
+
+    def run(self, progress: Callable[[float], None]) -> None:
+        """To the end of the traffic, and on while deliveries are under way and the drain lasts."""
+        end_ns = to_ns(self.scenario.duration)
+        block_ns = max(end_ns // N_PROGRESS, 1)
+        for time_ns in [*range(block_ns, end_ns, block_ns), end_ns]:
+            # Up to and including time_ns, as far as the written order goes.
+            self.clock.run(until=self.clock.at(time_ns, Phase.RETRY, 2**62))
+            progress(from_ns(time_ns))
+        limit_ns = end_ns + to_ns(self.scenario.drain)
+        while self.ledger.n_open and self.clock.peek() <= limit_ns:
+            self.clock.step()
+        self.ledger.close_books()
+        for server in self.servers:
+            self.recorder.servers["busy_ns"][server.id] = server.busy_ns
+            self.recorder.servers["died_ns"][server.id] = server.died_ns
+
+    def publish_all(self) -> Generator:
+        """Publish every message at its intended time."""
+        publishes = self.workload.publishes
+        rows = zip(publishes.time_ns, publishes.traffic, publishes.number, publishes.room, publishes.sender, strict=True)
+        for id, row in enumerate(rows):
+            time_ns, traffic, number, room, sender = map(int, row)
+            yield self.clock.at(time_ns, Phase.PUBLISH, -1, -1, id)
+            payload_bytes = self.scenario.traffic[traffic].payload
+            self.publish(Message(id, traffic, number, room, sender, payload_bytes, time_ns))
+
+    def publish(self, message: Message) -> None:
+        """A message sets out from the backend, or from a client through its server."""
+        sender = None if message.sender == BACKEND else self.clients[message.sender]
+        if sender is not None and sender.connection is None:
+            self.count("unsent")
+            return
+        echo = self.scenario.traffic[message.traffic].echo
+        for client in self.workload.rooms.members_of(message.room):
+            if self.clients[client].online and (echo or client != message.sender):
+                self.ledger.expect(message, int(client))
+        if sender is None:
+            self.broker.publish(message, None)
+            return
+        server = sender.connection.server
+        if not sender.connection.alive:
+            self.ledger.copy_done(message, "connection_lost")
+            return
+        moment = self.clock.at(self.clock.now + sender.half_rtt_ns, Phase.REQUEST, server.id, sender.id, message.id)
+        self.clock.call_at(moment, server.submit, Ingest(message, lambda: self.broker.publish(message, server)))
+
+    def connect_at_start(self, client: Client) -> Connection | None:
+        """A client that has been connected for a while when the run starts; None if no server has room."""
+        chosen = self.balancer.pick(client)
+        server = self.servers[chosen]
+        if server.full:
+            self.count("refused")
+            return None
+        self.balancer.hold(chosen)
+        self.broker.subscribe_at_start(server, client)
+        return server.register(client)
+
+    def draw_ns(self, sampler: Sampler, stream: int, i: int, j: int = 0, k: int = 0) -> int:
+        """A time drawn for an address; a constant needs no draw."""
+        if sampler.kind == 0:
+            return to_ns(sampler.a)
+        return int(sample_ns(sampler, uniform(self.scenario.seed, stream, i, j, k)))
+
+    def can_replay(self, client: int) -> bool:
+        """Whether what a client misses can be sent to it later: its transport resumes, and the broker has a log."""
+        return self.broker.keeps_history and self.scenario.clients[self.workload.cohort[client]].resumes
+
+    def count(self, what: str) -> None:
+        """Add one to a counter of the run."""
+        self.recorder.counters[what] += 1
+
+    def server_notices_at(self, time_ns: int, connection: Connection) -> None:
+        """The server takes the connection off its list at `time_ns`."""
+        moment = self.clock.at(time_ns, Phase.SERVER_NOTICES, connection.server.id, connection.client.id)
+        self.clock.call_at(moment, connection.server.unregister, connection)
+
+    # The Cluster protocol of `realtime_sim.control`.
+
+    def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
+        """The moment `time_ns`, for a control process."""
+        return self.clock.at(time_ns, Phase[phase.upper()])
+
+    def kill(self, server: int, silent: bool, fault: int) -> None:
+        """A server dies; its clients notice by a reset, or by a ping that is not answered."""
+        victim = self.servers[server]
+        if victim.dead:
+            return
+        connections = victim.die(silent)
+        self.broker.server_died(victim)
+        noticed_ns = self.clock.now + to_ns(self.scenario.balancer.detection)
+        self.clock.call_at(self.clock.at(noticed_ns, Phase.HEALTH, server), self._mark_down, server)
+        for connection in connections:
+            self.balancer.release(server)
+            if connection.alive:
+                self._cut_off(connection, fault)
+                delay_ns = self._detection_ns(connection, 0) if silent else connection.client.half_rtt_ns
+                self._client_notices_at(self.clock.now + delay_ns, connection)
+
+    def _mark_down(self, server: int) -> None:
+        self.balancer.healthy[server] = False
+
+    def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
+        """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
+        for id in self.workload.clients_of(cohort):
+            connection = self.clients[id].connection
+            chosen = uniform(self.scenario.seed, Stream.FAULT, fault, int(id), 0) < share
+            if not chosen or connection is None or not connection.alive:
+                continue
+            connection.alive = False
+            self._cut_off(connection, fault)
+            now, half_ns = self.clock.now, connection.client.half_rtt_ns
+            self._client_notices_at(now + (self._detection_ns(connection, 0) if silent else 0), connection)
+            self.server_notices_at(now + (self._detection_ns(connection, 1) if silent else half_ns), connection)
+
+    def _cut_off(self, connection: Connection, fault: int) -> None:
+        if connection.client.fault is None:
+            connection.client.fault = fault
+            self.recorder.affected[fault] += 1
+
+    def _client_notices_at(self, time_ns: int, connection: Connection) -> None:
+        moment = self.clock.at(time_ns, Phase.CONNECTION_LOST, connection.server.id, connection.client.id)
+        self.clock.call_at(moment, connection.noticed)
+
+    def _detection_ns(self, connection: Connection, side: int) -> int:
+        """How long a dead peer goes unnoticed on one side (0 client, 1 server)."""
+        client, keepalive = connection.client, connection.client.cohort.keepalive
+        u = uniform(self.scenario.seed, Stream.DETECTION, client.id, connection.number, side)
+        return to_ns(detection_delay_kernel(keepalive.interval, keepalive.timeout, u))
+
+    def observe(self) -> None:
+        """Record one sample."""
+        deliveries, counters = self.recorder.deliveries, self.recorder.counters
+        self.recorder.sample(
+            time_ns=self.clock.now,
+            connections=[len(server.connections) for server in self.servers],
+            queue_length=[len(server.jobs.items) for server in self.servers],
+            busy_ns=[server.busy_ns for server in self.servers],
+            under_way=self.ledger.n_open,
+            under_way_area_ns=self.ledger.area_ns,
+            broker_busy_ns=self.broker.busy_ns,
+            broker_queue=self.broker.queue_length,
+            subscriptions=self.broker.n_subscriptions,
+            expected=int(deliveries["expected"].sum()),
+            **{name: counters[name] for name in ("attempts", "accepted", "reconnects", "refused", "timeouts")},
+        )
+
+
+_NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))

@@ -1,0 +1,102 @@
+"""Errors that say whose fault it is, and what to do next.
+
+`ScenarioError` is the user's input, `UnsupportedFeature` a limit of one engine, `EngineError` a defect of ours.
+Every message names the path, the rule, the value and the next step.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+__all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "UnsupportedFeature", "nearest"]
+
+_LONGEST_VALUE = 80
+
+
+class RealtimeSimError(Exception):
+    """Any error raised on purpose by this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with an input: where, which rule, what was found, what to do.
+
+    Examples
+    --------
+    >>> print(Problem("servers.count", "must be at least 1", 0, "give the number of servers"))
+    servers.count must be at least 1, got 0; give the number of servers
+    """
+
+    path: str
+    rule: str
+    value: object
+    next_step: str
+
+    def __str__(self) -> str:
+        text = repr(self.value)
+        if len(text) > _LONGEST_VALUE:
+            text = text[: _LONGEST_VALUE - 1] + "…"
+        return f"{self.path} {self.rule}, got {text}; {self.next_step}"
+
+
+class ScenarioError(RealtimeSimError, ValueError):
+    """The scenario, or another input of the user, is wrong.
+
+    Parameters
+    ----------
+    problems : Problem or iterable of Problem
+        Everything found wrong, so that one run shows all of it.
+    source : str, optional
+        File the input came from; it opens the message.
+
+    Examples
+    --------
+    >>> error = ScenarioError(Problem("seed", "must be at least 0", -1, "use 0 or a positive integer"))
+    >>> error.problems[0].path
+    'seed'
+    """
+
+    def __init__(self, problems: Problem | Iterable[Problem], source: str = "") -> None:
+        self.problems: Sequence[Problem] = (problems,) if isinstance(problems, Problem) else tuple(problems)
+        self.source = source
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        lines = [str(problem) for problem in self.problems]
+        if self.source:
+            lines = [f"{self.source}: {line}" for line in lines]
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple:
+        return (type(self), (tuple(self.problems), self.source))
+
+
+class UnsupportedFeature(RealtimeSimError, NotImplementedError):
+    """An engine cannot run this scenario; `field` names what it lacks."""
+
+    def __init__(self, field: str, engine: str, next_step: str) -> None:
+        self.field = field
+        super().__init__(f"{field} is not supported by engine {engine!r}; {next_step}")
+
+
+class EngineError(RealtimeSimError, RuntimeError):
+    """An invariant of an engine does not hold: a defect of this package, not of the scenario."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A next step that offers the known name closest to `word`, or lists them all.
+
+    Examples
+    --------
+    >>> nearest("websockt", ["websocket", "sse"])
+    "did you mean 'websocket'?"
+    >>> nearest("x", ["websocket", "sse"])
+    'known names: sse, websocket'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(str(word), names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known names: " + ", ".join(names)

@@ -1,0 +1,555 @@
+"""Results: what one or several traces mean. It never knows which producer made them.
+
+Figures come with 95 % intervals: over replications where there are several, over 32 slices of the measured time where
+there is one.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from realtime_sim import __version__, stats
+from realtime_sim.errors import EngineError, Problem, ScenarioError
+from realtime_sim.metrics import METRICS
+from realtime_sim.scenario import Scenario
+from realtime_sim.stats import Estimate
+from realtime_sim.trace import CAUSES, HOPS, OUTCOMES, Trace
+from realtime_sim.units import NS_PER_S, format_duration, from_ns
+
+__all__ = ["Results"]
+
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+OVERLOAD_UTILIZATION = 0.95
+"""From this utilization on a warning says that queues grow, or would with any more load."""
+
+
+class Results:
+    """Figures, frames and warnings of one scenario's runs.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        One for each replication, of scenarios that differ in the seed alone.
+    reason : str, optional
+        Why this engine was taken.
+
+    Raises
+    ------
+    EngineError
+        If there is no trace, or if the traces' scenarios differ in more than the seed.
+    """
+
+    def __init__(self, traces: Sequence[Trace], reason: str = "") -> None:
+        if not traces:
+            raise EngineError("Results need at least one trace")
+        first = traces[0].scenario.replace(seed=0)
+        if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
+            raise EngineError("replications must differ in their seed alone")
+        self._traces = tuple(traces)
+        self.reason = reason
+
+    @property
+    def scenario(self) -> Scenario:
+        """The scenario of the first replication."""
+        return self._traces[0].scenario
+
+    @property
+    def engine(self) -> str:
+        """Who ran it."""
+        return self._traces[0].engine
+
+    @property
+    def n_replications(self) -> int:
+        """Independent runs."""
+        return len(self._traces)
+
+    @property
+    def trace(self) -> Trace:
+        """The first replication's trace."""
+        return self._traces[0]
+
+    def latency_s(self, cohort: str | None = None, hop: str | None = None) -> dict[str, Estimate]:
+        """Mean, quantiles and maximum of the delivery latency, or of one hop of it, in seconds.
+
+        Parameters
+        ----------
+        cohort : str, optional
+            Only this cohort's deliveries; all of them if left out.
+        hop : str, optional
+            One of `realtime_sim.trace.HOPS`; from publish to receipt if left out.
+
+        Returns
+        -------
+        dict of str to Estimate
+            `mean`, `p50`, `p90`, `p95`, `p99`, `p999`, `max`. The whole latency of all cohorts and means of hops have
+            intervals from one run; other figures need replications. NaN where nothing was delivered.
+
+        Raises
+        ------
+        ScenarioError
+            If there is no such cohort or hop.
+        """
+        rows = self._cohort_rows(cohort)
+        column = self._hop_column(hop)
+        if self.n_replications > 1:
+            each = [_figures(trace, rows, column) for trace in self._traces]
+            return {name: stats.over_replications([figures[name] for figures in each]) for name in each[0]}
+        figures = _figures(self.trace, rows, column)
+        estimates = {name: Estimate(value) for name, value in figures.items()}
+        if cohort is None:
+            estimates["mean"] = self._batched_mean(figures["mean"], column)
+            if hop is None:
+                for name, p in QUANTILES.items():
+                    estimates[name] = self._batched_quantile(figures[name], p)
+        return estimates
+
+    def _batched_mean(self, value: float, column: int) -> Estimate:
+        trace = self.trace
+        with np.errstate(invalid="ignore", divide="ignore"):
+            batches = trace.batch_sum_ns[:, column] / trace.batch_count / NS_PER_S
+        return _not_below_zero(stats.over_batches(value, batches, trace.batch_count))
+
+    def _batched_quantile(self, value: float, p: float) -> Estimate:
+        """Interval of a quantile by sectioning on the share of each slice above it.
+
+        The share of values above the quantile varies from slice to slice; the interval of that share is read back
+        as latencies. Unlike an average of the slices' own quantiles it is not biased by slices with few values.
+        """
+        trace = self.trace
+        counts = trace.batch_histogram
+        total = counts.sum(axis=0)
+        n = int(total.sum())
+        if n == 0:
+            return Estimate(value)
+        bucket = int(np.searchsorted(np.cumsum(total), max(1, math.ceil(p * n - 1e-9))))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            below = counts[:, : bucket + 1].sum(axis=1) / counts.sum(axis=1)
+        share = float(total[: bucket + 1].sum() / n)
+        spread = stats.over_batches(share, below, counts.sum(axis=1))
+        if spread.low is None or spread.high is None:
+            return Estimate(value)
+        half = (spread.high - spread.low) / 2
+        if p + half >= 1 or p - half <= 0:
+            return Estimate(value)  # too few values beyond the quantile for an interval
+        low = from_ns(stats.histogram_quantile_ns(total, p - half))
+        high = from_ns(stats.histogram_quantile_ns(total, p + half))
+        return Estimate(value, min(low, value), max(high, value))
+
+    def _cohort_rows(self, cohort: str | None) -> list[int]:
+        names = [part.name for part in self.scenario.clients]
+        if cohort is None:
+            return list(range(len(names)))
+        if cohort not in names:
+            raise ScenarioError(Problem("cohort", "must be a cohort of the scenario", cohort, f"known: {', '.join(names)}"))
+        return [names.index(cohort)]
+
+    def _hop_column(self, hop: str | None) -> int:
+        if hop is None:
+            return len(HOPS)
+        if hop not in HOPS:
+            raise ScenarioError(Problem("hop", "must be a hop", hop, f"known: {', '.join(HOPS)}"))
+        return HOPS.index(hop)
+
+    @cached_property
+    def hops(self) -> pd.DataFrame:
+        """Mean latency of each hop in seconds, with `low`, `high`, `p50`, `p99` and its `share` of the whole.
+
+        Means of hops add up to the mean of the whole, which is the last row.
+        """
+        rows = []
+        whole = self.latency_s()["mean"].value
+        for hop in (*HOPS, None):
+            figures = self.latency_s(hop=hop)
+            mean = figures["mean"]
+            rows.append(
+                {
+                    "hop": hop or "total", "mean_s": mean.value, "low_s": mean.low, "high_s": mean.high,
+                    "p50_s": figures["p50"].value, "p99_s": figures["p99"].value,
+                    "share": mean.value / whole if whole else 0.0,
+                }
+            )  # fmt: skip
+        return pd.DataFrame(rows).set_index("hop").astype(float)
+
+    @cached_property
+    def deliveries(self) -> pd.DataFrame:
+        """Deliveries of messages published after the warm-up, by cohort and in all, summed over replications.
+
+        `expected = delivered + lost + dropped`; duplicates come on top; `cancelled` counts clients that left before
+        the message reached them, who are no longer expected. `lost_<cause>` splits `lost`.
+        """
+        totals = {
+            name: sum(trace.deliveries[name] for trace in self._traces) for name in self.trace.deliveries
+        }
+        frame = pd.DataFrame(totals, index=[cohort.name for cohort in self.scenario.clients])
+        frame.insert(0, "transport", [cohort.transport for cohort in self.scenario.clients])
+        frame.loc["total"] = ["", *(frame[name].sum() for name in totals)]
+        return frame.rename_axis("cohort")
+
+    @cached_property
+    def connections(self) -> dict[str, int | float | None]:
+        """Connections over the whole run, means over replications: peak, attempts, failures, and the recovery time."""
+        mean = {name: float(np.mean([t.counters[name] for t in self._traces])) for name in self.trace.counters}
+        peak = float(np.mean([self._of(t, "connections").sum(axis=1).max() for t in self._traces]))
+        return {"peak": peak, **mean, "recovered_at_s": self._recovered_at_s()}
+
+    def _recovered_at_s(self) -> float | None:
+        """When the last client cut off by a fault was connected again; None without faults, or if some never were."""
+        latest = []
+        for trace in self._traces:
+            for affected, times in zip(trace.affected, trace.recovery, strict=True):
+                if len(times) < affected:
+                    return None
+                latest.extend(from_ns(times[-1:]).tolist())
+        return max(latest) if latest else None
+
+    @cached_property
+    def recovery(self) -> pd.DataFrame:
+        """For each fault: clients cut off, how many are back, and seconds until 50, 95 and 100 % of them were."""
+        rows = []
+        for number, event in enumerate(self.scenario.faults):
+            times, affected = self.trace.recovery[number], self.trace.affected[number]
+            row = {"fault": event.kind, "at_s": event.at, "affected": affected, "recovered": len(times)}
+            for percent in (50, 95, 100):
+                rank = math.ceil(affected * percent / 100)
+                known = affected and rank <= len(times)
+                row[f"p{percent}_s"] = from_ns(int(times[rank - 1])) - event.at if known else math.nan
+            rows.append(row)
+        columns = ["fault", "at_s", "affected", "recovered", "p50_s", "p95_s", "p100_s"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def timeseries(self) -> pd.DataFrame:
+        """The run as it went, one row for each sampling interval, of the first replication.
+
+        Per-second rates over the interval that ends at `time_s`, states at that time: connections, queue lengths and
+        utilization are over all servers. `server_series` has them by server.
+        """
+        trace = self.trace
+        time_s = from_ns(trace.series["time_ns"].astype(float))
+        step_s = np.diff(time_s)
+        frame = pd.DataFrame({"time_s": time_s[1:]})
+        frame["connections"] = self._of(trace, "connections").sum(axis=1)[1:]
+        frame["queue_length"] = self._of(trace, "queue_length").sum(axis=1)[1:]
+        loops = self.scenario.servers.count * self.scenario.servers.workers
+        busy_s = from_ns(np.diff(self._of(trace, "busy_ns").sum(axis=1)).astype(float))
+        frame["utilization"] = busy_s / step_s / loops
+        frame["broker_utilization"] = from_ns(np.diff(trace.series["broker_busy_ns"]).astype(float)) / step_s
+        frame["subscriptions"] = trace.series["subscriptions"][1:]
+        frame["under_way"] = trace.series["under_way"][1:]
+        for name in ("attempts", "accepted", "reconnects", "refused", "timeouts"):
+            frame[f"{name}_per_s"] = np.diff(trace.series[name]) / step_s
+        return frame.set_index("time_s")
+
+    def server_series(self, what: str = "connections") -> pd.DataFrame:
+        """`"connections"`, `"queue_length"` or `"utilization"` of each server over time, first replication.
+
+        Returns
+        -------
+        DataFrame, shape (samples, servers)
+            Indexed by time, seconds; one column for each server.
+        """
+        trace = self.trace
+        known = ("connections", "queue_length", "utilization")
+        if what not in known:
+            raise ScenarioError(Problem("what", "must be a series of servers", what, f"known: {', '.join(known)}"))
+        time_s = from_ns(trace.series["time_ns"].astype(float))
+        if what == "utilization":
+            busy_s = from_ns(np.diff(self._of(trace, "busy_ns"), axis=0).astype(float))
+            values, time_s = busy_s / np.diff(time_s)[:, None] / self.scenario.servers.workers, time_s[1:]
+        else:
+            values = self._of(trace, what)
+        return pd.DataFrame(values, index=pd.Index(time_s, name="time_s")).rename_axis("server", axis=1)
+
+    @staticmethod
+    def _of(trace: Trace, name: str) -> np.ndarray:
+        return trace.series[name].reshape(len(trace.series["time_ns"]), -1)
+
+    @cached_property
+    def servers(self) -> pd.DataFrame:
+        """Totals of each server, first replication: peak connections, utilization, jobs, sends, handshakes, death."""
+        totals = self.trace.servers
+        died_s = np.where(totals["died_ns"] >= 0, totals["died_ns"] / NS_PER_S, np.nan)
+        lived_s = np.where(np.isnan(died_s), max(self.scenario.duration, 1e-9), died_s)
+        steady = self.server_series("utilization")
+        return pd.DataFrame(
+            {
+                "peak_connections": totals["peak_connections"],
+                "utilization": steady[steady.index <= self.scenario.duration].mean().to_numpy()
+                if len(steady)
+                else totals["busy_ns"] / NS_PER_S / np.maximum(lived_s, 1e-9),
+                "jobs": totals["jobs"],
+                "sends": totals["sends"],
+                "handshakes": totals["handshakes"],
+                "died_s": died_s,
+            }
+        ).rename_axis("server")
+
+    @cached_property
+    def monitoring(self) -> dict[str, object]:
+        """The four metrics of every monitoring page, by the keys of `realtime_sim.metrics.METRICS`.
+
+        `active_connections` of each instance at the end of the run, `delivery_latency` figures in seconds,
+        `channel_subscribers` at the end of the run, `reconnection_rate` per second: mean and peak of a sample.
+        """
+        series = self.timeseries
+        reconnects = series["reconnects_per_s"]
+        values = {
+            "active_connections": self._of(self.trace, "connections")[-1].tolist(),
+            "delivery_latency": {name: figure.value for name, figure in self.latency_s().items()},
+            "channel_subscribers": int(self.trace.series["subscriptions"][-1]),
+            "reconnection_rate": {
+                "mean": float(reconnects.mean()) if len(series) else 0.0,
+                "peak": float(reconnects.max()) if len(series) else 0.0,
+            },
+        }
+        return {key: values[key] for key in METRICS}
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """The figures one quotes, each with `low`, `high` and its unit."""
+        rows: list[tuple[str, Estimate, str]] = []
+        for name, figure in self.latency_s().items():
+            rows.append((f"delivery latency {name}", figure, "s"))
+        total = self.deliveries.loc["total"]
+        n = self.n_replications
+        rows += [(f"deliveries {name}", Estimate(total[name] / n), "per run") for name in ("expected", *OUTCOMES)]
+        per_s = [trace.deliveries["delivered"].sum() / self._measured_s for trace in self._traces]
+        rows.append(("delivered rate", stats.over_replications(per_s), "1/s"))
+        rows += [
+            (f"connections {name}", Estimate(self.connections[name]), "per run")
+            for name in ("peak", "attempts", "refused", "timeouts", "reconnects")
+        ]
+        rows.append(("server utilization, highest", Estimate(float(self.servers["utilization"].max())), "ratio"))
+        columns = {"value": [], "low": [], "high": [], "unit": []}
+        for _, figure, unit in rows:
+            columns["value"].append(figure.value)
+            columns["low"].append(figure.low)
+            columns["high"].append(figure.high)
+            columns["unit"].append(unit)
+        frame = pd.DataFrame(columns, index=pd.Index([name for name, _, _ in rows], name="figure"))
+        return frame.astype({"value": float, "low": float, "high": float})
+
+    @property
+    def _measured_s(self) -> float:
+        return self.scenario.duration - self.scenario.warmup_s
+
+    @cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a careful reader should know before believing the figures."""
+        from_checks = (self._no_interval(), self._overload(), self._warmup(), self._little(), self._losses(), self._no_route())
+        return tuple(text for text in from_checks if text)
+
+    def _no_interval(self) -> str:
+        if self.latency_s()["mean"].low is None and self.deliveries.loc["total", "delivered"]:
+            return "No interval: one run with too few slices that hold deliveries. Run longer, or use replications."
+        return ""
+
+    def _overload(self) -> str:
+        series = self.server_series("utilization")
+        measured = series[series.index > self.scenario.warmup_s]
+        if len(measured) and float(measured.mean().max()) >= OVERLOAD_UTILIZATION:
+            server, busy = measured.mean().idxmax(), float(measured.mean().max())
+            return (
+                f"Offered load at or above capacity: server {server} is busy {busy:.0%} of the time; its queue grows and "
+                "latencies depend on how long the run is. Add servers, or lower the traffic."
+            )
+        broker = self.timeseries["broker_utilization"]
+        n_threads = getattr(self.scenario.broker, "partitions", 1)
+        if len(broker) and float(broker.mean()) / n_threads >= OVERLOAD_UTILIZATION:
+            return "Offered load at or above capacity: the broker is busy all the time. Shard it, or lower the traffic."
+        return ""
+
+    def _warmup(self) -> str:
+        """MSER on the slices of the measured time: a cut says the start was still settling."""
+        trace = self.trace
+        if (trace.batch_count == 0).any() or self.scenario.faults:
+            return ""
+        means = trace.batch_sum_ns[:, -1] / trace.batch_count
+        cut = stats.mser(means)
+        if not 0 < cut <= len(means) // 2:
+            return ""  # nothing to cut, or noise: a cut in the second half says that there is no settled part
+        settled = means[cut:]
+        bias = abs(means.mean() - settled.mean())
+        early_off = abs(means[:cut].mean() - settled.mean())
+        if early_off <= 5 * settled.std() / math.sqrt(cut) or bias <= 0.02 * settled.mean():
+            return ""
+        seconds = self.scenario.warmup_s + cut / len(means) * self._measured_s
+        return (
+            f"Warm-up too short: MSER would leave out the first {format_duration(round(seconds, 3))}, not "
+            f"{format_duration(self.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}. Set warmup, or run longer."
+        )
+
+    def _little(self) -> str:
+        """L = lambda W, with L integrated over time and lambda W from the deliveries: two ways to one figure."""
+        trace = self.trace
+        chosen = trace.series["time_ns"] >= self.scenario.warmup_s * NS_PER_S
+        n = len(trace.batch_count)
+        time_ns, area_ns = trace.series["time_ns"][chosen], trace.series["under_way_area_ns"][chosen]
+        if len(time_ns) <= n or self.scenario.faults or not trace.batch_count.all():
+            return ""
+        cuts = np.linspace(0, len(time_ns) - 1, n + 1).astype(int)
+        averages = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])
+        mean = (area_ns[-1] - area_ns[0]) / (time_ns[-1] - time_ns[0])
+        counted = stats.over_batches(float(mean), averages)
+        slice_s = self._measured_s / n
+        by_slice = trace.batch_sum_ns[:, -1] / NS_PER_S / slice_s
+        littles = stats.over_batches(float(by_slice.mean()), by_slice)
+        if littles.low <= counted.high and counted.low <= littles.high:
+            return ""
+        return (
+            f"Little's law does not hold: on average {counted} deliveries were under way, {littles} by arrival rate times "
+            "latency. The system is not in a steady state: what is under way at the end counts in one and not the other."
+        )
+
+    def _losses(self) -> str:
+        total = self.deliveries.loc["total"]
+        if not total["expected"] or not (total["lost"] or total["dropped"]):
+            return ""
+        causes = ", ".join(f"{cause} {total[f'lost_{cause}']:,}" for cause in CAUSES if total[f"lost_{cause}"])
+        share = (total["lost"] + total["dropped"]) / total["expected"]
+        dropped = f"; dropped {total['dropped']:,}" if total["dropped"] else ""
+        return f"{share:.3%} of expected deliveries did not arrive (lost: {causes or 'none'}{dropped})."
+
+    def _no_route(self) -> str:
+        if self.scenario.broker.kind == "none" and self.scenario.servers.count > 1 and self.scenario.traffic:
+            return (
+                "No broker between several servers: a message reaches only the clients of the server that publishes it. "
+                "Set broker.kind."
+            )
+        return ""
+
+    def objectives(self) -> pd.DataFrame:
+        """Each promise of `slo` beside its figure: `promised`, `found`, `kept` (None: not decided by this run)."""
+        slo = self.scenario.slo
+        rows: list[tuple[str, float, float | None, bool | None]] = []
+        latency = self.latency_s()
+        for name in ("p50", "p99"):
+            promised = getattr(slo, name, None)
+            if promised is not None:
+                figure = latency[name]
+                worst = figure.value if figure.high is None else figure.high
+                rows.append((f"{name}, seconds", promised, worst, bool(worst <= promised)))
+        if slo is not None and slo.max_lost_ratio is not None:
+            total = self.deliveries.loc["total"]
+            ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else 0.0
+            rows.append(("lost ratio", slo.max_lost_ratio, ratio, ratio <= slo.max_lost_ratio))
+        if slo is not None and slo.recover_within is not None and self.scenario.faults:
+            slowest = self.recovery["p100_s"].max() if self.recovery["p100_s"].notna().all() else math.inf
+            rows.append(("recovery, seconds", slo.recover_within, slowest, bool(slowest <= slo.recover_within)))
+        return pd.DataFrame(rows, columns=["objective", "promised", "found", "kept"]).set_index("objective")
+
+    def to_plain(self) -> dict[str, object]:
+        """The JSON of a run: plain dicts, lists and numbers; NaN is null."""
+        total = self.deliveries.loc["total"]
+        series = self.timeseries.reset_index()
+        plain = {
+            "version": __version__,
+            "scenario": self.scenario.to_plain(),
+            "engine": self.engine,
+            "replications": self.n_replications,
+            "delivery_latency_s": {name: figure.to_plain() for name, figure in self.latency_s().items()},
+            "hops_s": {hop: self.latency_s(hop=hop)["mean"].to_plain() for hop in HOPS},
+            "cohorts": {
+                cohort.name: {
+                    "transport": cohort.transport,
+                    "delivery_latency_s": {k: v.to_plain() for k, v in self.latency_s(cohort.name).items()},
+                }
+                for cohort in self.scenario.clients
+            },
+            "deliveries": {name: int(total[name]) for name in self.trace.deliveries},
+            "connections": self.connections,
+            "servers": self.servers.reset_index().to_dict("records"),
+            "broker": {
+                "kind": self.scenario.broker.kind,
+                "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
+                "subscriptions": int(self.trace.series["subscriptions"][-1]),
+            },
+            "recovery": self.recovery.to_dict("records"),
+            "monitoring": self.monitoring,
+            "warnings": list(self.warnings),
+            "timeseries": {name: series[name].tolist() for name in series},
+        }
+        return _without_nan(plain)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """JSON text of the run; with `path` also written there, whole or not at all.
+
+        Raises
+        ------
+        ScenarioError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            write_whole(Path(path), text)
+        return text
+
+    def __repr__(self) -> str:
+        latency = self.latency_s()
+        total = self.deliveries.loc["total"]
+        return (
+            f"<Results {self.scenario.name!r}: {int(total['delivered']):,} of {int(total['expected']):,} delivered, "
+            f"mean {latency['mean']} s, p99 {latency['p99']} s, {self.n_replications} replication(s), {self.engine}>"
+        )
+
+    def _repr_html_(self) -> str:
+        parts = [f"<h4>{html.escape(self.scenario.name)}</h4>"]
+        parts += [f"<p><b>Note:</b> {html.escape(text)}</p>" for text in self.warnings]
+        parts.append(self.summary.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
+        parts.append(self.hops.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
+        return "\n".join(parts)
+
+
+def _figures(trace: Trace, rows: list[int], column: int) -> dict[str, float]:
+    """Mean, quantiles and maximum in seconds of some cohorts in one run."""
+    histogram = trace.histogram[rows, column].sum(axis=0)
+    count = int(histogram.sum())
+    figures = {"mean": from_ns(int(trace.sum_ns[rows, column].sum())) / count if count else math.nan}
+    for name, p in QUANTILES.items():
+        figures[name] = from_ns(stats.histogram_quantile_ns(histogram, p))
+    figures["max"] = from_ns(int(trace.max_ns[rows, column].max())) if count else math.nan
+    return figures
+
+
+def _not_below_zero(estimate: Estimate) -> Estimate:
+    if estimate.low is None:
+        return estimate
+    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is there whole, or not at all.
+
+    Raises
+    ------
+    ScenarioError
+        If the folder or the file cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True) if partial.is_file() else None
+        rule = f"must be a file that can be written ({error.strerror})"
+        raise ScenarioError(Problem("output", rule, str(path), "choose another path")) from None

@@ -1,0 +1,200 @@
+"""The Scenario: everything that is asked of a run, and nothing that happens in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from realtime_sim.errors import nearest
+from realtime_sim.scenario import text
+from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic, listed
+from realtime_sim.scenario.quantities import Duration, Index, Name, Part, PositiveDuration, fault
+from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Servers, Slo
+
+__all__ = ["Scenario"]
+
+
+def _read_seed(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+        raise fault("must be a whole number from 0 to 2**63 - 1", "use 0 or a positive integer")
+    return value
+
+
+class Scenario(Part):
+    """A question about a real-time push system, frozen and complete: the same scenario always gives the same figures.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in tables and files.
+    clients : list of Cohort or dict
+        Who connects, over which transport and network.
+    servers, balancer, broker : Servers, Balancer, Broker or dict
+        What they connect to.
+    rooms, traffic : list of RoomGroup and Traffic or dict
+        Who hears what, and how often.
+    faults : list of Fault or dict
+        What goes wrong, and when.
+    duration, warmup, drain : str or float
+        Simulated seconds: with traffic; left out of the figures (a tenth of the duration unless given); granted
+        after the last publish for what is still under way.
+
+    Raises
+    ------
+    ScenarioError
+        With one line for every field that is wrong.
+
+    Examples
+    --------
+    >>> chat = Scenario(name="chat", duration="10s", clients=[{"name": "phones", "count": 100}],
+    ...                 traffic=[{"name": "news", "rate": "2/s"}])
+    >>> chat.replace(**{"servers.count": 8}).servers.count
+    8
+    >>> Scenario.from_yaml(chat.to_yaml()) == chat
+    True
+    """
+
+    name: Name
+    description: str = ""
+    seed: Annotated[int, BeforeValidator(_read_seed)] = 0
+    duration: PositiveDuration
+    warmup: Duration | None = None
+    drain: Duration = 30.0
+    sample_interval: PositiveDuration = 1.0
+    clients: listed(Cohort, minimum=1)  # type: ignore[valid-type]
+    servers: Servers = Servers()
+    balancer: Balancer = Balancer()
+    broker: Broker = NoBroker(kind="none")
+    rooms: listed(RoomGroup) = ()  # type: ignore[valid-type]
+    traffic: listed(Traffic) = ()  # type: ignore[valid-type]
+    faults: Annotated[tuple[Fault, ...], Field()] = ()
+    slo: Slo | None = None
+
+    def __init__(self, /, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise text.scenario_error(error, type(self)) from None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Scenario:
+        self._check_times()
+        self._check_names()
+        self._check_rooms()
+        self._check_faults()
+        return self
+
+    def _check_times(self) -> None:
+        if self.warmup is not None and self.warmup >= self.duration:
+            raise fault("must be shorter than duration", "shorten it, or leave it out for a tenth", at="warmup")
+        if self.duration / self.sample_interval > 1_000_000:
+            raise fault("must give at most 1_000_000 samples", "lengthen it", at="sample_interval")
+        for i, stream in enumerate(self.traffic):
+            if stream.start >= self.duration:
+                raise fault("must be before the end of the run", "start earlier", at=f"traffic[{i}].start")
+
+    def _check_names(self) -> None:
+        for field in ("clients", "rooms", "traffic"):
+            names: set[str] = set()
+            for i, part in enumerate(getattr(self, field)):
+                if part.name in names:
+                    raise fault("must be unique", "rename one of them", at=f"{field}[{i}].name")
+                names.add(part.name)
+        cohorts = [cohort.name for cohort in self.clients]
+        rooms = [group.name for group in self.rooms] + [EVERYONE]
+        for i, stream in enumerate(self.traffic):
+            if stream.to not in rooms:
+                raise fault("must be a room group or 'everyone'", nearest(stream.to, rooms), at=f"traffic[{i}].to")
+            if stream.source not in ("backend", "clients", *cohorts):
+                known = ["backend", "clients", *cohorts]
+                step = nearest(stream.source, known)
+                raise fault("must be 'backend', 'clients' or a cohort", step, at=f"traffic[{i}].from")
+
+    def _check_rooms(self) -> None:
+        sizes = {cohort.name: cohort.count for cohort in self.clients}
+        if sum(sizes.values()) > 100_000_000:
+            raise fault("must be at most 100_000_000 clients in all", "reduce a count", at="clients")
+        for i, group in enumerate(self.rooms):
+            if group.cohort is not None and group.cohort not in sizes:
+                raise fault("must be a cohort", nearest(group.cohort, sizes), at=f"rooms[{i}].cohort")
+            eligible = sizes[group.cohort] if group.cohort else sum(sizes.values())
+            if not group.per_user and group.members > eligible:
+                step = f"use at most {eligible:_}, or add clients"
+                raise fault("must not exceed the clients that can join", step, at=f"rooms[{i}].members")
+            if not group.per_user and group.count * group.members > 1_000_000_000:
+                raise fault("must give at most 1_000_000_000 memberships", "reduce count", at=f"rooms[{i}].count")
+
+    def _check_faults(self) -> None:
+        cohorts = [cohort.name for cohort in self.clients]
+        for i, event in enumerate(self.faults):
+            if event.at >= self.duration:
+                raise fault("must be before the end of the run", "move it earlier", at=f"faults[{i}].at")
+            if event.kind == "kill_server" and event.server >= self.servers.count:
+                step = f"servers are numbered 0 to {self.servers.count - 1}"
+                raise fault("must be the number of a server", step, at=f"faults[{i}].server")
+            if event.kind == "drop_clients" and event.cohort not in cohorts:
+                raise fault("must be a cohort", nearest(event.cohort, cohorts), at=f"faults[{i}].cohort")
+            silent = event.notice == "silent"
+            if silent and any(cohort.keepalive is None for cohort in self.clients):
+                step = "give every cohort a keepalive, or use notice: rst"
+                raise fault("must not be silent where a cohort has no keepalive", step, at=f"faults[{i}].notice")
+
+    @property
+    def n_clients(self) -> int:
+        """Clients of all cohorts."""
+        return sum(cohort.count for cohort in self.clients)
+
+    @property
+    def warmup_s(self) -> float:
+        """Seconds left out of the figures: `warmup`, or a tenth of `duration`."""
+        return self.duration / 10 if self.warmup is None else self.warmup
+
+    @classmethod
+    def from_yaml(cls, source: str | Path) -> Scenario:
+        """A scenario from a YAML file, or from YAML text.
+
+        Parameters
+        ----------
+        source : str or Path
+            A path, or text; a string with a line break or a colon and space is text.
+
+        Raises
+        ------
+        ScenarioError
+            If the file cannot be read, is no YAML, or breaks a rule of the scenario.
+        """
+        return text.load(cls, source)
+
+    def to_yaml(self) -> str:
+        """YAML text that `from_yaml` reads back to an equal scenario; fields at their default are left out."""
+        return text.dump(self)
+
+    def replace(self, **changes: object) -> Scenario:
+        """A new scenario with some fields changed, addressed by dotted paths.
+
+        Parts of a list go by number or by name: `clients[0].count` is `clients.phones.count`.
+
+        Raises
+        ------
+        ScenarioError
+            If a path leads nowhere or the result breaks a rule.
+
+        Examples
+        --------
+        >>> chat = Scenario(name="chat", duration="1s", clients=[{"name": "phones", "count": 100}])
+        >>> chat.replace(**{"clients.phones.count": 7, "seed": 3}).n_clients
+        7
+        """
+        return text.replace(self, changes)
+
+    def to_plain(self) -> dict[str, Any]:
+        """The scenario as dicts, lists, numbers and text, as YAML and JSON hold it."""
+        return text.plain(self)
+
+    @classmethod
+    def json_schema(cls) -> Mapping[str, Any]:
+        """JSON Schema of a scenario file, for editors that complete and check YAML."""
+        return cls.model_json_schema(by_alias=True)

@@ -1,0 +1,103 @@
+"""Run a scenario: draw its workload, hand it to an engine, and read the trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from realtime_sim.engines import find_engine
+from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
+from realtime_sim.results import Results
+from realtime_sim.scenario import EVERYONE, Scenario
+from realtime_sim.workload import draw_workload
+
+__all__ = ["expected_deliveries", "simulate"]
+
+MAX_REPLICATIONS = 10_000
+
+
+def simulate(
+    scenario: Scenario,
+    *,
+    engine: str = "auto",
+    replications: int = 1,
+    record: str = "summary",
+    progress: Callable[[float], None] | None = None,
+) -> Results:
+    """Simulate a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to run.
+    engine : str
+        `"auto"`, or the name of an engine.
+    replications : int
+        Independent runs, with the seeds `seed`, `seed + 1` and so on; with two and more, intervals are over them.
+    record : str
+        `"summary"` keeps histograms and time series, `"full"` also every delivery.
+    progress : callable, optional
+        Called now and then with the share of all the work that is done, from 0 to 1.
+
+    Returns
+    -------
+    Results
+        Figures with intervals, frames and warnings.
+
+    Raises
+    ------
+    ScenarioError
+        If an argument is wrong, or the run is too large for `record="full"`.
+    UnsupportedFeature
+        If the engine cannot run the scenario; it names the field.
+
+    Examples
+    --------
+    >>> scenario = Scenario(name="x", duration=10, clients=[{"name": "c", "count": 10}],
+    ...                     servers={"profile": "zero"}, traffic=[{"name": "t", "rate": 5}])
+    >>> results = simulate(scenario)
+    >>> bool(results.deliveries.loc["total", "lost"] == 0)
+    True
+    """
+    if not isinstance(scenario, Scenario):
+        step = "make one with Scenario(...) or Scenario.from_yaml(...)"
+        raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
+    if isinstance(replications, bool) or not isinstance(replications, int) or not 1 <= replications <= MAX_REPLICATIONS:
+        rule = f"must be a whole number from 1 to {MAX_REPLICATIONS:_}"
+        raise ScenarioError(Problem("replications", rule, replications, "use 1, or 5 and more for intervals"))
+    if record not in LEVELS:
+        raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
+    if record == "full" and (n := expected_deliveries(scenario)) > MAX_FULL_ROWS:
+        rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
+        raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
+    _, reason, run = find_engine(engine)
+    traces = []
+    for number in range(replications):
+        workload = draw_workload(scenario.replace(seed=scenario.seed + number))
+        report = _part(progress, number, replications, scenario.duration) if progress else None
+        traces.append(run(workload, record, report))
+    return Results(traces, reason)
+
+
+def expected_deliveries(scenario: Scenario) -> float:
+    """Deliveries a run of the scenario is about to make: publishes times mean members, everyone connected.
+
+    Examples
+    --------
+    >>> expected_deliveries(Scenario(name="x", duration=10, clients=[{"name": "c", "count": 100}],
+    ...                              traffic=[{"name": "t", "rate": 5}]))
+    5000.0
+    """
+    sizes = {EVERYONE: float(scenario.n_clients)}
+    for group in scenario.rooms:
+        sizes[group.name] = 1.0 if group.per_user else float(group.members)
+    total = 0.0
+    for stream in scenario.traffic:
+        stop = min(stream.stop or scenario.duration, scenario.duration)
+        total += stream.rate * (stop - stream.start) * sizes[stream.to]
+    return total
+
+
+def _part(progress: Callable[[float], None], number: int, of: int, duration_s: float) -> Callable[[float], None]:
+    """Progress of one replication as a share of all."""
+    return lambda time_s: progress((number + min(time_s / duration_s, 1.0)) / of)
