@@ -46,7 +46,7 @@ class Recorder:
         self._histogram = np.zeros((n_cohorts, len(HOPS) + 1, N_BUCKETS), dtype=np.int64)
         self._sum_ns = np.zeros((n_cohorts, len(HOPS) + 1), dtype=np.int64)
         self._max_ns = np.zeros((n_cohorts, len(HOPS) + 1), dtype=np.int64)
-        self._batch_histogram = np.zeros((N_BATCHES, N_BUCKETS), dtype=np.int64)
+        self._batch_histogram = np.zeros((N_BATCHES, len(HOPS) + 1, N_BUCKETS), dtype=np.int32)
         self._batch_sum_ns = np.zeros((N_BATCHES, len(HOPS) + 1), dtype=np.int64)
         self._batch_count = np.zeros(N_BATCHES, dtype=np.int64)
         self._block: list[tuple[int, ...]] = []
@@ -108,7 +108,7 @@ class Recorder:
             np.add.at(self._histogram[:, hop], (cohorts, buckets[:, hop]), 1)
             np.add.at(self._sum_ns[:, hop], cohorts, hops[:, hop])
             np.maximum.at(self._max_ns[:, hop], cohorts, hops[:, hop])
-        np.add.at(self._batch_histogram, (batch, buckets[:, -1]), 1)
+            np.add.at(self._batch_histogram[:, hop], (batch, buckets[:, hop]), 1)
         np.add.at(self._batch_sum_ns, batch, hops)
         np.add.at(self._batch_count, batch, 1)
 

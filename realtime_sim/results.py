@@ -6,6 +6,7 @@ there is one.
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import math
@@ -54,7 +55,9 @@ class Results:
         first = traces[0].scenario.replace(seed=0)
         if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
             raise EngineError("replications must differ in their seed alone")
-        self._traces = tuple(traces)
+        # Slices of the run give intervals where there is one run; of several they would only take memory.
+        lean = [dataclasses.replace(trace, batch_histogram=trace.batch_histogram[:0]) for trace in traces]
+        self._traces = tuple(traces) if len(traces) == 1 else tuple(lean)
         self.reason = reason
 
     @property
@@ -90,8 +93,8 @@ class Results:
         Returns
         -------
         dict of str to Estimate
-            `mean`, `p50`, `p90`, `p95`, `p99`, `p999`, `max`. The whole latency of all cohorts and means of hops have
-            intervals from one run; other figures need replications. NaN where nothing was delivered.
+            `mean`, `p50`, `p90`, `p95`, `p99`, `p999`, `max`. Figures over all cohorts have intervals from one run;
+            those of one cohort need replications, and so does the maximum. NaN where nothing was delivered.
 
         Raises
         ------
@@ -107,9 +110,8 @@ class Results:
         estimates = {name: Estimate(value) for name, value in figures.items()}
         if cohort is None:
             estimates["mean"] = self._batched_mean(figures["mean"], column)
-            if hop is None:
-                for name, p in QUANTILES.items():
-                    estimates[name] = self._batched_quantile(figures[name], p)
+            for name, p in QUANTILES.items():
+                estimates[name] = self._batched_quantile(figures[name], p, column)
         return estimates
 
     def _batched_mean(self, value: float, column: int) -> Estimate:
@@ -118,14 +120,14 @@ class Results:
             batches = trace.batch_sum_ns[:, column] / trace.batch_count / NS_PER_S
         return _not_below_zero(stats.over_batches(value, batches, trace.batch_count))
 
-    def _batched_quantile(self, value: float, p: float) -> Estimate:
+    def _batched_quantile(self, value: float, p: float, column: int) -> Estimate:
         """Interval of a quantile by sectioning on the share of each slice above it.
 
         The share of values above the quantile varies from slice to slice; the interval of that share is read back
         as latencies. Unlike an average of the slices' own quantiles it is not biased by slices with few values.
         """
         trace = self.trace
-        counts = trace.batch_histogram
+        counts = trace.batch_histogram[:, column].astype(np.int64)
         total = counts.sum(axis=0)
         n = int(total.sum())
         if n == 0:
@@ -135,13 +137,15 @@ class Results:
             below = counts[:, : bucket + 1].sum(axis=1) / counts.sum(axis=1)
         share = float(total[: bucket + 1].sum() / n)
         spread = stats.over_batches(share, below, counts.sum(axis=1))
-        if spread.low is None or spread.high is None:
+        if spread.low is None or spread.high is None or share == 1.0:
             return Estimate(value)
-        half = (spread.high - spread.low) / 2
-        if p + half >= 1 or p - half <= 0:
+        # On a logarithmic scale of the share above, so that no bound of it is negative.
+        above = 1 - share
+        factor = math.exp((spread.high - spread.low) / 2 / above)
+        if n * above / factor < 1 or above * factor >= 1:
             return Estimate(value)  # too few values beyond the quantile for an interval
-        low = from_ns(stats.histogram_quantile_ns(total, p - half))
-        high = from_ns(stats.histogram_quantile_ns(total, p + half))
+        low = from_ns(stats.histogram_quantile_ns(total, 1 - above * factor))
+        high = from_ns(stats.histogram_quantile_ns(total, 1 - above / factor))
         return Estimate(value, min(low, value), max(high, value))
 
     def _cohort_rows(self, cohort: str | None) -> list[int]:
@@ -375,8 +379,8 @@ class Results:
             return ""
         means = trace.batch_sum_ns[:, -1] / trace.batch_count
         cut = stats.mser(means)
-        if not 0 < cut <= len(means) // 2:
-            return ""  # nothing to cut, or noise: a cut in the second half says that there is no settled part
+        if cut == 0:
+            return ""
         settled = means[cut:]
         bias = abs(means.mean() - settled.mean())
         early_off = abs(means[:cut].mean() - settled.mean())
@@ -397,17 +401,14 @@ class Results:
         if len(time_ns) <= n or self.scenario.faults or not trace.batch_count.all():
             return ""
         cuts = np.linspace(0, len(time_ns) - 1, n + 1).astype(int)
-        averages = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])
-        mean = (area_ns[-1] - area_ns[0]) / (time_ns[-1] - time_ns[0])
-        counted = stats.over_batches(float(mean), averages)
-        slice_s = self._measured_s / n
-        by_slice = trace.batch_sum_ns[:, -1] / NS_PER_S / slice_s
-        littles = stats.over_batches(float(by_slice.mean()), by_slice)
-        if littles.low <= counted.high and counted.low <= littles.high:
+        counted = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])
+        by_law = trace.batch_sum_ns[:, -1] / NS_PER_S / (self._measured_s / n)
+        gap = stats.over_batches(float(np.mean(counted - by_law)), counted - by_law)
+        if gap.low <= 0 <= gap.high or abs(gap.value) <= 0.01 * counted.mean():
             return ""
         return (
-            f"Little's law does not hold: on average {counted} deliveries were under way, {littles} by arrival rate times "
-            "latency. The system is not in a steady state: what is under way at the end counts in one and not the other."
+            f"Little's law is off by more than its interval: {counted.mean():.4g} deliveries were under way on average, "
+            f"{by_law.mean():.4g} by arrival rate times latency. The system is not in a steady state."
         )
 
     def _losses(self) -> str:

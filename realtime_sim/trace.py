@@ -141,8 +141,8 @@ class Trace:
         Latencies of messages published after the warm-up; the last hop row is the whole.
     sum_ns, max_ns : ndarray of int64, shape (cohorts, hops + 1)
         Sum and maximum of the same latencies.
-    batch_histogram : ndarray of int64, shape (N_BATCHES, N_BUCKETS)
-        Whole latency by publish time, in equal slices of the measured time.
+    batch_histogram : ndarray of int32, shape (N_BATCHES, hops + 1, N_BUCKETS)
+        Latencies of all cohorts by publish time, in equal slices of the measured time.
     batch_sum_ns : ndarray of int64, shape (N_BATCHES, hops + 1)
         Sums of the same slices; `batch_count` has their deliveries.
     deliveries : dict of str to ndarray of int64, shape (cohorts,)

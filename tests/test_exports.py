@@ -19,7 +19,8 @@ MODULES = sorted(
     ".".join(["realtime_sim", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
 )
-PUBLIC = [name for name in MODULES if "._" not in name]
+PUBLIC = [name for name in MODULES if "._" not in name and name != "realtime_sim"]
+"""Without the package itself: what it exports is checked where it is written."""
 
 
 def undocumented(module: ModuleType, source: str) -> list[str]:
@@ -98,7 +99,7 @@ def test_no_export_hides_a_module_of_the_same_name():
 
 
 def test_an_export_is_the_same_whatever_was_imported_first():
-    code = "import realtime_sim.{0}, realtime_sim; assert realtime_sim.{0} is __import__('sys').modules['realtime_sim.{0}']"
+    code = "import realtime_sim.{0}, realtime_sim, sys; assert realtime_sim.{0} is sys.modules['realtime_sim.{0}']"
     for name in ("theory", "units"):
         subprocess.run([sys.executable, "-c", code.format(name)], check=True, timeout=120)
 
@@ -125,7 +126,7 @@ def bare():
 
 def test_missing_names_and_docstrings_are_found():
     module = ModuleType("broken")
-    exec(compile(BROKEN, "broken", "exec"), vars(module))
+    exec(compile(BROKEN, "broken", "exec", dont_inherit=True), vars(module))
     assert undocumented(module, BROKEN) == [
         "Bare has no docstring",
         "Child has no docstring",

@@ -1,0 +1,82 @@
+"""Every preset and every example runs, keeps its promises, and shows what it says it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from realtime_sim import presets
+from realtime_sim.errors import ScenarioError
+from realtime_sim.scenario import Scenario
+from realtime_sim.simulation import simulate
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+
+
+def example(name: str, **changes: object) -> Scenario:
+    return Scenario.from_yaml(next(path for path in EXAMPLES if path.stem == name)).replace(**changes)
+
+
+@pytest.mark.parametrize("name", presets.NAMES)
+def test_a_preset_loads_and_survives_a_round_trip(name):
+    scenario = presets.load(name)
+    assert scenario.name == name
+    assert Scenario.from_yaml(scenario.to_yaml()) == scenario
+    assert 20 < len(presets.about(name)) < 110
+
+
+def test_every_file_beside_the_presets_is_one_of_them():
+    folder = Path(presets.__file__).parent
+    assert {path.stem for path in folder.glob("*.yaml")} == set(presets.NAMES)
+
+
+@pytest.mark.parametrize("name", [name for name in presets.NAMES if name != "million"])
+def test_a_preset_keeps_its_promises(name):
+    scenario = presets.load(name)
+    if name == "ticker":
+        scenario = scenario.replace(duration="8s", warmup="1s")
+    results = simulate(scenario)
+    assert results.objectives()["kept"].all()
+    assert results.warnings == ()
+
+
+def test_the_million_at_a_thousandth_of_its_size_keeps_its_promise():
+    """1,000 connections on one server with two loops, 46.7 publishes/s: a twentieth of a server's share."""
+    changes = {
+        "clients[0].count": 1000, "rooms.group.count": 100, "servers.count": 1, "traffic[0].rate": 46.7,
+    }  # fmt: skip
+    assert simulate(presets.load("million").replace(**changes)).objectives()["kept"].all()
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_delivers(path):
+    scenario = Scenario.from_yaml(path)
+    assert scenario.description
+    results = simulate(scenario.replace(duration=min(scenario.duration, 25)))
+    assert results.deliveries.loc["total", "delivered"] > 500
+
+
+def test_jitter_brings_the_storm_home_sooner_than_none():
+    """Without backoff everyone knocks again at once, and most find the queue full."""
+    with_jitter = simulate(example("reconnect_storm")).connections
+    without = simulate(example("reconnect_storm", **{"clients.phones.reconnect": "none", "duration": 20})).connections
+    assert with_jitter["recovered_at_s"] is not None
+    assert without["backlog_full"] > 5 * with_jitter["backlog_full"]
+
+
+def test_stickiness_cures_the_long_polls():
+    loose = simulate(example("sticky_sessions")).connections["session_unknown"]
+    sticky = simulate(example("sticky_sessions", **{"balancer.affinity": "cookie"})).connections["session_unknown"]
+    assert loose > 100 and sticky == 0
+
+
+def test_a_log_and_resume_cure_the_losses_of_a_dead_server():
+    lossy = simulate(example("server_dies")).deliveries.loc["total", "lost"]
+    cured = example("server_dies", broker={"kind": "redis_streams"}, **{"clients.browsers.resume": True})
+    assert lossy > 0 and simulate(cured).deliveries.loc["total", "lost"] == 0
+
+
+def test_an_unknown_preset_is_refused_with_the_nearest_name():
+    with pytest.raises(ScenarioError, match="preset must be a preset, got 'chta'; did you mean 'chat'?"):
+        presets.load("chta")
