@@ -34,7 +34,17 @@ class Cluster(Protocol):
 
 
 def start_control(env: simpy.Environment, cluster: Cluster, scenario: Scenario) -> None:
-    """Start one process for each fault of the scenario, and the monitor."""
+    """Start one process for each fault of the scenario, and the monitor.
+
+    Parameters
+    ----------
+    env : simpy.Environment
+        Simulated time, or wall-clock time stepped by the live cluster; integer nanoseconds.
+    cluster : Cluster
+        What the processes act on.
+    scenario : Scenario
+        Its faults, and its sampling interval.
+    """
     env.process(monitor(env, cluster, scenario))
     for number, event in enumerate(scenario.faults):
         process = {"kill_server": kill_server, "drop_clients": drop_clients}[event.kind]

@@ -120,6 +120,18 @@ def uniform(seed, stream, i, j=0, k=0):
 def uniforms(seed, stream, i, first, n):
     """`n` uniform draws on [0, 1) for the addresses (seed, stream, i, first ... first + n - 1).
 
+    Parameters
+    ----------
+    seed, stream, i : int
+        As for `uniform`.
+    first, n : int
+        The first of the second ids, and how many.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        Dimensionless, on [0, 1).
+
     Examples
     --------
     >>> uniforms(3, Stream.ARRIVAL, 0, 5, 2)[1] == uniform(3, Stream.ARRIVAL, 0, 6)

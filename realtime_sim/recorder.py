@@ -15,6 +15,7 @@ from realtime_sim.workload import Workload
 __all__ = ["LEVELS", "MAX_FULL_ROWS", "Recorder"]
 
 LEVELS = ("summary", "full")
+"""How much a run keeps: histograms and series, or every delivery as well."""
 
 MAX_FULL_ROWS = 2_000_000
 """Most deliveries kept one by one; 13 columns of 8 bytes each, 208 MB."""

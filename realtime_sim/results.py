@@ -17,20 +17,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, stats
+from realtime_sim import __version__, diagnosis, stats
 from realtime_sim.errors import EngineError, Problem, ScenarioError
+from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
-from realtime_sim.trace import CAUSES, HOPS, OUTCOMES, Trace
-from realtime_sim.units import NS_PER_S, format_duration, from_ns
+from realtime_sim.trace import HOPS, OUTCOMES, Trace
+from realtime_sim.units import NS_PER_S, from_ns
 
 __all__ = ["Results"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-
-OVERLOAD_UTILIZATION = 0.95
-"""From this utilization on a warning says that queues grow, or would with any more load."""
 
 
 class Results:
@@ -326,7 +324,7 @@ class Results:
         total = self.deliveries.loc["total"]
         n = self.n_replications
         rows += [(f"deliveries {name}", Estimate(total[name] / n), "per run") for name in ("expected", *OUTCOMES)]
-        per_s = [trace.deliveries["delivered"].sum() / self._measured_s for trace in self._traces]
+        per_s = [trace.deliveries["delivered"].sum() / self.measured_s for trace in self._traces]
         rows.append(("delivered rate", stats.over_replications(per_s), "1/s"))
         rows += [
             (f"connections {name}", Estimate(self.connections[name]), "per run")
@@ -343,110 +341,18 @@ class Results:
         return frame.astype({"value": float, "low": float, "high": float})
 
     @property
-    def _measured_s(self) -> float:
+    def measured_s(self) -> float:
+        """Simulated seconds that count: the duration less the warm-up."""
         return self.scenario.duration - self.scenario.warmup_s
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
         """What a careful reader should know before believing the figures."""
-        from_checks = (self._no_interval(), self._overload(), self._warmup(), self._little(), self._losses(), self._no_route())
-        return tuple(text for text in from_checks if text)
-
-    def _no_interval(self) -> str:
-        if self.latency_s()["mean"].low is None and self.deliveries.loc["total", "delivered"]:
-            return "No interval: one run with too few slices that hold deliveries. Run longer, or use replications."
-        return ""
-
-    def _overload(self) -> str:
-        series = self.server_series("utilization")
-        measured = series[series.index > self.scenario.warmup_s]
-        if len(measured) and float(measured.mean().max()) >= OVERLOAD_UTILIZATION:
-            server, busy = measured.mean().idxmax(), float(measured.mean().max())
-            return (
-                f"Offered load at or above capacity: server {server} is busy {busy:.0%} of the time; its queue grows and "
-                "latencies depend on how long the run is. Add servers, or lower the traffic."
-            )
-        broker = self.timeseries["broker_utilization"]
-        n_threads = getattr(self.scenario.broker, "partitions", 1)
-        if len(broker) and float(broker.mean()) / n_threads >= OVERLOAD_UTILIZATION:
-            return "Offered load at or above capacity: the broker is busy all the time. Shard it, or lower the traffic."
-        return ""
-
-    def _warmup(self) -> str:
-        """MSER on the slices of the measured time: a cut says the start was still settling."""
-        trace = self.trace
-        if (trace.batch_count == 0).any() or self.scenario.faults:
-            return ""
-        means = trace.batch_sum_ns[:, -1] / trace.batch_count
-        cut = stats.mser(means)
-        if cut == 0:
-            return ""
-        settled = means[cut:]
-        bias = abs(means.mean() - settled.mean())
-        early_off = abs(means[:cut].mean() - settled.mean())
-        if early_off <= 5 * settled.std() / math.sqrt(cut) or bias <= 0.02 * settled.mean():
-            return ""
-        seconds = self.scenario.warmup_s + cut / len(means) * self._measured_s
-        return (
-            f"Warm-up too short: MSER would leave out the first {format_duration(round(seconds, 3))}, not "
-            f"{format_duration(self.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}. Set warmup, or run longer."
-        )
-
-    def _little(self) -> str:
-        """L = lambda W, with L integrated over time and lambda W from the deliveries: two ways to one figure."""
-        trace = self.trace
-        chosen = trace.series["time_ns"] >= self.scenario.warmup_s * NS_PER_S
-        n = len(trace.batch_count)
-        time_ns, area_ns = trace.series["time_ns"][chosen], trace.series["under_way_area_ns"][chosen]
-        if len(time_ns) <= n or self.scenario.faults or not trace.batch_count.all():
-            return ""
-        cuts = np.linspace(0, len(time_ns) - 1, n + 1).astype(int)
-        counted = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])
-        by_law = trace.batch_sum_ns[:, -1] / NS_PER_S / (self._measured_s / n)
-        gap = stats.over_batches(float(np.mean(counted - by_law)), counted - by_law)
-        if gap.low <= 0 <= gap.high or abs(gap.value) <= 0.01 * counted.mean():
-            return ""
-        return (
-            f"Little's law is off by more than its interval: {counted.mean():.4g} deliveries were under way on average, "
-            f"{by_law.mean():.4g} by arrival rate times latency. The system is not in a steady state."
-        )
-
-    def _losses(self) -> str:
-        total = self.deliveries.loc["total"]
-        if not total["expected"] or not (total["lost"] or total["dropped"]):
-            return ""
-        causes = ", ".join(f"{cause} {total[f'lost_{cause}']:,}" for cause in CAUSES if total[f"lost_{cause}"])
-        share = (total["lost"] + total["dropped"]) / total["expected"]
-        dropped = f"; dropped {total['dropped']:,}" if total["dropped"] else ""
-        return f"{share:.3%} of expected deliveries did not arrive (lost: {causes or 'none'}{dropped})."
-
-    def _no_route(self) -> str:
-        if self.scenario.broker.kind == "none" and self.scenario.servers.count > 1 and self.scenario.traffic:
-            return (
-                "No broker between several servers: a message reaches only the clients of the server that publishes it. "
-                "Set broker.kind."
-            )
-        return ""
+        return diagnosis.warnings_of(self)
 
     def objectives(self) -> pd.DataFrame:
         """Each promise of `slo` beside its figure: `promised`, `found`, `kept` (None: not decided by this run)."""
-        slo = self.scenario.slo
-        rows: list[tuple[str, float, float | None, bool | None]] = []
-        latency = self.latency_s()
-        for name in ("p50", "p99"):
-            promised = getattr(slo, name, None)
-            if promised is not None:
-                figure = latency[name]
-                worst = figure.value if figure.high is None else figure.high
-                rows.append((f"{name}, seconds", promised, worst, bool(worst <= promised)))
-        if slo is not None and slo.max_lost_ratio is not None:
-            total = self.deliveries.loc["total"]
-            ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else 0.0
-            rows.append(("lost ratio", slo.max_lost_ratio, ratio, ratio <= slo.max_lost_ratio))
-        if slo is not None and slo.recover_within is not None and self.scenario.faults:
-            slowest = self.recovery["p100_s"].max() if self.recovery["p100_s"].notna().all() else math.inf
-            rows.append(("recovery, seconds", slo.recover_within, slowest, bool(slowest <= slo.recover_within)))
-        return pd.DataFrame(rows, columns=["objective", "promised", "found", "kept"]).set_index("objective")
+        return diagnosis.objectives_of(self)
 
     def to_plain(self) -> dict[str, object]:
         """The JSON of a run: plain dicts, lists and numbers; NaN is null."""
@@ -535,22 +441,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole, or not at all.
-
-    Raises
-    ------
-    ScenarioError
-        If the folder or the file cannot be written.
-    """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True) if partial.is_file() else None
-        rule = f"must be a file that can be written ({error.strerror})"
-        raise ScenarioError(Problem("output", rule, str(path), "choose another path")) from None

@@ -144,7 +144,9 @@ class Trace:
     batch_histogram : ndarray of int32, shape (N_BATCHES, hops + 1, N_BUCKETS)
         Latencies of all cohorts by publish time, in equal slices of the measured time.
     batch_sum_ns : ndarray of int64, shape (N_BATCHES, hops + 1)
-        Sums of the same slices; `batch_count` has their deliveries.
+        Sums of the same slices.
+    batch_count : ndarray of int64, shape (N_BATCHES,)
+        Deliveries of the same slices.
     deliveries : dict of str to ndarray of int64, shape (cohorts,)
         `expected`, `delivered`, `lost`, `dropped`, `duplicate`, `cancelled`, and `lost_<cause>`.
     counters : dict of str to int

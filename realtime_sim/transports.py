@@ -56,6 +56,7 @@ TRANSPORTS = MappingProxyType(
         )
     }
 )
+"""The three, by name."""
 
 
 def handshake_round_trips(tls: bool, n_requests: int = 1) -> int:

@@ -61,6 +61,20 @@ def message_bytes(transport: str, payload_bytes: int) -> int:
 def wire_bytes(transport: str, payload_bytes: int, tls: bool = True) -> int:
     """Bytes one message takes on the link from server to client, TLS, TCP and IP included.
 
+    Parameters
+    ----------
+    transport : str
+        `"websocket"`, `"sse"` or `"long_polling"`.
+    payload_bytes : int
+        Size of the message, bytes.
+    tls : bool
+        Whether the connection is encrypted.
+
+    Returns
+    -------
+    int
+        Bytes.
+
     Examples
     --------
     >>> wire_bytes("websocket", 200), wire_bytes("websocket", 200, tls=False)

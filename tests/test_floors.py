@@ -21,6 +21,7 @@ LONGEST_MODULE = 450
 FLOORS = {
     # 0 ground
     "errors": 0,
+    "files": 0,
     "units": 0,
     # 1 rules
     "costs": 1,
@@ -42,6 +43,7 @@ FLOORS = {
     "engines": 3,
     "engines.reference": 3,
     # 4 meaning
+    "diagnosis": 4,
     "results": 4,
     "stats": 4,
     # 5 questions
@@ -84,9 +86,13 @@ SAME_FLOOR = {
     ("engines", "control"): "an engine starts the control processes and implements their cluster",
     ("engines.reference", "control"): "an engine starts the control processes and implements their cluster",
     ("engines.reference", "engines"): "the written order of simultaneous events is one for all engines",
+    ("files", "errors"): "a file that cannot be written is one clear message",
     ("presets", "scenario"): "a preset is a scenario",
     ("recorder", "trace"): "a recorder fills a trace",
     ("recorder", "workload"): "it is told the population it records",
+    ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
+    ("diagnosis", "stats"): "checks compare intervals",
+    ("results", "diagnosis"): "results carry their own warnings",
     ("results", "stats"): "figures come with intervals",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",

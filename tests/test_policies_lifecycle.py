@@ -48,7 +48,9 @@ def test_every_failed_attempt_leads_to_backoff(event):
     assert next_state(State.CONNECTING, Event(event)) is State.BACKING_OFF
 
 
-@pytest.mark.parametrize("event", ["server_died", "dropped", "overflowed", "drained"])
+@pytest.mark.parametrize(
+    "event", ["server_died", "dropped", "overflowed", "drained", "session_unknown", "no_server", "backlog_full"]
+)
 def test_a_broken_connection_is_lost_until_it_is_noticed(event):
     assert next_state(State.OPEN, Event(event)) is State.LOST
     assert next_state(State.LOST, Event.NOTICED) is State.BACKING_OFF

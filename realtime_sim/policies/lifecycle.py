@@ -58,7 +58,7 @@ MEANINGS: Mapping[Event, str] = MappingProxyType(
         Event.REFUSED: "the server answered that it has no room (503)",
         Event.BACKLOG_FULL: "the server's accept backlog had no place",
         Event.TIMED_OUT: "the client waited for its connect timeout",
-        Event.SESSION_UNKNOWN: "a later request of the handshake reached a server that does not know the session",
+        Event.SESSION_UNKNOWN: "a request reached a server that does not know the session",
         Event.NO_SERVER: "the balancer knows no healthy server",
         Event.SERVER_DIED: "the server died",
         Event.DROPPED: "the network dropped the connection",
@@ -83,6 +83,7 @@ _FAILED_ATTEMPT = (
     Event.DROPPED,
 )
 _BROKEN = (Event.SERVER_DIED, Event.DROPPED, Event.OVERFLOWED, Event.DRAINED)
+_FAILED_POLL = (Event.SESSION_UNKNOWN, Event.NO_SERVER, Event.BACKLOG_FULL)  # a long poll is a request like any other
 
 
 def _frozen(rows: dict[State, dict[Event, State]]) -> Mapping[State, Mapping[Event, State]]:
@@ -101,7 +102,7 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = _frozen(
             Event.SESSION_ENDED: State.CLOSED,
         },
         State.OPEN: {
-            **dict.fromkeys(_BROKEN, State.LOST),
+            **dict.fromkeys((*_BROKEN, *_FAILED_POLL), State.LOST),
             Event.SESSION_ENDED: State.CLOSED,
         },
         State.LOST: {

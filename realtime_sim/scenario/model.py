@@ -28,19 +28,25 @@ class Scenario(Part):
 
     Parameters
     ----------
-    name : str
-        What to call it in tables and files.
+    name, description : str
+        What to call it in tables and files, and what it is about.
+    seed : int
+        From 0 to 2**63 - 1. Every draw follows from it.
+    duration, warmup, drain, sample_interval : str or float
+        Simulated seconds: with traffic; left out of the figures (a tenth of the duration unless given); granted
+        after the last publish for what is still under way; between two samples of the time series.
     clients : list of Cohort or dict
         Who connects, over which transport and network.
     servers, balancer, broker : Servers, Balancer, Broker or dict
         What they connect to.
-    rooms, traffic : list of RoomGroup and Traffic or dict
-        Who hears what, and how often.
+    rooms : list of RoomGroup or dict
+        Who hears what.
+    traffic : list of Traffic or dict
+        What is published, and how often.
     faults : list of Fault or dict
         What goes wrong, and when.
-    duration, warmup, drain : str or float
-        Simulated seconds: with traffic; left out of the figures (a tenth of the duration unless given); granted
-        after the last publish for what is still under way.
+    slo : Slo or dict, optional
+        What the service promises.
 
     Raises
     ------

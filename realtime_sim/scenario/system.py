@@ -197,6 +197,7 @@ def _by_kind(*parts: type[Part]) -> Any:
 
 
 Broker = _by_kind(NoBroker, RedisPubSub, RedisStreams, Kafka)
+"""Field type: one of the brokers, told apart by `kind`."""
 
 
 class KillServer(Part):
@@ -219,6 +220,7 @@ class DropClients(Part):
 
 
 Fault = _by_kind(KillServer, DropClients)
+"""Field type: one of the faults, told apart by `kind`."""
 
 
 class Slo(Part):

@@ -48,7 +48,17 @@ class QueueFigures:
 def queue_figures(
     arrival_rate_per_s: float, utilization: float, mean_wait_s: float, mean_service_s: float
 ) -> QueueFigures:
-    """Figures from a mean wait; an unstable queue has infinite ones."""
+    """Figures from a mean wait; an unstable queue has infinite ones.
+
+    Parameters
+    ----------
+    arrival_rate_per_s : float
+        Arrivals, per second.
+    utilization : float
+        Busy share of the servers, dimensionless.
+    mean_wait_s, mean_service_s : float
+        Seconds.
+    """
     sojourn_s = mean_wait_s + mean_service_s
     if math.isinf(sojourn_s):
         return QueueFigures(utilization, math.inf, math.inf, math.inf, math.inf)

@@ -13,6 +13,7 @@ from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, LongPollingConnection
 from realtime_sim.engines.reference.jobs import Handshake, Poll, Replay, Request
 from realtime_sim.policies.backoff import delay_kernel
+from realtime_sim.policies.lifecycle import Event, State, next_state
 from realtime_sim.transports import handshake_round_trips
 from realtime_sim.units import to_ns
 from realtime_sim.workload import CONNECTED
@@ -26,18 +27,12 @@ __all__ = ["Client"]
 POLLING_HANDSHAKE_REQUESTS = 4
 """Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
 
-_COUNTERS = {
-    "refused": "refused",
-    "backlog_full": "backlog_full",
-    "no_server": "no_server",
-    "server_died": "server_died",
-    "session_unknown": "session_unknown",
-    "timed_out": "timeouts",
-}
+_COUNTERS = {"timed_out": "timeouts"}
+"""Counters of failures that go by another name than the event."""
 
 
 class Client:
-    """One client. `connection` is what it believes to be its connection, or None."""
+    """One client. `connection` is what it believes to be its connection, or None; `state` is the truth."""
 
     def __init__(self, system: System, id: int) -> None:
         self.system = system
@@ -48,6 +43,7 @@ class Client:
         self.backoff = system.backoffs[self.cohort_index]
         self.half_rtt_ns = int(system.workload.rtt_ns[id]) // 2
         self.rooms = [int(room) for room in system.workload.rooms.rooms_of(id)]
+        self.state = State.IDLE
         self.connection: Connection | None = None
         self.online = False
         self.fault: int | None = None
@@ -56,10 +52,15 @@ class Client:
         self.session_ends_ns: int | None = None
         self.clock.process(self.live())
 
+    def turn(self, event: Event) -> None:
+        """Something happens to the client: the table of `policies.lifecycle` says what it is now."""
+        self.state = next_state(self.state, event)
+
     def live(self) -> Generator:
         """Connect, stay, and come back; session after session, until the client gives up."""
         connect_ns = int(self.system.workload.connect_ns[self.id])
         if connect_ns == CONNECTED:
+            self.turn(Event.ATTEMPT)
             connection = self.system.connect_at_start(self)
         else:
             yield self.clock.at(connect_ns, Phase.RETRY, -1, self.id)
@@ -100,6 +101,7 @@ class Client:
 
     def leave(self) -> None:
         """The user's session is over."""
+        self.turn(Event.SESSION_ENDED)
         self.connection = None
         self.online = False
         self.session_ends_ns = None
@@ -119,9 +121,21 @@ class Client:
             self.system.absences[self.cohort_index], Stream.ABSENCE, self.id, self.n_sessions
         )
         yield self.clock.at(self.clock.now + absence_ns, Phase.RETRY, -1, self.id)
+        self.turn(Event.SESSION_STARTED)
+
+    def broke(self, connection: Connection, event: Event) -> None:
+        """The connection breaks; whether the client knows is another matter."""
+        if connection is self.connection and self.state is State.OPEN:
+            self.turn(event)
+
+    def learnt(self, connection: Connection) -> None:
+        """The client learns that its connection is gone."""
+        if connection is self.connection and self.state is State.LOST:
+            self.turn(Event.NOTICED)
 
     def opened(self, connection: Connection) -> None:
         """A server has put this client on its list; with the first connection, the session begins."""
+        self.turn(Event.ACCEPTED)
         self.n_connections += 1
         self.connection = connection
         self.last_server = connection.server.id
@@ -163,6 +177,7 @@ class Client:
                 delay_s = self._backoff_s(retry, delay_s)
                 retry += 1
                 if math.isinf(delay_s):
+                    self.turn(Event.GAVE_UP)
                     self.system.count("gave_up")
                     return None
                 wake_ns = self.clock.now + to_ns(delay_s)
@@ -172,11 +187,13 @@ class Client:
                     self.leave()
                     return None
                 yield self.clock.at(wake_ns, Phase.RETRY, -1, self.id)
+            self.turn(Event.RETRY if must_wait else Event.ATTEMPT)
             self.system.count("attempts")
             outcome = yield from self.attempt()
             if isinstance(outcome, Connection):
                 return outcome
-            self.system.count(_COUNTERS[outcome])
+            self.turn(Event(outcome))
+            self.system.count(_COUNTERS.get(outcome, outcome))
             must_wait = True
 
     def _backoff_s(self, retry: int, previous_s: float) -> float:
@@ -253,9 +270,10 @@ class Client:
             chosen = system.balancer.pick(self)
             problem = self._turned_away(chosen, connection.server.id)
             if problem is not None:
-                system.count(_COUNTERS[problem])
+                system.count(_COUNTERS.get(problem, problem))
                 yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)
                 system.server_notices_at(self.clock.now + self.half_rtt_ns, connection)
+                self.broke(connection, Event(problem))
                 connection.noticed()
                 return
             answered = simpy.Event(self.clock)
@@ -267,6 +285,7 @@ class Client:
     def disconnected_by_server(self, connection: Connection) -> None:
         """The server closes the connection because its send buffer is full."""
         connection.alive = False
+        self.broke(connection, Event.OVERFLOWED)
         self.system.server_notices_at(self.clock.now, connection)
         moment = self.clock.at(self.clock.now + self.half_rtt_ns, Phase.CONNECTION_LOST, connection.server.id, self.id)
         self.clock.call_at(moment, connection.noticed)

@@ -105,6 +105,7 @@ class Connection:
     def noticed(self) -> None:
         """The client learns that the connection is gone."""
         self.alive = False
+        self.client.learnt(self)
         if not self.over.triggered:
             self.over.succeed()
 

@@ -19,6 +19,7 @@ from realtime_sim.engines.reference.ledger import Ledger, Message
 from realtime_sim.engines.reference.servers import Server
 from realtime_sim.policies import balancing
 from realtime_sim.policies.keepalive import detection_delay_kernel
+from realtime_sim.policies.lifecycle import Event
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import Trace
 from realtime_sim.units import from_ns, to_ns
@@ -161,6 +162,7 @@ class System:
         chosen = self.balancer.pick(client)
         server = self.servers[chosen]
         if server.full:
+            client.turn(Event.REFUSED)
             self.count("refused")
             return None
         self.balancer.hold(chosen)
@@ -204,7 +206,7 @@ class System:
         for connection in connections:
             self.balancer.release(server)
             if connection.alive:
-                self._cut_off(connection, fault)
+                self._cut_off(connection, Event.SERVER_DIED, fault)
                 delay_ns = self._detection_ns(connection, 0) if silent else connection.client.half_rtt_ns
                 self._client_notices_at(self.clock.now + delay_ns, connection)
 
@@ -219,12 +221,13 @@ class System:
             if not chosen or connection is None or not connection.alive:
                 continue
             connection.alive = False
-            self._cut_off(connection, fault)
+            self._cut_off(connection, Event.DROPPED, fault)
             now, half_ns = self.clock.now, connection.client.half_rtt_ns
             self._client_notices_at(now + (self._detection_ns(connection, 0) if silent else 0), connection)
             self.server_notices_at(now + (self._detection_ns(connection, 1) if silent else half_ns), connection)
 
-    def _cut_off(self, connection: Connection, fault: int) -> None:
+    def _cut_off(self, connection: Connection, event: Event, fault: int) -> None:
+        connection.client.broke(connection, event)
         if connection.client.fault is None:
             connection.client.fault = fault
             self.recorder.affected[fault] += 1
