@@ -277,17 +277,18 @@ class Results:
 
     @cached_property
     def servers(self) -> pd.DataFrame:
-        """Totals of each server, first replication: peak connections, utilization, jobs, sends, handshakes, death."""
+        """Totals of each server, first replication; utilization is that of the time it was alive."""
         totals = self.trace.servers
+        until_s = from_ns(int(self.trace.series["time_ns"][-1]))
         died_s = np.where(totals["died_ns"] >= 0, totals["died_ns"] / NS_PER_S, np.nan)
-        lived_s = np.where(np.isnan(died_s), max(self.scenario.duration, 1e-9), died_s)
-        steady = self.server_series("utilization")
+        alive_s = np.fmin(died_s, until_s)
+        busy_s = from_ns(self._of(self.trace, "busy_ns")[-1].astype(float))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            utilization = np.nan_to_num(busy_s / alive_s / self.scenario.servers.workers)
         return pd.DataFrame(
             {
                 "peak_connections": totals["peak_connections"],
-                "utilization": steady[steady.index <= self.scenario.duration].mean().to_numpy()
-                if len(steady)
-                else totals["busy_ns"] / NS_PER_S / np.maximum(lived_s, 1e-9),
+                "utilization": utilization,
                 "jobs": totals["jobs"],
                 "sends": totals["sends"],
                 "handshakes": totals["handshakes"],

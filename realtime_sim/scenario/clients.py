@@ -50,6 +50,12 @@ class Keepalive(Part):
     interval: PositiveDuration
     timeout: PositiveDuration
 
+    @model_validator(mode="after")
+    def _not_too_often(self) -> Keepalive:
+        if self.interval < 0.01:
+            raise fault("must be at least 10ms", "ping less often", at="interval")
+        return self
+
 
 def _read_keepalive(value: object) -> object:
     if not isinstance(value, str):

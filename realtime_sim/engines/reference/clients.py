@@ -27,6 +27,10 @@ __all__ = ["Client"]
 POLLING_HANDSHAKE_REQUESTS = 4
 """Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
 
+ATTEMPT_GAP_NS = 1_000_000
+"""Least time between two attempts of one client, 1 ms: its own event loop takes that long to come round again. Without
+it a client that is turned away in no time, and tries again at once, would try for ever without time passing."""
+
 _COUNTERS = {"timed_out": "timeouts"}
 """Counters of failures that go by another name than the event."""
 
@@ -50,6 +54,7 @@ class Client:
         self.last_server = -1
         self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
         self.session_ends_ns: int | None = None
+        self.next_attempt_ns = 0
         self.clock.process(self.live())
 
     def turn(self, event: Event) -> None:
@@ -187,6 +192,9 @@ class Client:
                     self.leave()
                     return None
                 yield self.clock.at(wake_ns, Phase.RETRY, -1, self.id)
+            if self.clock.now < self.next_attempt_ns:
+                yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
+            self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
             self.turn(Event.RETRY if must_wait else Event.ATTEMPT)
             self.system.count("attempts")
             outcome = yield from self.attempt()
@@ -226,7 +234,9 @@ class Client:
         system = self.system
         chosen = system.balancer.pick(self)
         outcome = self._turned_away(chosen, session_server)
-        if outcome is None:
+        if outcome == "timed_out":
+            yield self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
+        elif outcome is None:
             server = system.servers[chosen]
             answer = simpy.Event(self.clock)
             self._submit_request(server, answer, is_last, deadline_ns)
@@ -241,11 +251,14 @@ class Client:
         return chosen if outcome == "answered" else outcome
 
     def _turned_away(self, chosen: int, session_server: int) -> str | None:
-        """Why a request does not even reach the queue of the chosen server; None if it does."""
+        """Why a request does not even reach the queue of the chosen server; None if it does.
+
+        A dead process answers with a reset; a silent one not at all.
+        """
         if chosen < 0:
             return "no_server"
         if self.system.servers[chosen].dead:
-            return "server_died"
+            return "timed_out" if self.system.servers[chosen].died_silently else "server_died"
         if session_server >= 0 and chosen != session_server:
             return "session_unknown"
         return "backlog_full" if self.system.servers[chosen].backlog_full else None
@@ -269,6 +282,8 @@ class Client:
             system.count("polls")
             chosen = system.balancer.pick(self)
             problem = self._turned_away(chosen, connection.server.id)
+            if problem == "timed_out":
+                return  # no answer comes; the keepalive will tell
             if problem is not None:
                 system.count(_COUNTERS.get(problem, problem))
                 yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)

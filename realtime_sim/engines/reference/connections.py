@@ -50,10 +50,14 @@ class Connection:
 
     def send(self, message: Message, sent_ns: int, stamps: tuple[int, ...]) -> None:
         """A copy leaves the loop at `sent_ns`; `stamps` are its first five."""
-        message.flying.add(self.client.id)
-        self.release(message, sent_ns, (*stamps, sent_ns))
+        self.hand_over(message, sent_ns, (*stamps, sent_ns))
 
-    def release(self, message: Message, released_ns: int, stamps: tuple[int, ...]) -> None:
+    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...]) -> None:
+        """The copy is on its way from `at_ns` on; `stamps` are its first six."""
+        message.flying.add(self.client.id)
+        self._release(message, at_ns, stamps)
+
+    def _release(self, message: Message, released_ns: int, stamps: tuple[int, ...]) -> None:
         """The copy goes to the server's link now, and from there to the client; `stamps` are its first six."""
         cohort = self.client.cohort
         n_bytes = wire_bytes(cohort.transport, message.payload_bytes, cohort.tls)
@@ -124,11 +128,11 @@ class LongPollingConnection(Connection):
         self.buffer: list[tuple[Message, tuple[int, ...]]] = []
         self.answered: simpy.Event | None = None
 
-    def send(self, message: Message, sent_ns: int, stamps: tuple[int, ...]) -> None:
-        """The copy leaves the loop at `sent_ns`, to a parked client or into the buffer."""
+    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...]) -> None:
+        """At `at_ns` the copy goes to a parked client, or into the buffer."""
         message.flying.add(self.client.id)
-        moment = self.clock.at(sent_ns, Phase.SENT, self.server.id, self.client.id, message.id)
-        self.clock.call_at(moment, self._offer, message, (*stamps, sent_ns))
+        moment = self.clock.at(at_ns, Phase.SENT, self.server.id, self.client.id, message.id)
+        self.clock.call_at(moment, self._offer, message, stamps)
 
     def _offer(self, message: Message, stamps: tuple[int, ...]) -> None:
         if not self.server.holds(self):

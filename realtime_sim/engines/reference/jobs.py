@@ -201,8 +201,7 @@ class Replay(Job):
                 done_ns += server.send_ns(message.payload_bytes)
                 at = message.appended_ns
                 stamps = (message.published_ns, message.at_broker_ns, at, at, at, at)
-                message.flying.add(self.connection.client.id)
-                self.connection.release(message, done_ns, stamps)
+                self.connection.hand_over(message, done_ns, stamps)
                 server.count("sends")
         return done_ns - now
 
