@@ -90,7 +90,8 @@ def _warmup(results: Results) -> str:
     seconds = results.scenario.warmup_s + cut / len(means) * results.measured_s
     return (
         f"Warm-up too short: MSER would leave out the first {format_duration(round(seconds, 3))}, not "
-        f"{format_duration(results.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}. Set warmup, or run longer."
+        f"{format_duration(results.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}. "
+        "Set warmup, or run longer."
     )
 
 

@@ -21,7 +21,17 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-__all__ = ["Sampler", "Stream", "normal_quantile", "philox4x32", "sample", "sample_ns", "samples_ns", "uniform", "uniforms"]
+__all__ = [
+    "Sampler",
+    "Stream",
+    "normal_quantile",
+    "philox4x32",
+    "sample",
+    "sample_ns",
+    "samples_ns",
+    "uniform",
+    "uniforms",
+]
 
 
 class Stream:

@@ -8,21 +8,13 @@ to say. Neither are wake-ups of an idle loop, which are rare at high load, nor f
 from __future__ import annotations
 
 import html
-import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
-from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.scenario import EVERYONE, Cohort, Scenario, Traffic
-from realtime_sim.theory import node_copies
-from realtime_sim.transports import TRANSPORTS, handshake_round_trips
-from realtime_sim.wire import wire_bytes
-from realtime_sim.workload import room_sizes
+from realtime_sim.scenario import Scenario
 
 __all__ = ["Claim", "Limit", "Limits", "connections_claim", "server_limits"]
 
@@ -154,7 +146,9 @@ class Limits:
         notes = [f"<p><b>{row.name}:</b> {html.escape(row.note)}</p>" for row in self.rows if row.note]
         sums = [f"<b>{row.name}</b>\n{html.escape(row.arithmetic)}" for row in self.rows]
         table = self._cells().to_html(border=0)
-        return "\n".join([f"<h4>{html.escape(self.headline)}</h4>", table, *notes, "<pre>", "\n\n".join(sums), "</pre>"])
+        return "\n".join(
+            [f"<h4>{html.escape(self.headline)}</h4>", table, *notes, "<pre>", "\n\n".join(sums), "</pre>"]
+        )
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them."""

@@ -151,7 +151,9 @@ class Results:
         if cohort is None:
             return list(range(len(names)))
         if cohort not in names:
-            raise ScenarioError(Problem("cohort", "must be a cohort of the scenario", cohort, f"known: {', '.join(names)}"))
+            raise ScenarioError(
+                Problem("cohort", "must be a cohort of the scenario", cohort, f"known: {', '.join(names)}")
+            )
         return [names.index(cohort)]
 
     def _hop_column(self, hop: str | None) -> int:
@@ -188,9 +190,7 @@ class Results:
         `expected = delivered + lost + dropped`; duplicates come on top; `cancelled` counts clients that left before
         the message reached them, who are no longer expected. `lost_<cause>` splits `lost`.
         """
-        totals = {
-            name: sum(trace.deliveries[name] for trace in self._traces) for name in self.trace.deliveries
-        }
+        totals = {name: sum(trace.deliveries[name] for trace in self._traces) for name in self.trace.deliveries}
         frame = pd.DataFrame(totals, index=[cohort.name for cohort in self.scenario.clients])
         frame.insert(0, "transport", [cohort.transport for cohort in self.scenario.clients])
         frame.loc["total"] = ["", *(frame[name].sum() for name in totals)]

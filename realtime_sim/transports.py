@@ -2,7 +2,8 @@
 
 References
 ----------
-RFC 6455 (WebSocket), WHATWG HTML §9.2 (server-sent events), RFC 6202 (long polling), RFC 9293 (TCP), RFC 8446 (TLS 1.3).
+RFC 6455 (WebSocket), WHATWG HTML §9.2 (server-sent events), RFC 6202 (long polling), RFC 9293 (TCP), RFC 8446
+(TLS 1.3).
 """
 
 from __future__ import annotations

@@ -173,7 +173,9 @@ def format_duration(seconds: float) -> str:
     """
     if seconds == 0:
         return "0s"
-    return _shortest(seconds, [("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)], parse_duration)
+    return _shortest(
+        seconds, [("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6), ("ns", 1e-9)], parse_duration
+    )
 
 
 def format_size(n_bytes: int) -> str:

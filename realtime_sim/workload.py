@@ -203,10 +203,14 @@ def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishe
         times = _arrival_times(scenario, index, stream)
         number = np.arange(len(times))
         room = _targets(scenario, rooms, index, stream, len(times))
-        columns.append((times, np.full(len(times), index), number, room, _senders(scenario, rooms, index, stream, room, cohort)))
+        columns.append(
+            (times, np.full(len(times), index), number, room, _senders(scenario, rooms, index, stream, room, cohort))
+        )
     if not columns:
         return Publishes(*(np.zeros(0, dtype=np.int64) for _ in range(5)))
-    time, traffic, number, room, sender = (np.concatenate(column).astype(np.int64) for column in zip(*columns, strict=True))
+    time, traffic, number, room, sender = (
+        np.concatenate(column).astype(np.int64) for column in zip(*columns, strict=True)
+    )
     order = np.lexsort((number, traffic, time))
     return Publishes(time[order], traffic[order], number[order], room[order], sender[order])
 
@@ -239,7 +243,9 @@ def _targets(scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, n: i
     return first + np.searchsorted(weights, u * weights[-1], side="right")
 
 
-def _senders(scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, room: np.ndarray, cohort: np.ndarray) -> np.ndarray:
+def _senders(
+    scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, room: np.ndarray, cohort: np.ndarray
+) -> np.ndarray:
     """A member of the room for `from: clients`, any client of the cohort for a cohort, `BACKEND` otherwise."""
     if stream.source == "backend":
         return np.full(len(room), BACKEND)

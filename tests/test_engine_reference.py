@@ -53,7 +53,13 @@ def test_a_message_takes_half_a_round_trip_where_nothing_else_takes_time():
 def test_hops_of_redis_pubsub_are_its_costs():
     """Two servers: 100 us to the broker, 10 us for the PUBLISH, 3 us for each copy, 200 us to the server, 50 us to
     decode, 7 us to send: the second server's copy leaves the broker 3 us later."""
-    broker = {"kind": "redis_pubsub", "publish": "10us", "copy": "3us", "publisher_link": "100us", "server_link": "200us"}
+    broker = {
+        "kind": "redis_pubsub",
+        "publish": "10us",
+        "copy": "3us",
+        "publisher_link": "100us",
+        "server_link": "200us",
+    }
     servers = {"count": 2, "profile": "zero", "costs": {"event": "50us", "send": "7us"}}
     trace = simulate(scenario(clients=clients(2), broker=broker, servers=servers), record="full").trace
     stamps = np.column_stack([trace.rows[name] for name in STAMPS])[:2]
@@ -376,8 +382,6 @@ def test_summary_and_full_recording_count_alike():
 
 def test_messages_of_one_connection_stay_in_order():
     """Jitter far above the gap between messages: TCP hands them over in the order they were sent."""
-    case = scenario(
-        clients=clients(1, network={"jitter": {"mean": "300ms"}}), traffic=[{"name": "t", "rate": "50/s"}]
-    )
+    case = scenario(clients=clients(1, network={"jitter": {"mean": "300ms"}}), traffic=[{"name": "t", "rate": "50/s"}])
     received = simulate(case, record="full").trace.rows["received_ns"]
     assert (np.diff(received) >= 0).all()

@@ -91,7 +91,16 @@ def test_json_is_strict_and_complete(chat, tmp_path):
     text = chat.to_json(path)
     assert path.read_text(encoding="utf-8") == text
     plain = json.loads(text, parse_constant=lambda name: pytest.fail(name))
-    assert {"scenario", "engine", "delivery_latency_s", "hops_s", "deliveries", "connections", "servers", "broker"} <= set(plain)
+    assert {
+        "scenario",
+        "engine",
+        "delivery_latency_s",
+        "hops_s",
+        "deliveries",
+        "connections",
+        "servers",
+        "broker",
+    } <= set(plain)
     assert {"mean", "p50", "p90", "p95", "p99", "p999", "max"} == set(plain["delivery_latency_s"])
     assert {"peak", "attempts", "refused", "timeouts", "reconnects", "recovered_at_s"} <= set(plain["connections"])
     assert Scenario(**plain["scenario"]) == chat.scenario

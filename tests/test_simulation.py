@@ -17,7 +17,11 @@ def small(**changes: object) -> Scenario:
             "duration": 5,
             "clients": [{"name": "c", "count": 10}],
             "rooms": [{"name": "r", "count": 5, "members": 4}, {"name": "own", "per_user": True}],
-            "traffic": [{"name": "all", "rate": 2}, {"name": "r", "to": "r", "rate": 3}, {"name": "o", "to": "own", "rate": 7}],
+            "traffic": [
+                {"name": "all", "rate": 2},
+                {"name": "r", "to": "r", "rate": 3},
+                {"name": "o", "to": "own", "rate": 7},
+            ],
         }
         | changes
     )

@@ -18,6 +18,6 @@ from realtime_sim.scenario.system import (
 
 __all__ = [
     "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DropClients", "Empirical", "Exponential", "Gamma", "Kafka",
-    "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "RedisPubSub", "RedisStreams", "RoomGroup", "Scenario",
-    "Servers", "Session", "Slo", "Traffic", "Uniform",
+    "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "RedisPubSub", "RedisStreams", "RoomGroup",
+    "Scenario", "Servers", "Session", "Slo", "Traffic", "Uniform",
 ]  # fmt: skip

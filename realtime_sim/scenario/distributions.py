@@ -168,7 +168,13 @@ class Empirical(Part):
     def _a_distribution(self) -> Empirical:
         p, values = list(self.quantiles), list(self.quantiles.values())
         step = "write it like {0: 1ms, 0.5: 10ms, 0.99: 40ms, 1: 90ms}"
-        if len(p) < 2 or len(p) > 10_000 or p[0] != 0 or p[-1] != 1 or any(a >= b for a, b in zip(p, p[1:], strict=False)):
+        if (
+            len(p) < 2
+            or len(p) > 10_000
+            or p[0] != 0
+            or p[-1] != 1
+            or any(a >= b for a, b in zip(p, p[1:], strict=False))
+        ):
             raise fault("must have rising probabilities from 0 to 1", step, at="quantiles")
         if any(a > b for a, b in zip(values, values[1:], strict=False)):
             raise fault("must have values that do not fall", step, at="quantiles")

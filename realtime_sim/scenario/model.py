@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from realtime_sim.errors import nearest
 from realtime_sim.scenario import text
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic, listed
-from realtime_sim.scenario.quantities import Duration, Index, Name, Part, PositiveDuration, fault
+from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, fault
 from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Servers, Slo
 
 __all__ = ["Scenario"]

@@ -16,7 +16,20 @@ from pydantic_core import PydanticCustomError
 from realtime_sim import units
 from realtime_sim.errors import nearest
 
-__all__ = ["Bandwidth", "Count", "Duration", "Name", "Part", "PositiveDuration", "Rate", "Ratio", "Size", "fault"]
+__all__ = [
+    "Bandwidth",
+    "Count",
+    "Duration",
+    "Index",
+    "Name",
+    "Part",
+    "PositiveDuration",
+    "Rate",
+    "Ratio",
+    "Size",
+    "fault",
+    "policy_type",
+]
 
 MAX_COUNT = 100_000_000
 """Most clients, rooms or members one scenario may name."""
@@ -29,7 +42,15 @@ class Part(BaseModel):
 
 
 def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
-    """The error a validator raises: the rule, what to do, and the path below the field where it is known."""
+    """The error a validator raises.
+
+    Parameters
+    ----------
+    rule, next_step : str
+        What must hold, and what to do.
+    at : str
+        Path below the validated field, where the fault is further down.
+    """
     braces = str.maketrans({"{": "{{", "}": "}}"})
     return PydanticCustomError("rule", rule.translate(braces), {"next_step": next_step, "at": at})
 
@@ -67,13 +88,21 @@ def _field(kind: type, parse, format_, low, high, above, example, dump=None) -> 
 
 _LONG = units.MAX_SECONDS
 
+# Field types: what they parse and the bounds they keep; each writes what it reads back to the same number.
 Duration = _field(float, units.parse_duration, units.format_duration, 0, _LONG, False, "'250ms'")
+"""Seconds, 0 or more."""
 PositiveDuration = _field(float, units.parse_duration, units.format_duration, 0, _LONG, True, "'250ms'")
+"""Seconds, above 0."""
 Size = _field(int, units.parse_size, units.format_size, 0, 2**50, False, "'10 KiB'")
+"""Whole bytes, 0 or more."""
 Rate = _field(float, units.parse_rate, units.format_rate, 0, 1e9, True, "'500/s'")
+"""Events per second, above 0."""
 Bandwidth = _field(float, units.parse_bandwidth, units.format_bandwidth, 0, 1e15, True, "'1 Gbit/s'")
+"""Bytes per second, above 0."""
 Count = _field(int, units.parse_count, lambda n: f"{n:_}", 1, MAX_COUNT, False, "20_000", dump=int)
+"""A whole number of things, at least 1."""
 Index = _field(int, units.parse_count, lambda n: f"{n:_}", 0, MAX_COUNT, False, "0", dump=int)
+"""A whole number, at least 0."""
 
 
 def _parse_ratio(value: object) -> float:
@@ -88,7 +117,10 @@ Ratio = Annotated[
     BeforeValidator(_quantity(_parse_ratio, str, 0, 1, False, "0.25")),
     WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
+"""A share, from 0 to 1."""
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True, strip_whitespace=True)]
+"""Text that is not empty."""
 
 
 def policy_type(registry: Mapping[str, type], example: str) -> Any:

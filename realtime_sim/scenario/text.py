@@ -61,7 +61,9 @@ def load(cls: type[Scenario], source: str | Path) -> Scenario:
         raise ScenarioError(Problem(at, rule, snippet, "check indentation, quotes and brackets"), where) from None
     except (ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:
         rule = f"must be plain YAML ({type(error).__name__})"
-        raise ScenarioError(Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings"), where) from None
+        raise ScenarioError(
+            Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings"), where
+        ) from None
     return build(cls, data, where)
 
 
@@ -144,7 +146,9 @@ def _set(node: Any, step: str | int, value: object, path: str) -> None:
 
 
 def _as_plain(value: object) -> object:
-    return value.model_dump(mode="json", by_alias=True, exclude_defaults=True) if isinstance(value, BaseModel) else value
+    return (
+        value.model_dump(mode="json", by_alias=True, exclude_defaults=True) if isinstance(value, BaseModel) else value
+    )
 
 
 def _position(parts: list, step: str | int, path: str) -> int:

@@ -175,5 +175,3 @@ class LongPollingConnection(Connection):
         for message, _ in self.buffer:
             self.server.system.ledger.failed(message, self.client.id, cause)
         self.buffer = []
-
-

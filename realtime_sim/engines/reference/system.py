@@ -130,7 +130,9 @@ class System:
     def publish_all(self) -> Generator:
         """Publish every message at its intended time."""
         publishes = self.workload.publishes
-        rows = zip(publishes.time_ns, publishes.traffic, publishes.number, publishes.room, publishes.sender, strict=True)
+        rows = zip(
+            publishes.time_ns, publishes.traffic, publishes.number, publishes.room, publishes.sender, strict=True
+        )
         for id, row in enumerate(rows):
             time_ns, traffic, number, room, sender = map(int, row)
             yield self.clock.at(time_ns, Phase.PUBLISH, -1, -1, id)
