@@ -226,3 +226,202 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
         decides = rows[-1] if overloaded else max(rows[:-1], key=lambda row: row.servers or 0)
     rows = [replace(row, binding=row is decides) for row in rows]
     return Limits(scenario.name, servers.count, target, needed, (*rows, _storm(load, max(n, 2))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One stream of traffic: room sizes and how likely each is, mean recipients of each cohort, its hottest room."""
+
+    rate: float
+    payload_bytes: int
+    sizes: np.ndarray
+    weights: np.ndarray
+    recipients: np.ndarray
+    hottest_ratio: float
+
+
+def _stream(scenario: Scenario, stream: Traffic) -> _Stream:
+    group = next((group for group in scenario.rooms if group.name == stream.to), None)
+    cohorts = [cohort.name for cohort in scenario.clients]
+    joins = [group is None or group.cohort in (None, name) for name in cohorts]
+    eligible = np.array([cohort.count for cohort in scenario.clients], float) * joins
+    n = int(eligible.sum())
+    if group is None or group.per_user or not group.zipf:
+        sizes = np.array([n if group is None else 1 if group.per_user else group.members])
+        rooms = np.array([1 if group is None else n if group.per_user else group.count])
+    else:
+        sizes, rooms = np.unique(room_sizes(group, n), return_counts=True)
+    weights = rooms * (sizes if stream.pick == "by_size" else 1.0)
+    weights = weights / weights.sum()
+    mean = float(weights @ sizes)
+    recipients = mean * eligible / n
+    if not stream.echo and stream.source == "clients":
+        recipients *= (mean - 1) / mean
+    elif not stream.echo and stream.source in cohorts:
+        sender = cohorts.index(stream.source)
+        recipients[sender] -= recipients[sender] / scenario.clients[sender].count
+    return _Stream(stream.rate, stream.payload, sizes, weights, recipients, float(weights[-1] / rooms[-1]))
+
+
+class _Load:
+    """Mean work a second of a scenario: over all servers, for any number of them."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario, self.servers, self.broker = scenario, scenario.servers, scenario.broker
+        self.costs = scenario.servers.resolved_costs
+        self.streams = [_stream(scenario, stream) for stream in scenario.traffic]
+        self.rate = sum(stream.rate for stream in self.streams)
+        self.ingests = sum(stream.rate for stream in scenario.traffic if stream.source != "backend")
+        self.pings = self.requests = 0.0
+        self.churn, self.egress = [], []
+        for c, cohort in enumerate(scenario.clients):
+            steps = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
+            self.churn.append(_churn_per_s(c, cohort, steps))
+            self.requests += self.churn[c] * (steps - 1)
+            if TRANSPORTS[cohort.transport].request_per_message:
+                self.egress.append(self._polling(c, cohort))
+                continue
+            if cohort.keepalive is not None:
+                self.pings += cohort.count / cohort.keepalive.interval
+            sizes = [wire_bytes(cohort.transport, stream.payload_bytes, cohort.tls) for stream in self.streams]
+            sent = [stream.rate * stream.recipients[c] for stream in self.streams]
+            self.egress.append((f"{cohort.name}, {cohort.transport}", sum(sent), float(np.dot(sent, sizes))))
+        sends = [stream.rate * float(stream.recipients.sum()) for stream in self.streams]
+        own = self.servers.fanout == "task_per_client"
+        each = [self.costs.send_to_one_s(stream.payload_bytes, own) for stream in self.streams]
+        self.sends, self.send_s = sum(sends), float(np.dot(sends, each)) / max(sum(sends), 1e-300)
+
+    def _polling(self, c: int, cohort: Cohort) -> tuple[str, float, float]:
+        """Requests and answers of a long-polling cohort.
+
+        From one answer to the next request there is a gap; a poll that finds messages from the gap is answered at
+        once, any other at the next message or after the hold time.
+        """
+        per_s = sum(stream.rate * stream.recipients[c] for stream in self.streams) / cohort.count
+        gap_s = cohort.network.rtt.mean_s + cohort.network.jitter.mean_s + self.costs.http_request_s
+        answers, empty = _answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        payload = sum(stream.rate * stream.recipients[c] * stream.payload_bytes for stream in self.streams)
+        full = cohort.count * (answers - empty)
+        together = wire_bytes("long_polling", round(payload / full), cohort.tls) if full else 0
+        self.requests += cohort.count * answers
+        n_bytes = full * together + cohort.count * empty * wire_bytes("long_polling", 0, cohort.tls)
+        return (f"{cohort.name}, answers to polls", cohort.count * answers, n_bytes)
+
+    def copies(self, n: int, of: _Stream | None = None, hottest: bool = False) -> float:
+        """Copies a second that `n` servers get from the broker; of one stream, copies of one publish."""
+        if of is None:
+            return sum(stream.rate * self.copies(n, stream) for stream in self.streams)
+        if self.broker.kind == "none":
+            return 1.0
+        if self.broker.kind != "redis_pubsub" or self.broker.subscription == "all_servers":
+            return float(n)
+        if hottest:
+            return node_copies(n, int(of.sizes[-1]))
+        return sum(w * node_copies(n, int(size)) for w, size in zip(of.weights, of.sizes, strict=True))
+
+    def cpu(self, n: int) -> list[tuple[str, float, float]]:
+        """What the loops of `n` servers do: how often a second in all, and CPU seconds each."""
+        costs = self.costs
+        return [
+            ("sends", self.sends, self.send_s),
+            ("decodes", self.copies(n), costs.event_s),
+            ("from clients", self.ingests, costs.ingest_s),
+            ("pings", self.pings, costs.ping_s),
+            ("handshakes", sum(self.churn), costs.handshake_s),
+            ("requests", self.requests, costs.http_request_s),
+        ]
+
+    def work_s(self, n: int) -> float:
+        """CPU seconds a second of all `n` servers."""
+        return sum(count * cost_s for _, count, cost_s in self.cpu(n))
+
+    def publish_s(self, n: int, stream: _Stream, hottest: bool = False) -> float:
+        """Time of the broker for one publish."""
+        if self.broker.kind == "redis_pubsub":
+            return self.broker.publish.mean_s + self.broker.copy_cost * self.copies(n, stream, hottest)
+        return self.broker.append + (self.broker.read * n if self.broker.kind == "redis_streams" else 0.0)
+
+    def subscribe_s(self, n: int) -> float:
+        """Broker time a second for SUBSCRIBE and UNSUBSCRIBE of clients that come and go, where rooms are channels."""
+        if self.broker.kind != "redis_pubsub" or self.broker.subscription != "per_room":
+            return 0.0
+        total = 0.0
+        for group in self.scenario.rooms:
+            joins = [group.cohort in (None, cohort.name) for cohort in self.scenario.clients]
+            eligible = sum(cohort.count for cohort, join in zip(self.scenario.clients, joins, strict=True) if join)
+            size, rooms = (1, eligible) if group.per_user else (group.members, group.count)
+            alone = (1 - 1 / n) ** (size - 1)
+            total += float(np.dot(self.churn, joins)) * rooms * size / eligible * alone
+        return 2 * total * self.broker.subscribe
+
+
+def _answers_per_s(messages_per_s: float, gap_s: float, hold_s: float) -> tuple[float, float]:
+    """Answers a second to one long-polling client, and how many of them are empty."""
+    quiet = math.exp(-messages_per_s * gap_s)
+    waits_s = -math.expm1(-messages_per_s * hold_s) / messages_per_s if messages_per_s else hold_s
+    answers = 1 / (gap_s + quiet * waits_s)
+    return answers, answers * quiet * math.exp(-messages_per_s * hold_s)
+
+
+def _churn_per_s(c: int, cohort: Cohort, n_requests: int) -> float:
+    if cohort.session is None:
+        return 0.0
+    connect_s = cohort.network.rtt.mean_s * handshake_round_trips(cohort.tls, n_requests)
+    cycle_s = cohort.session.length.mean_s + cohort.session.absence.mean_s + connect_s
+    if not cycle_s:
+        step = "give it a length, or leave it out"
+        raise ScenarioError(Problem(f"clients[{c}].session.length", "must not be 0 without absence and rtt", 0, step))
+    return cohort.count / cycle_s
+
+
+def _counted(name: str, load: _Load, each: int | None, held: str, step: str) -> Limit:
+    """A limit on connections: each server holds so many."""
+    n = load.scenario.n_clients
+    if each is None:
+        return Limit(name, None, None, float(n), "connections", f"not limited: {step}")
+    servers = -(-n // each)
+    lines = [held] if held else []
+    lines.append(f"{n:,} clients / {each:,} a server = {n / each:,.2f} -> {_plural(servers, 'server')}")
+    return Limit(name, servers, float(each), float(n), "connections", "\n".join(lines))
+
+
+def _cpu(load: _Load, target: float) -> Limit:
+    workers, capacity = load.servers.workers, target * load.servers.workers
+    servers = _smallest(lambda n: load.work_s(n) <= capacity * n)
+    n = servers or load.servers.count
+    lines = _table([(label, count, _time(cost), count * cost) for label, count, cost in load.cpu(n) if count * cost])
+    work_s = load.work_s(n)
+    loops = f"{_plural(workers, 'loop')} busy {target:.0%}"
+    lines.append(f"{work_s:,.4g} CPU s/s for {_plural(n, 'server')}; each has {capacity:,.4g} ({loops})")
+    note, every = "", load.copies(2) == 2 * load.rate and load.rate * load.costs.event_s > 0
+    if every:
+        own = load.rate * load.costs.event_s
+        note = f"Every server decodes all {_number(load.rate)} messages/s, {own:.3g} CPU s/s that no other server takes off it."
+    if servers is None:
+        note = f"No number of servers up to {MOST_SERVERS:,} is enough. {note}".rstrip()
+        return Limit("cpu", None, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=False)
+    lines.append(f"{work_s:,.4g} / {capacity:,.4g} = {work_s / capacity:,.2f} -> {_plural(servers, 'server')}")
+    return Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note)
+
+
+def _egress(load: _Load, target: float) -> Limit:
+    demand = sum(n_bytes for _, _, n_bytes in load.egress)
+    rows = [(label, count, f"{n_bytes / count:,.4g} B", n_bytes) for label, count, n_bytes in load.egress if count]
+    lines = _table(rows) or ["nothing is sent"]
+    lines[1:] = [*lines[1:], f"{demand:,.0f} B/s, headers, TLS and TCP/IP included"]
+    link = load.servers.egress
+    if link is None:
+        return Limit(
+            "egress",
+            None,
+            None,
+            demand,
+            "B/s",
+            "\n".join([*lines, "not limited: set servers.egress, such as 1 Gbit/s"]),
+        )
+    capacity = target * link
+    servers = max(1, math.ceil(demand / capacity))
+    lines.append(
+        f"{demand:,.0f} / ({target:g} x {link:,.0f}) = {demand / capacity:,.2f} -> {_plural(servers, 'server')}"
+    )
+    return Limit("egress", servers, capacity, demand, "B/s", "\n".join(lines))

@@ -422,9 +422,11 @@ def _figures(trace: Trace, rows: list[int], column: int) -> dict[str, float]:
     histogram = trace.histogram[rows, column].sum(axis=0)
     count = int(histogram.sum())
     figures = {"mean": from_ns(int(trace.sum_ns[rows, column].sum())) / count if count else math.nan}
+    largest = from_ns(int(trace.max_ns[rows, column].max())) if count else math.nan
     for name, p in QUANTILES.items():
-        figures[name] = from_ns(stats.histogram_quantile_ns(histogram, p))
-    figures["max"] = from_ns(int(trace.max_ns[rows, column].max())) if count else math.nan
+        # The middle of the last bucket may lie above the largest value.
+        figures[name] = min(from_ns(stats.histogram_quantile_ns(histogram, p)), largest)
+    figures["max"] = largest
     return figures
 
 

@@ -1,0 +1,304 @@
+"""The command `realtime-sim`: a scenario in, tables and JSON out. Bad input is one message and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError
+
+if TYPE_CHECKING:
+    from realtime_sim.results import Results
+    from realtime_sim.scenario import Scenario
+
+__all__ = ["main"]
+
+_UsageError = typer.BadParameter.__mro__[2]
+"""What the command line itself finds wrong; Typer and Click keep its name in different places."""
+
+BAD_INPUT, INTERNAL, INTERRUPTED = 2, 70, 130
+PROGRESS_AFTER_S = 2.0
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Simulate real-time push systems: WebSocket, SSE and long polling, servers, a broker between them.",
+)
+
+ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, the name of a preset, or - for standard input.")]
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="PATH=VALUE", help="Change a field, as servers.count=8. May be repeated.")
+]
+JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", help="Write JSON there; - for standard output.")]
+
+
+def main() -> None:
+    """Run the command line, and turn every expected failure into one message and an exit code."""
+    try:
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except typer.Exit as done:
+        sys.exit(done.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted; nothing was written", INTERRUPTED)
+    except _UsageError as error:
+        _fail(f"{error.format_message()} See realtime-sim --help.", BAD_INPUT)
+    except EngineError as error:
+        _fail(f"internal error, please report it: {error}", INTERNAL)
+    except RealtimeSimError as error:
+        _fail(str(error), BAD_INPUT)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"realtime-sim: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _scenario(source: str, changes: list[str]) -> Scenario:
+    """The scenario a user names, with the changes of `--set`."""
+    import yaml
+
+    from realtime_sim import presets
+    from realtime_sim.scenario import Scenario
+
+    if source == "-":
+        scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
+    elif source in presets.NAMES:
+        scenario = presets.load(source)
+    elif not Path(source).exists() and not source.endswith((".yaml", ".yml")) and "/" not in source:
+        scenario = presets.load(source)
+    else:
+        scenario = Scenario.from_yaml(Path(source))
+    values: dict[str, Any] = {}
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals or not path.strip():
+            raise ScenarioError(Problem("--set", "must be PATH=VALUE", change, "write it like servers.count=8"))
+        try:
+            values[path.strip()] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError):
+            raise ScenarioError(
+                Problem(f"--set {path}", "must have a YAML value", text, "check the brackets")
+            ) from None
+    return scenario.replace(**values) if values else scenario
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
+    """A function to report the share done to; a bar shows on a terminal when the work takes over two seconds."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda share: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
+    bar = Progress(*columns, console=console, transient=True)
+    task, begun = bar.add_task(title, total=1.0), time.monotonic()
+
+    def report(share: float) -> None:
+        if time.monotonic() - begun > PROGRESS_AFTER_S:
+            bar.start()
+            bar.update(task, completed=share)
+
+    try:
+        yield report
+    finally:
+        bar.stop()
+
+
+def _give_json(text: str, path: str) -> None:
+    from realtime_sim.files import write_whole
+
+    if path == "-":
+        print(text)
+    elif path:
+        write_whole(Path(path), text)
+        print(f"\nJSON: {path}")
+
+
+@app.command()
+def simulate(
+    scenario: ScenarioArgument,
+    engine: Annotated[str, typer.Option(help="auto, or the name of an engine.")] = "auto",
+    replications: Annotated[int, typer.Option(help="Independent runs; intervals are over them from 2 on.")] = 1,
+    record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
+    set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
+    json_: JsonOption = "",
+    plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
+) -> None:
+    """Simulate a scenario: latency hop by hop, deliveries, connections, recovery.
+
+    Example: realtime-sim simulate chat --set servers.count=8 --json out/chat.json
+    """
+    from realtime_sim.simulation import simulate as run
+
+    asked = _scenario(scenario, set_)
+    with progress_bar(f"Simulating {asked.name}") as report:
+        results = run(asked, engine=engine, replications=replications, record=record, progress=report)
+    if json_ != "-":
+        print(report_text(results))
+    if plots:
+        from realtime_sim import plots as faces
+
+        path = Path(plots) / f"{asked.name}.png"
+        faces.save(faces.summary_figure(results), path)
+        print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        _give_json(results.to_json(), json_)
+
+
+def report_text(results: Results) -> str:
+    """Everything `simulate` prints about a run, as aligned tables."""
+    scenario = results.scenario
+    runs = "1 run" if results.n_replications == 1 else f"{results.n_replications} replications"
+    parts = [f"{scenario.name}: {runs} of {scenario.duration:g} s, engine {results.engine} ({results.reason})"]
+    parts += [f"Warning: {text}" for text in results.warnings]
+    parts.append(latency_table(results))
+    parts.append(hop_table(results))
+    total = results.deliveries.loc["total"]
+    counts = ", ".join(f"{total[name]:,} {name}" for name in ("expected", "delivered", "lost", "dropped", "duplicate"))
+    parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s: {counts}")
+    known = {name: value for name, value in results.connections.items() if value and name != "recovered_at_s"}
+    parts.append("Connections: " + ", ".join(f"{value:,.0f} {name.replace('_', ' ')}" for name, value in known.items()))
+    busiest = results.servers["utilization"].max()
+    parts.append(f"Busiest of {len(results.servers)} servers: {busiest:.1%} of its loops")
+    if scenario.faults:
+        parts.append("Recovery, seconds after each fault\n" + results.recovery.to_string(index=False, na_rep="never"))
+    if len(results.objectives()):
+        parts.append("Objectives\n" + results.objectives().to_string(float_format=lambda x: f"{x:,.4g}"))
+    return "\n\n".join(parts)
+
+
+def latency_table(results: Results) -> str:
+    """Delivery latency in milliseconds with its intervals, in all and by cohort."""
+    lines = [f"{'Delivery latency, ms':24}{'value':>10}   95 % interval"]
+    for name, figure in results.latency_s().items():
+        interval = "" if figure.low is None else f"{figure.low * 1e3:,.3f} to {figure.high * 1e3:,.3f}"
+        lines.append(f"  {name:22}{figure.value * 1e3:>10,.3f}   {interval}".rstrip())
+    cohorts = results.scenario.clients
+    if len(cohorts) > 1:
+        for cohort in cohorts:
+            figures = results.latency_s(cohort.name)
+            lines.append(
+                f"  {cohort.name[:14]} ({cohort.transport}): mean {figures['mean'].value * 1e3:,.3f}, "
+                f"p99 {figures['p99'].value * 1e3:,.3f}"
+            )
+    return "\n".join(lines)
+
+
+def hop_table(results: Results) -> str:
+    """Mean of each hop in milliseconds; they add up to the last row."""
+    lines = [f"{'Mean of each hop, ms':24}{'mean':>10}{'share':>8}{'p99':>12}   95 % interval of the mean"]
+    for hop, row in results.hops.iterrows():
+        interval = "" if row["low_s"] != row["low_s"] else f"{row['low_s'] * 1e3:,.3f} to {row['high_s'] * 1e3:,.3f}"
+        text = f"  {hop:22}{row['mean_s'] * 1e3:>10,.3f}{row['share']:>8.1%}{row['p99_s'] * 1e3:>12,.3f}   {interval}"
+        lines.append(text.rstrip())
+    return "\n".join(lines)
+
+
+@app.command()
+def limits(
+    scenario: ScenarioArgument,
+    target_utilization: Annotated[float, typer.Option(help="Busy share a server may reach.")] = 0.7,
+    set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
+    json_: JsonOption = "",
+) -> None:
+    """How many servers each limit needs on its own, with the arithmetic, and which one binds.
+
+    Example: realtime-sim limits million --set servers.memory=8GiB
+    """
+    import json
+
+    from realtime_sim.limits import server_limits
+
+    found = server_limits(_scenario(scenario, set_), target_utilization=target_utilization)
+    if json_ != "-":
+        print(found)
+    if json_:
+        _give_json(json.dumps(found.to_plain(), indent=1, ensure_ascii=False), json_)
+
+
+@app.command()
+def choose(
+    direction: Annotated[str, typer.Option(help="server_to_client or both.")] = "server_to_client",
+    messages_per_s: Annotated[float, typer.Option(help="To one client.")] = 1.0,
+    client_messages_per_s: Annotated[float, typer.Option(help="From one client.")] = 0.0,
+    payload: Annotated[str, typer.Option(help="Size of a message, as 200B.")] = "200B",
+    rtt: Annotated[str, typer.Option(help="Round trip between client and server, as 50ms.")] = "50ms",
+    http_version: Annotated[str, typer.Option(help="1.1 or 2.")] = "1.1",
+    tabs_per_browser: Annotated[int, typer.Option(help="Tabs that one browser may have open.")] = 1,
+    buffering_proxies: Annotated[bool, typer.Option(help="Proxies on the way hold responses back.")] = False,
+    mobile: Annotated[bool, typer.Option(help="Clients run on batteries.")] = False,
+    needs_resume: Annotated[bool, typer.Option(help="Clients must get what they missed.")] = False,
+    json_: JsonOption = "",
+) -> None:
+    """Rank the transports for what you need, with reasons and numbers.
+
+    Example: realtime-sim choose --direction both --messages-per-s 2
+    """
+    import json
+
+    from realtime_sim.choose import choose_transport
+
+    choice = choose_transport(
+        direction=direction, messages_per_s=messages_per_s, client_messages_per_s=client_messages_per_s,
+        payload=payload, rtt=rtt, http_version=http_version, tabs_per_browser=tabs_per_browser,
+        buffering_proxies=buffering_proxies, mobile=mobile, needs_resume=needs_resume,
+    )  # fmt: skip
+    if json_ != "-":
+        print(choice)
+    if json_:
+        _give_json(json.dumps(choice.to_plain(), indent=1, ensure_ascii=False), json_)
+
+
+@app.command("presets")
+def presets_(name: Annotated[str, typer.Argument(help="Print the YAML of this one.")] = "") -> None:
+    """List the scenarios that come with the package, or print one as YAML."""
+    from realtime_sim import presets
+
+    if name:
+        print(presets.text(name), end="")
+        return
+    for known in presets.NAMES:
+        print(f"{known:12}{presets.about(known)}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a scenario file, for editors."""
+    import json
+
+    from realtime_sim.scenario import Scenario
+
+    print(json.dumps(Scenario.json_schema(), indent=1))
+
+
+@app.command()
+def demo(out: Annotated[str, typer.Option(help="Folder for figures and JSON.")] = "out") -> None:
+    """Limits for one million connections, and a chat under each of the three transports."""
+    from realtime_sim.demo import run_demo
+
+    run_demo(Path(out))
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Simulate real-time push systems: WebSocket, SSE and long polling, servers, a broker between them."""
+    if show:
+        from realtime_sim import __version__
+
+        print(__version__)
+        raise typer.Exit

@@ -1,0 +1,106 @@
+"""Hypothesis strategies: small valid scenarios over everything a scenario can say, for engines to agree on."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from realtime_sim.policies import backoff, balancing
+
+__all__ = ["scenarios"]
+
+TIMES = [
+    0, "1ms", {"mean": "2ms"}, {"median": "2ms", "p99": "20ms"}, {"mean": "3ms", "cv": 0.5}, {"mean": "3ms", "cv": 2.0},
+    {"low": "1ms", "high": "4ms"}, {"quantiles": {0: "1ms", 0.5: "2ms", 1: "9ms"}},
+]  # fmt: skip
+BROKERS = [
+    {"kind": "none"},
+    {"kind": "redis_pubsub"},
+    {"kind": "redis_pubsub", "subscription": "per_room"},
+    {"kind": "redis_streams", "read_count": 1, "max_length": 3},
+    {"kind": "redis_streams"},
+    {"kind": "kafka", "linger": 0, "partitions": 2},
+    {"kind": "kafka", "batch_size": 100, "partitions": 1},
+]
+RECONNECTS = [*sorted(backoff.REGISTRY), {"policy": "exponential", "base": "100ms", "cap": "1s"}]
+
+
+@st.composite
+def cohorts(draw, name: str) -> dict:
+    """One cohort of at most 20 clients."""
+
+    def pick(*options: object) -> object:
+        return draw(st.sampled_from(options))
+
+    transport = pick("websocket", "sse", "long_polling")
+    cohort = {
+        "name": name,
+        "count": draw(st.integers(1, 20)),
+        "transport": transport,
+        "network": {"rtt": pick(0, "40ms", {"median": "40ms", "p99": "200ms"}), "jitter": pick(0, {"mean": "5ms"})},
+        "reconnect": pick(*RECONNECTS),
+        "connect_timeout": pick("20s", "300ms"),
+        "keepalive": pick({"interval": "500ms", "timeout": "300ms"}, "signalr"),
+        "tls": pick(True, False),
+        "session": pick(None, {"length": {"mean": "1s"}, "absence": "300ms"}, {"mean": "2s"}),
+        "ramp_up": pick(None, "0s", "1s"),
+        "polling_handshake": transport == "websocket" and pick(True, False),
+        "resume": pick(None, True, False),
+    }
+    if pick(False, False, True):
+        cohort["network"]["bandwidth"] = 5_000
+        cohort["overflow"] = pick(
+            "unbounded", {"policy": "drop_newest", "limit": 1_000}, {"policy": "disconnect", "limit": 1_000}
+        )
+    return cohort
+
+
+@st.composite
+def scenarios(draw) -> dict:
+    """A scenario of three seconds, as a mapping that `Scenario(**mapping)` takes."""
+
+    def pick(*options: object) -> object:
+        return draw(st.sampled_from(options))
+
+    clients = [draw(cohorts(f"c{i}")) for i in range(pick(1, 1, 2))]
+    n_servers = pick(1, 2, 3)
+    broker = dict(pick(*BROKERS))
+    if broker["kind"] != "none":
+        broker["server_link"] = pick(*TIMES)
+    traffic = [
+        {
+            "name": f"t{i}", "to": pick("everyone", "room", "inbox"), "rate": draw(st.integers(1, 30)),
+            "arrivals": pick("poisson", "constant"), "payload": pick(0, 100, 3_000), "echo": pick(True, False),
+            "from": pick("backend", "clients", "c0"), "pick": pick("uniform", "by_size"),
+        }
+        for i in range(pick(0, 1, 2))
+    ]  # fmt: skip
+    faults = [
+        {"at": "1s", "kind": "kill_server", "server": n_servers - 1, "notice": pick("rst", "silent")},
+        {"at": "1.5s", "kind": "drop_clients", "cohort": "c0", "share": pick(0.5, 1), "notice": pick("rst", "silent")},
+    ]
+    costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
+    servers = {
+        "count": n_servers, "profile": pick("zero", "websockets-asyncio", "centrifugo"), "workers": pick(1, 2),
+        "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
+        "max_connections": pick(None, 5), "egress": pick(None, 20_000),
+    }  # fmt: skip
+    members = sum(cohort["count"] for cohort in clients)
+    return {
+        "name": "drawn",
+        "seed": draw(st.integers(0, 2**63 - 1)),
+        "duration": 3,
+        "drain": pick(0, 5),
+        "warmup": pick(0, 1),
+        "clients": clients,
+        "servers": servers,
+        "balancer": {
+            "policy": pick(*sorted(balancing.REGISTRY)), "affinity": pick("none", "cookie"), "detection": pick(0, "500ms"),
+        },
+        "broker": broker,
+        "rooms": [
+            {"name": "room", "count": 3, "members": draw(st.integers(1, members)), "zipf": pick(0, 1.0)},
+            {"name": "inbox", "per_user": True},
+        ],
+        "traffic": traffic,
+        "faults": [fault for fault in faults if pick(True, False)],
+    }  # fmt: skip
