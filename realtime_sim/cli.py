@@ -45,6 +45,10 @@ def main() -> None:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.Exit as done:
         sys.exit(done.exit_code)
+    except SystemExit as done:  # Typer turns Ctrl-C into this
+        if done.code == INTERRUPTED:
+            _fail("interrupted; nothing was written", INTERRUPTED)
+        raise
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
@@ -143,8 +147,13 @@ def simulate(
 
     Example: realtime-sim simulate chat --set servers.count=8 --json out/chat.json
     """
+    from realtime_sim.files import check_writable
     from realtime_sim.simulation import simulate as run
 
+    if json_ not in ("", "-"):
+        check_writable(Path(json_))
+    if plots:
+        check_writable(Path(plots) / "figure.png")
     asked = _scenario(scenario, set_)
     with progress_bar(f"Simulating {asked.name}") as report:
         results = run(asked, engine=engine, replications=replications, record=record, progress=report)

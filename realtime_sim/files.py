@@ -6,7 +6,7 @@ from pathlib import Path
 
 from realtime_sim.errors import Problem, ScenarioError
 
-__all__ = ["write_whole"]
+__all__ = ["check_writable", "write_whole"]
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -17,7 +17,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
     ScenarioError
         If the folder or the file cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
+    partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -25,5 +25,31 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except OSError as error:
         if partial.is_file():
             partial.unlink()
-        rule = f"must be a file that can be written ({error.strerror})"
-        raise ScenarioError(Problem("output", rule, str(path), "choose another path")) from None
+        raise _unwritable(path, error) from None
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long run that a file cannot be written after it; missing folders are made.
+
+    Raises
+    ------
+    ScenarioError
+        If the folder or the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(0, "Is a directory")
+        _partial(path).touch()
+        _partial(path).unlink()
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _unwritable(path: Path, error: OSError) -> ScenarioError:
+    rule = f"must be a file that can be written ({error.strerror})"
+    return ScenarioError(Problem("output", rule, str(path), "choose another path"))

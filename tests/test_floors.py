@@ -72,6 +72,7 @@ THIRD_PARTY = {
 THIRD_PARTY_OF_ONE = {
     ("cli", "rich"): "tables and progress on a terminal",
     ("cli", "typer"): "the command line",
+    ("cli", "yaml"): "values of --set are YAML",
     ("plots", "matplotlib"): "the one module that draws",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
     ("simulation", "rich"): "progress of a long run",

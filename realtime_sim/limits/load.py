@@ -1,0 +1,260 @@
+"""The load of a scenario: mean work a second for the loops, the links and the broker, for any number of servers.
+
+Everything is counted as the engines charge it, with all clients connected and all streams of traffic running.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
+from realtime_sim.theory import node_copies
+from realtime_sim.transports import TRANSPORTS, handshake_round_trips
+from realtime_sim.wire import wire_bytes
+from realtime_sim.workload import room_sizes
+
+__all__ = ["Load", "Stream", "answers_per_s"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """One stream of traffic.
+
+    Parameters
+    ----------
+    to : str
+        Where it goes: a group of rooms, or everyone.
+    rate : float
+        Publishes a second.
+    payload_bytes : int
+        Of one message.
+    sizes, weights : ndarray, shape (k,)
+        Distinct room sizes in ascending order, and how likely a publish goes to a room of that size.
+    recipients : ndarray, shape (cohorts,)
+        Mean recipients of one publish.
+    hottest_ratio : float
+        Share of the publishes that goes to the largest room.
+    partition_ratios : ndarray, shape (partitions,)
+        Share of the publishes that goes to each partition of the broker (Kafka), or one 1.
+    """
+
+    to: str
+    rate: float
+    payload_bytes: int
+    sizes: np.ndarray
+    weights: np.ndarray
+    recipients: np.ndarray
+    hottest_ratio: float
+    partition_ratios: np.ndarray
+
+
+class Load:
+    """Mean work of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to serve.
+
+    Raises
+    ------
+    ScenarioError
+        If sessions take no time at all, so that clients would come back without end.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario, self.servers, self.broker = scenario, scenario.servers, scenario.broker
+        self.costs = scenario.servers.resolved_costs
+        self.streams = [_stream(scenario, stream) for stream in scenario.traffic]
+        self.publish_rate = sum(stream.rate for stream in self.streams)
+        self.ingests = sum(stream.rate for stream in scenario.traffic if stream.source != "backend")
+        self.churn, self.egress = [], []
+        self.pings = self.requests = 0.0
+        for c, cohort in enumerate(scenario.clients):
+            steps = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
+            self.churn.append(_churn_per_s(c, cohort, steps))
+            self.requests += self.churn[c] * (steps - 1)
+            if TRANSPORTS[cohort.transport].request_per_message:
+                self.egress.append(self._polling(c, cohort))
+                continue
+            if cohort.keepalive is not None:
+                self.pings += cohort.count / cohort.keepalive.interval
+            sizes = [wire_bytes(cohort.transport, stream.payload_bytes, cohort.tls) for stream in self.streams]
+            sent = [stream.rate * stream.recipients[c] for stream in self.streams]
+            self.egress.append((f"{cohort.name}, {cohort.transport}", float(sum(sent)), float(np.dot(sent, sizes))))
+        sends = [stream.rate * float(stream.recipients.sum()) for stream in self.streams]
+        own_task = self.servers.fanout == "task_per_client"
+        each = [self.costs.send_to_one_s(stream.payload_bytes, own_task) for stream in self.streams]
+        self.sends = sum(sends)
+        self.send_s = float(np.dot(sends, each)) / self.sends if self.sends else 0.0
+
+    def _polling(self, c: int, cohort: Cohort) -> tuple[str, float, float]:
+        """Answers a second to a long-polling cohort, and their bytes; its requests are added to the others."""
+        per_s = float(sum(stream.rate * stream.recipients[c] for stream in self.streams)) / cohort.count
+        gap_s = cohort.network.rtt.mean_s + cohort.network.jitter.mean_s + self.costs.http_request_s
+        answers, empty = answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        payload = float(sum(stream.rate * stream.recipients[c] * stream.payload_bytes for stream in self.streams))
+        full = cohort.count * (answers - empty)
+        together = wire_bytes("long_polling", round(payload / full), cohort.tls) if full else 0
+        n_bytes = full * together + cohort.count * empty * wire_bytes("long_polling", 0, cohort.tls)
+        self.requests += cohort.count * answers
+        return (f"{cohort.name}, answers to polls", cohort.count * answers, n_bytes)
+
+    def copies(self, n: int, stream: Stream, largest: bool = False) -> float:
+        """Servers of `n` that get a copy of one publish to a room of the stream (to its largest room)."""
+        if self.broker.kind == "none":
+            return 1.0
+        if self.broker.kind != "redis_pubsub" or self.broker.subscription == "all_servers":
+            return float(n)
+        if largest:
+            return node_copies(n, int(stream.sizes[-1]))
+        return sum(w * node_copies(n, int(size)) for w, size in zip(stream.weights, stream.sizes, strict=True))
+
+    def cpu(self, n: int) -> list[tuple[str, float, float]]:
+        """What the loops of `n` servers do: how often a second in all, and CPU seconds each."""
+        costs = self.costs
+        return [
+            ("sends", self.sends, self.send_s),
+            ("decodes", sum(stream.rate * self.copies(n, stream) for stream in self.streams), costs.event_s),
+            ("from clients", self.ingests, costs.ingest_s),
+            ("pings", self.pings, costs.ping_s),
+            ("handshakes", sum(self.churn), costs.handshake_s),
+            ("requests", self.requests, costs.http_request_s),
+        ]
+
+    def cpu_s(self, n: int) -> float:
+        """CPU seconds a second of all `n` servers together."""
+        return sum(per_s * cost_s for _, per_s, cost_s in self.cpu(n))
+
+    @property
+    def every_server_decodes(self) -> bool:
+        """Whether every message goes to every server, so that more servers decode more."""
+        per_room = self.broker.kind == "redis_pubsub" and self.broker.subscription == "per_room"
+        return self.broker.kind != "none" and not per_room
+
+    def publish_s(self, n: int, stream: Stream, largest: bool = False) -> float:
+        """Time of a broker thread for one publish, all its copies included."""
+        if self.broker.kind == "redis_pubsub":
+            return self.broker.publish.mean_s + self.broker.copy_cost * self.copies(n, stream, largest)
+        return self.broker.append + (self.broker.read * n if self.broker.kind == "redis_streams" else 0.0)
+
+    def hottest_room_s(self, n: int) -> float:
+        """Broker time a second for the busiest single room, which no sharding by room can split."""
+        by_room: dict[str, float] = {}
+        for stream in self.streams:
+            work = stream.rate * stream.hottest_ratio * self.publish_s(n, stream, largest=True)
+            by_room[stream.to] = by_room.get(stream.to, 0.0) + work
+        return max(by_room.values(), default=0.0)
+
+    def subscribe_s(self, n: int) -> float:
+        """Broker time a second for clients that come and go, where every room is a channel.
+
+        A client's SUBSCRIBE, and its UNSUBSCRIBE later, are needed if no other member is on the same server.
+        """
+        if self.broker.kind != "redis_pubsub" or self.broker.subscription != "per_room":
+            return 0.0
+        commands = 0.0
+        for group in self.scenario.rooms:
+            joins = [group.cohort in (None, cohort.name) for cohort in self.scenario.clients]
+            eligible = int(np.dot([cohort.count for cohort in self.scenario.clients], joins))
+            sizes, rooms = _sizes(group, eligible)
+            alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
+            commands += 2 * float(np.dot(self.churn, joins)) * alone
+        return commands * self.broker.subscribe
+
+
+def answers_per_s(messages_per_s: float, gap_s: float, hold_s: float) -> tuple[float, float]:
+    """Answers a second to one long-polling client, and how many of them are empty.
+
+    Between an answer and the next poll there is a gap. A poll that finds messages from the gap is answered at once,
+    any other at the next message or after the hold time: `1 / (gap + exp(-lam gap) (1 - exp(-lam hold)) / lam)`.
+
+    Parameters
+    ----------
+    messages_per_s : float
+        Poisson messages a second, 0 or more.
+    gap_s : float
+        From an answer to the next poll at the server, seconds, 0 or more.
+    hold_s : float
+        Time an empty poll is held, seconds, above 0.
+
+    Returns
+    -------
+    tuple of float
+        Answers a second, one for each poll; empty ones among them.
+
+    Examples
+    --------
+    >>> answers_per_s(0.0, 0.1, 29.9)[0] * 30
+    1.0
+    >>> [round(figure, 4) for figure in answers_per_s(5.0, 0.1, 30.0)]
+    [4.5089, 0.0]
+    """
+    quiet = math.exp(-messages_per_s * gap_s)
+    waits_s = -math.expm1(-messages_per_s * hold_s) / messages_per_s if messages_per_s else hold_s
+    answers = 1 / (gap_s + quiet * waits_s)
+    return answers, answers * quiet * math.exp(-messages_per_s * hold_s)
+
+
+def _sizes(group: RoomGroup | None, eligible: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct sizes of the rooms of a group (None: everyone), ascending, and how many rooms have each."""
+    if group is None or group.per_user or not group.zipf:
+        size = eligible if group is None else 1 if group.per_user else group.members
+        return np.array([size]), np.array([1 if group is None else eligible if group.per_user else group.count])
+    return np.unique(room_sizes(group, eligible), return_counts=True)
+
+
+def _stream(scenario: Scenario, stream: Traffic) -> Stream:
+    group = next((group for group in scenario.rooms if group.name == stream.to), None)
+    cohorts = [cohort.name for cohort in scenario.clients]
+    joins = [group is None or group.cohort in (None, name) for name in cohorts]
+    eligible = np.array([cohort.count for cohort in scenario.clients], float) * joins
+    n = int(eligible.sum())
+    sizes, rooms = _sizes(group, n)
+    weights = rooms * (sizes if stream.pick == "by_size" else 1.0)
+    weights = weights / weights.sum()
+    mean = float(weights @ sizes)
+    recipients = mean * eligible / n
+    if not stream.echo and stream.source == "clients":
+        recipients *= (mean - 1) / mean
+    elif not stream.echo and stream.source in cohorts:
+        sender = cohorts.index(stream.source)
+        recipients[sender] -= recipients[sender] / scenario.clients[sender].count
+    hottest, partitions = float(weights[-1] / rooms[-1]), _partition_ratios(scenario, stream, group)
+    return Stream(stream.to, stream.rate, stream.payload, sizes, weights, recipients, hottest, partitions)
+
+
+def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | None) -> np.ndarray:
+    """Share of a stream's publishes for each partition: rooms are numbered from 0, everyone first, and dealt in turn."""
+    partitions = getattr(scenario.broker, "partitions", 1)
+    counts = {cohort.name: cohort.count for cohort in scenario.clients}
+    first = 0
+    for part in (None, *scenario.rooms):
+        eligible = scenario.n_clients if part is None or part.cohort is None else counts[part.cohort]
+        n_rooms = 1 if part is None else eligible if part.per_user else part.count
+        if part is group:
+            break
+        first += n_rooms
+    if group is not None and group.zipf and stream.pick == "by_size":
+        weights = room_sizes(group, eligible)
+        return np.bincount((first + np.arange(n_rooms)) % partitions, weights, partitions) / weights.sum()
+    ratios = np.full(partitions, float(n_rooms // partitions))
+    ratios[(first + np.arange(n_rooms % partitions)) % partitions] += 1
+    return ratios / n_rooms
+
+
+def _churn_per_s(c: int, cohort: Cohort, n_requests: int) -> float:
+    """Sessions that start in a second, once the first have ended: one for each session, absence and handshake."""
+    if cohort.session is None:
+        return 0.0
+    connect_s = cohort.network.rtt.mean_s * handshake_round_trips(cohort.tls, n_requests)
+    cycle_s = cohort.session.length.mean_s + cohort.session.absence.mean_s + connect_s
+    if not cycle_s:
+        rule, step = "must not be 0 where absence and rtt are 0 too", "give it a length, or leave it out"
+        raise ScenarioError(Problem(f"clients[{c}].session.length", rule, 0, step))
+    return cohort.count / cycle_s

@@ -1,0 +1,71 @@
+"""`choose_transport` ranks by its written rule, and every number behind it can be worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_sim.choose import choose_transport
+from realtime_sim.errors import ScenarioError
+
+
+def by_name(**needs):
+    return {one.name: one for one in choose_transport(**needs).ranked}
+
+
+def test_numbers_of_long_polling_are_those_of_rfc_6202():
+    """Half of 100 ms, and up to three halves; at one message a second an answer every 1.1 s."""
+    polls = by_name(rtt="100ms", messages_per_s=1)["long_polling"]
+    assert polls.max_latency_s == pytest.approx(0.150)
+    assert polls.requests_per_s == pytest.approx(1 / 1.1)
+    assert 0.050 < polls.mean_latency_s < 0.060
+
+
+def test_a_transport_that_streams_takes_half_a_round_trip():
+    for name in ("websocket", "sse"):
+        assert by_name(rtt="80ms")[name].mean_latency_s == 0.040
+        assert by_name(rtt="80ms")[name].connect_s == pytest.approx(0.240)  # TCP, TLS, HTTP
+
+
+@pytest.mark.parametrize(
+    "needs, best, broken",
+    [
+        ({"direction": "both", "client_messages_per_s": 1}, "websocket", ()),
+        ({"needs_resume": True, "http_version": "2"}, "sse", ()),
+        ({"tabs_per_browser": 6}, "websocket", ("sse", "long_polling")),
+        ({"buffering_proxies": True}, "websocket", ("sse",)),
+        ({"buffering_proxies": True, "proxies_block_upgrade": True}, "long_polling", ("sse", "websocket")),
+    ],
+)
+def test_needs_decide(needs, best, broken):
+    choice = choose_transport(**needs)
+    assert choice.best.name == best
+    assert {one.name for one in choice.ranked if not one.suitable} == set(broken)
+
+
+@given(st.floats(0, 100), st.floats(0, 10), st.integers(1, 20), st.booleans(), st.booleans())
+def test_what_breaks_a_requirement_never_comes_before_what_breaks_none(rate, up, tabs, buffering, blocking):
+    choice = choose_transport(
+        messages_per_s=rate, client_messages_per_s=up, tabs_per_browser=tabs,
+        buffering_proxies=buffering, proxies_block_upgrade=blocking,
+    )  # fmt: skip
+    counts = [len(one.broken) for one in choice.ranked]
+    assert counts == sorted(counts) and len(counts) == 3
+    assert all(one.advantages for one in choice.ranked)
+
+
+def test_every_wrong_argument_is_reported_at_once():
+    with pytest.raises(ScenarioError) as caught:
+        choose_transport(direction="up", http_version="3", payload="-1B", tabs_per_browser=0, mobile="yes")
+    paths = [problem.path for problem in caught.value.problems]
+    assert paths == ["direction", "http_version", "payload", "tabs_per_browser", "mobile"]
+    assert "direction must be one of server_to_client, both, got 'up'" in str(caught.value)
+
+
+def test_a_choice_shows_itself():
+    choice = choose_transport(messages_per_s=2)
+    assert str(choice).splitlines()[1].startswith("1. sse")
+    assert choice.to_plain()["best"] == "sse"
+    assert list(choice.frame.index) == [one.name for one in choice.ranked]
+    assert "<pre>" in choice._repr_html_()

@@ -1,0 +1,123 @@
+"""The command line says what it found in tables and JSON, and what is wrong in one message with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from realtime_sim import presets
+from realtime_sim.simulation import simulate
+
+QUICK = ["--set", "duration=3s", "--set", "warmup=1s"]
+
+
+def command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "realtime_sim", *words], input=stdin, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_simulate_prints_latency_hops_and_counts():
+    done = command("simulate", "chat", *QUICK)
+    assert done.returncode == 0 and done.stderr == ""
+    for text in ("Delivery latency, ms", "95 % interval", "client_network", "total", "expected", "Objectives"):
+        assert text in done.stdout
+
+
+def test_json_is_that_of_the_results():
+    done = command("simulate", "chat", *QUICK, "--json", "-")
+    expected = simulate(presets.load("chat").replace(duration="3s", warmup="1s")).to_json()
+    assert json.loads(done.stdout) == json.loads(expected)
+
+
+def test_a_file_of_json_and_a_figure_are_written(tmp_path):
+    done = command("simulate", "chat", *QUICK, "--json", str(tmp_path / "a" / "run.json"), "--plots", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "a" / "run.json").read_text())["engine"] == "reference"
+    assert (tmp_path / "chat.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_scenario_comes_from_standard_input():
+    done = command("simulate", "-", stdin=presets.load("chat").replace(duration=2, warmup=0).to_yaml())
+    assert done.returncode == 0 and done.stdout.startswith("chat: 1 run of 2 s")
+
+
+def test_set_takes_yaml_values():
+    done = command("simulate", "chat", *QUICK, "--set", "broker={kind: kafka, linger: 1ms}", "--json", "-")
+    assert json.loads(done.stdout)["scenario"]["broker"] == {"kind": "kafka", "linger": "1ms"}
+
+
+def test_presets_are_listed_and_printed():
+    listed = command("presets").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == list(presets.NAMES)
+    assert command("presets", "chat").stdout == presets.text("chat")
+
+
+def test_schema_is_json():
+    assert {"clients", "servers", "broker"} <= set(json.loads(command("schema").stdout)["properties"])
+
+
+def test_help_and_version_are_quick_and_end_well():
+    for words in ([], ["--help"], ["simulate", "--help"], ["--version"]):
+        done = command(*words)
+        assert done.returncode == 0 and done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["simulate", "nope"], "preset must be a preset, got 'nope'"),
+        (["simulate", "none.yaml"], "scenario must be a readable YAML file"),
+        (["simulate", "."], "scenario must be a readable YAML file"),
+        (["simulate"], "Missing argument"),
+        (["simulate", "chat", "--set", "x"], "--set must be PATH=VALUE, got 'x'"),
+        (["simulate", "chat", "--set", "=3"], "--set must be PATH=VALUE"),
+        (
+            ["simulate", "chat", "--set", "servers.cout=3"],
+            "servers.cout is not a known field, got 3; did you mean 'count'?",
+        ),
+        (["simulate", "chat", "--set", "servers.count=0"], "servers.count must be at least 1, got 0"),
+        (["simulate", "chat", "--set", "broker={kind"], "must have a YAML value"),
+        (
+            ["simulate", "chat", "--set", "clients.phones.network.rtt=4 parsec"],
+            "clients[0].network.rtt must be a duration",
+        ),
+        (["simulate", "chat", "--engine", "fastt"], "engine must be a known engine"),
+        (["simulate", "chat", "--replications", "0"], "replications must be a whole number from 1"),
+        (["simulate", "chat", "--replications", "x"], "--replications"),
+        (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
+        (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
+        (["simulate", "-"], "scenario must be a mapping of fields"),
+        (["limits", "nope"], "preset must be a preset"),
+        (["choose", "--direction", "up"], "direction must be one of"),
+        (["choose", "--payload", "-3B"], "payload must be"),
+        (["presets", "nope"], "preset must be a preset"),
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["simulate", "chat", "--frob"], "No such option"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(words, message):
+    done = command(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == "" and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
+    path = tmp_path / "run.json"
+    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(path)]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    time.sleep(4)  # well inside the run: an hour of chat takes over a minute
+    started.send_signal(signal.SIGINT)
+    out, err = started.communicate(timeout=30)
+    assert (started.returncode, out) == (130, "")
+    assert err == "realtime-sim: interrupted; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
