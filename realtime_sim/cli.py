@@ -43,12 +43,6 @@ def main() -> None:
     """Run the command line, and turn every expected failure into one message and an exit code."""
     try:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
-    except typer.Exit as done:
-        sys.exit(done.exit_code)
-    except SystemExit as done:  # Typer turns Ctrl-C into this
-        if done.code == INTERRUPTED:
-            _fail("interrupted; nothing was written", INTERRUPTED)
-        raise
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
@@ -60,6 +54,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into an exit code
+        _fail("interrupted; nothing was written", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -77,9 +73,7 @@ def _scenario(source: str, changes: list[str]) -> Scenario:
 
     if source == "-":
         scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
-    elif source in presets.NAMES:
-        scenario = presets.load(source)
-    elif not Path(source).exists() and not source.endswith((".yaml", ".yml")) and "/" not in source:
+    elif source in presets.NAMES or _is_a_name(source):
         scenario = presets.load(source)
     else:
         scenario = Scenario.from_yaml(Path(source))
@@ -95,6 +89,11 @@ def _scenario(source: str, changes: list[str]) -> Scenario:
                 Problem(f"--set {path}", "must have a YAML value", text, "check the brackets")
             ) from None
     return scenario.replace(**values) if values else scenario
+
+
+def _is_a_name(source: str) -> bool:
+    """Whether a word is meant as the name of a preset: it is no file, and does not look like a path."""
+    return not (Path(source).exists() or source.endswith((".yaml", ".yml")) or "/" in source)
 
 
 @contextmanager

@@ -94,7 +94,9 @@ def scenarios(draw) -> dict:
         "clients": clients,
         "servers": servers,
         "balancer": {
-            "policy": pick(*sorted(balancing.REGISTRY)), "affinity": pick("none", "cookie"), "detection": pick(0, "500ms"),
+            "policy": pick(*sorted(balancing.REGISTRY)),
+            "affinity": pick("none", "cookie"),
+            "detection": pick(0, "500ms"),
         },
         "broker": broker,
         "rooms": [

@@ -193,7 +193,7 @@ def answers_per_s(messages_per_s: float, gap_s: float, hold_s: float) -> tuple[f
     >>> answers_per_s(0.0, 0.1, 29.9)[0] * 30
     1.0
     >>> [round(figure, 4) for figure in answers_per_s(5.0, 0.1, 30.0)]
-    [4.5089, 0.0]
+    [4.5186, 0.0]
     """
     quiet = math.exp(-messages_per_s * gap_s)
     waits_s = -math.expm1(-messages_per_s * hold_s) / messages_per_s if messages_per_s else hold_s
@@ -230,7 +230,7 @@ def _stream(scenario: Scenario, stream: Traffic) -> Stream:
 
 
 def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | None) -> np.ndarray:
-    """Share of a stream's publishes for each partition: rooms are numbered from 0, everyone first, and dealt in turn."""
+    """Share of a stream's publishes for each partition: rooms are dealt in turn, everyone is room 0."""
     partitions = getattr(scenario.broker, "partitions", 1)
     counts = {cohort.name: cohort.count for cohort in scenario.clients}
     first = 0
