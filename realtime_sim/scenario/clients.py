@@ -162,7 +162,8 @@ class Traffic(Part):
     """Messages published to one room of a group at a time, or to everyone.
 
     `rate` counts publishes of the whole stream. `from` is `backend`, `clients` (a member of the room sends) or a
-    cohort. `arrivals: constant` publishes at equal steps from `start`. `echo` says whether the sender gets its own message.
+    cohort. `arrivals: constant` publishes at equal steps from `start`. `echo` says whether the sender gets its own
+    message.
     """
 
     name: Name
