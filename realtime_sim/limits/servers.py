@@ -224,8 +224,8 @@ def _broker(load: Load, n: int, target: float) -> Limit:
     lines.append(
         f"{number(total)} / {target:g} = {total / target:,.2f} -> {plural(brokers, what)}, if rooms spread evenly"
     )
-    most = rate / used if kind == "kafka" else rate * max(0.0, 1 - subscribing) / publishing
-    note = f"Full at {number(most)} publishes/s of this mix." if publishing else ""
+    most = None if not publishing else rate / used if kind == "kafka" else rate * max(0.0, 1 - subscribing) / publishing
+    note = "" if most is None else f"Full at {number(most)} publishes/s of this mix."
     if hottest > target:
         note += f" The busiest room takes {number(hottest)} of a thread, and a room cannot be split."
     elif used > target:

@@ -1,0 +1,223 @@
+"""A wrong scenario gets one clear message for each fault: path, rule, value, next step; and nothing but ScenarioError."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from realtime_sim import presets
+from realtime_sim.errors import ScenarioError
+from realtime_sim.scenario import Scenario
+
+GOOD = """
+name: chat
+duration: 60s
+clients:
+  - {name: phones, count: 100, network: {rtt: {median: 40ms, p99: 250ms}}, reconnect: {policy: full_jitter, base: 1s, cap: 30s}}
+servers: {count: 4}
+broker: {kind: redis_pubsub}
+rooms: [{name: room, count: 10, members: 10}]
+traffic: [{name: chat, to: room, rate: 500/s}]
+faults: [{at: 30s, kind: kill_server, server: 0}]
+"""
+
+BROKEN = [
+    ("servers.cout", 3, "servers.cout is not a known field, got 3; did you mean 'count'?"),
+    ("sed", 3, "sed is not a known field, got 3; did you mean 'seed'?"),
+    ("clients.phones.conut", 3, "clients[0].conut is not a known field, got 3; did you mean 'count'?"),
+    ("clients.phones.network.rttt", 3, "clients[0].network.rttt is not a known field, got 3; did you mean 'rtt'?"),
+    ("broker.subscripton", "x", "broker.subscripton is not a known field, got 'x'; did you mean 'subscription'?"),
+    ("traffic.chat.rat", 3, "traffic[0].rat is not a known field, got 3; did you mean 'rate'?"),
+    ("faults[0].sever", 3, "faults[0].sever is not a known field, got 3; did you mean 'server'?"),
+    ("servers.costs.sned", 3, "servers.costs.sned is not a known field, got 3; did you mean 'send'?"),
+    ("servers.count", 0, "servers.count must be at least 1, got 0; write it like 20_000"),
+    ("servers.count", -4, "servers.count must be at least 1, got -4"),
+    ("servers.count", 2.5, "servers.count must be a whole number such as 20_000, got 2.5"),
+    ("servers.count", "many", "servers.count must be a whole number such as 20_000, got 'many'"),
+    ("servers.count", True, "servers.count must be a whole number such as 20_000, got True"),
+    ("servers.count", 20_000, "servers.count must be at most 10_000, got 20000; model one region at a time"),
+    ("servers.count", float("nan"), "servers.count must be a finite whole number"),
+    ("servers.memory", "2 parsec", "servers.memory must be a size with unit B, kB, MB, GB, KiB, MiB or GiB, got '2 parsec'"),
+    ("servers.memory", "1MB", "servers.memory must hold the process and one connection"),
+    ("servers.profile", "websocket-asyncio", "did you mean 'websockets-asyncio'?"),
+    ("servers.egress", "1 Gbit", "servers.egress must be a bandwidth such as '1 Gbit/s'"),
+    ("servers.workers", 5000, "servers.workers must be at most 1_024, got 5000"),
+    ("servers.fanout", "task", "servers.fanout must be one of broadcast, task_per_client, got 'task'"),
+    ("servers.costs.send", -1, "servers.costs.send must be at least 0s, got -1"),
+    ("duration", "60 parsec", "duration must be a duration with unit ns, us, ms, s, min, h or d, got '60 parsec'"),
+    ("duration", 0, "duration must be above 0, got 0; write it like '250ms'"),
+    ("duration", "-3s", "duration must be above 0, got '-3s'"),
+    ("duration", 1e12, "duration must be at most"),
+    ("duration", float("inf"), "duration must be a finite duration"),
+    ("duration", None, "duration must be a duration such as '250ms' or 0.25, got None"),
+    ("duration", [1], "duration must be a duration such as '250ms' or 0.25, got [1]"),
+    ("warmup", "60s", "warmup must be shorter than duration, got '60s'; shorten it"),
+    ("sample_interval", "1ns", "sample_interval must give at most 1_000_000 samples"),
+    ("seed", -1, "seed must be a whole number from 0 to 2**63 - 1, got -1; use 0 or a positive integer"),
+    ("seed", "abc", "seed must be a whole number"),
+    ("name", "", "name must"),
+    ("name", 7, "name must"),
+    ("clients", [], "clients must have at least 1 entry, got []; add one"),
+    ("clients", 3, "clients must be a list, got 3; start each entry with '- '"),
+    ("clients", [3], "clients[0] must be a mapping of fields, got 3; write it like {name: value}"),
+    ("clients", [{"name": "x"}], "clients[0].count must be given"),
+    ("clients[0].transport", "websockets", "did you mean 'websocket'?"),
+    ("clients[0].network.rtt", "fast", "clients[0].network.rtt must be a duration such as '250ms' or 0.25, got 'fast'"),
+    ("clients[0].network.rtt", {"median": "9ms", "p99": "1ms"}, "clients[0].network.rtt must have p99 >= median"),
+    ("clients[0].network.rtt", {"median": "9ms", "p98": "1s"}, "clients[0].network.rtt.p98 is not a field of a distribution"),
+    ("clients[0].network.rtt", {"mean": 1, "cv": 99}, "clients[0].network.rtt must have cv between 0.1 and 10"),
+    ("clients[0].network.rtt", {"low": 3, "high": 1}, "clients[0].network.rtt must have low <= high"),
+    ("clients[0].network.rtt", {"quantiles": {0: 1, 1: 0.5}}, "must have values that do not fall"),
+    ("clients[0].network.rtt", {"quantiles": {0.1: 1, 1: 2}}, "must have rising probabilities from 0 to 1"),
+    ("clients[0].network.rtt", {}, "clients[0].network.rtt must be a distribution, got {}; write a value"),
+    ("clients[0].reconnect", "full-jitter", "clients[0].reconnect.policy must be a known policy, got 'full-jitter'"),
+    ("clients[0].reconnect.capp", "1s", "clients[0].reconnect.capp is not a parameter of 'full_jitter', got '1s'; did you mean 'cap'?"),
+    ("clients[0].reconnect.cap", "1ms", "clients[0].reconnect is not a valid 'full_jitter'"),
+    ("clients[0].reconnect", 3, "clients[0].reconnect must be the name of a policy, or a mapping with 'policy', got 3"),
+    ("clients[0].keepalive", "engine", "did you mean 'engineio'?"),
+    ("clients[0].keepalive", {"interval": 1}, "clients[0].keepalive.timeout must be given"),
+    ("clients[0].polling_handshake", "maybe", "clients[0].polling_handshake must be"),
+    ("clients[0].overflow", {"policy": "drop_newest", "limit": "1MB"}, "clients[0].overflow has a limit but the client's network"),
+    ("balancer.policy", "leastconn", "balancer.policy must be one of round_robin, least_connections"),
+    ("balancer.affinity", "ip", "balancer.affinity must be one of none, cookie, got 'ip'"),
+    ("broker", {"kind": "kafak"}, "broker must have a known kind, got {'kind': 'kafak'}; did you mean 'kafka'?"),
+    ("broker", "kafka", "broker must have a known kind, got 'kafka'"),
+    ("rooms.room.members", 200, "rooms[0].members must not exceed the clients that can join, got 200; use at most 100"),
+    ("rooms.room.per_user", True, "must be left out of a group with per_user: true"),
+    ("rooms.room.cohort", "fones", "rooms[0].cohort must be a cohort, got 'fones'; did you mean 'phones'?"),
+    ("rooms.room.zipf", 9, "rooms[0].zipf must"),
+    ("traffic.chat.to", "rom", "traffic[0].to must be a room group or 'everyone', got 'rom'; did you mean 'room'?"),
+    ("traffic.chat.rate", "5 per second", "traffic[0].rate must be"),
+    ("traffic.chat.rate", 0, "traffic[0].rate must be above 0, got 0"),
+    ("traffic.chat.from", "phone", "traffic[0].from must be 'backend', 'clients' or a cohort, got 'phone'; did you mean 'phones'?"),
+    ("traffic.chat.start", "2min", "traffic[0].start must be before the end of the run"),
+    ("traffic.chat.payload", "1.5B", "traffic[0].payload must be a whole number of bytes, got '1.5B'"),
+    ("faults[0].at", "2h", "faults[0].at must be before the end of the run, got '2h'"),
+    ("faults[0].server", 4, "faults[0].server must be the number of a server, got 4; servers are numbered 0 to 3"),
+    ("faults[0].kind", "kil_server", "faults[0] must have a known kind"),
+    ("slo", {"p98": 1}, "slo.p98 is not a known field, got 1; did you mean"),
+    ("nowhere[3]", 1, "nowhere[3] has no part 3"),
+    ("clients.tablets.count", 1, "clients.tablets.count must name a part that exists, got 'tablets'; known names: phones"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path, value, message", BROKEN, ids=[f"{i}-{row[0]}" for i, row in enumerate(BROKEN)])
+def test_a_wrong_value_is_named_with_its_rule_and_the_next_step(path, value, message):
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.from_yaml(GOOD).replace(**{path: value})
+    text = str(caught.value)
+    assert message in text
+    for line in text.splitlines():
+        assert re.match(r"[\w.\[\]]+ (must|is|has) .*, got .*; .+", line), line
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("", "scenario must be a mapping of fields, got None; start with 'name:'"),
+        ("- a\n- b", "scenario must be a mapping of fields"),
+        ("a: [", "must be YAML"),
+        ("\ta: 1\n", "must be YAML"),
+        ("name: x\nname: y\n", "must be YAML (duplicate key 'name')"),
+        ("a: &a [*a]\n", "must be YAML (found unconstructable recursive node)"),
+        ("1: 2\n", "scenario must be a mapping of fields"),
+        ("? [a]\n: 1\n", "must be YAML (a key must be a word)"),
+    ],
+)
+def test_text_that_is_no_scenario_is_refused(text, message):
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.from_yaml(text)
+    assert message in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    for path in (tmp_path / "none.yaml", tmp_path):
+        with pytest.raises(ScenarioError, match="scenario must be a readable YAML file"):
+            Scenario.from_yaml(path)
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00name")
+    with pytest.raises(ScenarioError, match="scenario must be a readable YAML file .not UTF-8 text."):
+        Scenario.from_yaml(binary)
+
+
+def test_a_message_opens_with_its_file_and_all_faults_show_at_once(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("name: x\nduration: 0\nclients: [{name: c, count: 0}]\n")
+    with pytest.raises(ScenarioError) as caught:
+        Scenario.from_yaml(path)
+    assert len(caught.value.problems) == 2
+    assert all(line.startswith(str(path)) for line in str(caught.value).splitlines())
+
+
+# Fuzzing: whatever the text, a Scenario or a ScenarioError.
+
+
+def loads_or_complains(text: str) -> None:
+    try:
+        Scenario.from_yaml(text + "\n")
+    except ScenarioError as error:
+        assert error.problems and all(", got " in line for line in str(error).splitlines() if line.strip())
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=300)
+def test_any_text_is_a_scenario_or_a_scenario_error(text):
+    loads_or_complains(text)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["1s", "5/s", "1KiB", "websocket", "kafka", "full_jitter", "room", "phones"]),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["name", "count", "policy", "kind", "rate", "to", "at", "mean", "cv", "x"]), inner),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.sampled_from(presets.NAMES), st.integers(0, 30), VALUES)
+@settings(max_examples=300)
+def test_any_value_anywhere_is_a_scenario_or_a_scenario_error(name, place, value):
+    data = yaml.safe_load(presets.text(name))
+    nodes: list[tuple] = []
+
+    def walk(node):
+        items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+        for key, inner in items:
+            nodes.append((node, key))
+            walk(inner)
+
+    walk(data)
+    node, key = nodes[place % len(nodes)]
+    node[key] = value
+    loads_or_complains(yaml.safe_dump(data))
+
+
+@given(st.data())
+@settings(max_examples=200)
+def test_any_damage_to_a_preset_is_a_scenario_or_a_scenario_error(data):
+    text = presets.text(data.draw(st.sampled_from(presets.NAMES)))
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 20)))
+    loads_or_complains(text[:start] + data.draw(st.text(max_size=5)) + text[end:])
+
+
+# Round trips.
+
+
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parent.parent / "examples").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_a_round_trip_is_the_identity(path):
+    scenario = Scenario.from_yaml(path)
+    assert Scenario.from_yaml(scenario.to_yaml()) == scenario
+
+
+def test_a_change_leaves_the_original_as_it_was():
+    scenario = Scenario.from_yaml(GOOD)
+    changed = scenario.replace(**{"clients.phones.count": 7, "rooms[0].members": 5, "servers": {"count": 2}})
+    assert (scenario.n_clients, changed.n_clients, changed.servers.count) == (100, 7, 2)
