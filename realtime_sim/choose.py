@@ -1,203 +1,293 @@
-"""Which transport fits: WebSocket, server-sent events or long polling, for one kind of client.
+"""Which transport: needs in, transports ranked with reasons and the numbers behind them out.
 
-The ranking has no score. Transports that something rules out come last. Of the others the one with fewer requirements
-that the application must meet itself comes first; then the lower mean latency, in steps of 10 ms; on mobile, fewer
-radio wake-ups; then less server CPU a client; where figures are within a factor of two they count as equal. What is
-still equal stands in the order sse, websocket, long_polling: the least code of one's own first.
+The rule, in this order: fewer broken requirements; where both sides send, one connection for both; a mean latency in a
+lower step of 10 ms; less server CPU for each client; the simpler one, SSE before WebSocket before long polling.
 """
 
 from __future__ import annotations
 
 import html
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import pandas as pd
 
-from realtime_sim import units
-from realtime_sim.costs import CostProfile
+from realtime_sim import theory, units
 from realtime_sim.errors import Problem, ScenarioError, nearest
-from realtime_sim.policies import keepalive
-from realtime_sim.profiles import PROFILES
-from realtime_sim.theory import long_poll_delay_s
-from realtime_sim.transports import TRANSPORTS
-from realtime_sim.wire import (
-    IP_TCP_HEADER_BYTES,
-    SEGMENT_BYTES,
-    TLS_RECORD_BYTES,
-    TLS_RECORD_PAYLOAD_BYTES,
-    websocket_header_bytes,
-    wire_bytes,
-)
+from realtime_sim.profiles import profile as find_profile
+from realtime_sim.transports import TRANSPORTS, handshake_round_trips
+from realtime_sim.wire import wire_bytes
 
-__all__ = ["TransportChoice", "TransportOption", "choose_transport"]
-
-POLL_REQUEST = "GET /poll HTTP/1.1\r\nHost: example.com\r\n\r\n"
-POST_REQUEST = "POST /send HTTP/1.1\r\nHost: example.com\r\nContent-Length: 00000\r\n\r\n"
-POST_ANSWER = "HTTP/1.1 204 No Content\r\n\r\n"
-"""The least HTTP/1.1 allows (RFC 9112); browsers add some hundred bytes, and cookies."""
-
-SSE_COMMENT_S = 15.0
-"""A comment "every 15 seconds or so" keeps proxies from closing an idle stream (WHATWG HTML, section 9.2)."""
-
-HTTP2_STREAMS = 100
-"""Streams of one HTTP/2 connection by default (MDN, EventSource)."""
-
-RADIO_TAIL_S = 10.0
-"""Silence after which an LTE radio sleeps: a typical RRC inactivity timer; the operator sets it."""
+__all__ = ["RankedTransport", "TransportChoice", "choose_transport"]
 
 LATENCY_STEP_S = 0.010
-"""Mean latencies in the same step count as equal."""
+POLL_REQUEST_BYTES = len("GET /poll HTTP/1.1\r\nHost: a.example\r\nCookie: id=0123456789abcdef\r\n\r\n")
+"""The least a poll sends; browsers add several hundred bytes of headers."""
 
-SIMPLEST = ("sse", "websocket", "long_polling")
+SIMPLICITY = ("sse", "websocket", "long_polling")
 
 
 @dataclass(frozen=True, slots=True)
-class TransportOption:
-    """One transport and what speaks for and against it. Figures are for one client, of all its traffic.
+class RankedTransport:
+    """One transport, judged.
 
     Parameters
     ----------
-    transport : str
+    name : str
         `"websocket"`, `"sse"` or `"long_polling"`.
     suitable : bool
-        Whether nothing rules it out.
-    exclusions : tuple of str
-        What rules it out.
-    unmet : tuple of str
-        Requirements that the application has to meet itself.
-    reasons_for, reasons_against : tuple of str
-        What else to weigh.
-    mean_latency_s, extra_latency_s, max_latency_s : float
-        Server to client, network only: mean, what the mean has above one transit, and the longest, seconds.
-    bytes_per_message : float
-        On the wire for one message to the client, its poll included, bytes.
-    bytes_per_hour, heartbeat_bytes_per_hour : float
-        On the wire in both directions, and the part of pings, comments or empty polls, bytes.
-    cpu_per_message_s, cpu_s_per_s : float
-        Server CPU for one message to the client, and for everything the client causes, without decoding, seconds.
-    requests_per_s : float
-        HTTP requests a second once connected.
-    connections_per_browser : int
-        TCP connections of one browser to the server, all tabs together.
-    radio_wakeups_per_hour : float
-        Times an hour that the traffic wakes a sleeping mobile radio.
+        Whether it breaks no requirement.
+    broken, drawbacks, advantages : tuple of str
+        Requirements it breaks; what speaks against it and for it.
+    mean_latency_s, max_latency_s : float
+        From the server to the client, network only, seconds.
+    bytes_per_s, requests_per_s : float
+        On the wire for one client, polls included; HTTP requests of one client.
+    server_cpu_ratio : float
+        Share of one loop that one client's messages take, dimensionless.
+    connect_s : float
+        Until the connection is up, seconds.
     """
 
-    transport: str
+    name: str
     suitable: bool
-    exclusions: tuple[str, ...]
-    unmet: tuple[str, ...]
-    reasons_for: tuple[str, ...]
-    reasons_against: tuple[str, ...]
+    broken: tuple[str, ...]
+    drawbacks: tuple[str, ...]
+    advantages: tuple[str, ...]
     mean_latency_s: float
-    extra_latency_s: float
     max_latency_s: float
-    bytes_per_message: float
-    bytes_per_hour: float
-    heartbeat_bytes_per_hour: float
-    cpu_per_message_s: float
-    cpu_s_per_s: float
+    bytes_per_s: float
     requests_per_s: float
-    connections_per_browser: int
-    radio_wakeups_per_hour: float
+    server_cpu_ratio: float
+    connect_s: float
 
 
-_TEXT = {
-    "mean latency": lambda o: f"{o.mean_latency_s * 1e3:,.1f} ms",
-    "  above one transit": lambda o: f"{o.extra_latency_s * 1e3:,.1f} ms",
-    "  longest": lambda o: f"{o.max_latency_s * 1e3:,.1f} ms",
-    "bytes a message": lambda o: f"{o.bytes_per_message:,.0f} B",
-    "bytes an hour": lambda o: f"{o.bytes_per_hour / 1e3:,.1f} kB",
-    "  heartbeats": lambda o: f"{o.heartbeat_bytes_per_hour / 1e3:,.1f} kB",
-    "server CPU a message": lambda o: f"{o.cpu_per_message_s * 1e6:,.1f} us",
-    "server CPU a client": lambda o: f"{o.cpu_s_per_s * 1e6:,.1f} us/s",
-    "HTTP requests": lambda o: f"{o.requests_per_s:,.3f} /s",
-    "connections a browser": lambda o: f"{o.connections_per_browser:,}",
-    "radio wake-ups": lambda o: f"{o.radio_wakeups_per_hour:,.0f} /hour",
-}
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TransportChoice:
-    """The transports in order, the best first.
+    """All three transports, the best first."""
 
-    Parameters
-    ----------
-    options : tuple of TransportOption
-        All three; those that are ruled out at the end.
-    """
-
-    options: tuple[TransportOption, ...]
+    ranked: tuple[RankedTransport, ...]
 
     @property
-    def best(self) -> TransportOption | None:
-        """The first; None where everything is ruled out."""
-        return self.options[0] if self.options[0].suitable else None
+    def best(self) -> RankedTransport:
+        """The first of the ranking."""
+        return self.ranked[0]
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row for each transport, best first, without the reasons."""
-        rows = [{key: value for key, value in asdict(o).items() if not isinstance(value, tuple)} for o in self.options]
-        return pd.DataFrame(rows).set_index("transport")
+        """The numbers behind the ranking, one row for each transport."""
+        names = [field.name for field in fields(RankedTransport)]
+        rows = [{name: getattr(one, name) for name in names} for one in self.ranked]
+        return pd.DataFrame(rows).drop(columns=["broken", "drawbacks", "advantages"]).set_index("name")
 
-    @property
-    def headline(self) -> str:
-        """The answer in one line."""
-        if self.best is None:
-            return "No transport fits: each is ruled out below."
-        return f"{self.best.transport} fits best; then " + ", ".join(
-            option.transport if option.suitable else f"{option.transport} (ruled out)" for option in self.options[1:]
-        )
-
-    def _cells(self) -> pd.DataFrame:
-        cells = {o.transport: [text(o) for text in _TEXT.values()] for o in self.options}
-        return pd.DataFrame(cells, index=list(_TEXT))
-
-    def _reasons(self) -> list[tuple[str, list[str]]]:
-        """Each transport with its reasons, marked by what they are."""
-        marks = {"exclusions": "ruled out", "unmet": "yours to do", "reasons_for": "for", "reasons_against": "against"}
-        return [
-            (o.transport, [f"{mark}: {text}" for name, mark in marks.items() for text in getattr(o, name)])
-            for o in self.options
-        ]
+    def to_plain(self) -> dict[str, object]:
+        """Plain dicts and lists, as JSON holds them."""
+        names = [field.name for field in fields(RankedTransport)]
+        rows = [{name: getattr(one, name) for name in names} for one in self.ranked]
+        plain = [{key: list(v) if isinstance(v, tuple) else v for key, v in row.items()} for row in rows]
+        return {"best": self.best.name, "ranked": plain}
 
     def __str__(self) -> str:
-        lines = [self.headline, "", *(line.rstrip() for line in self._cells().to_string().splitlines())]
-        for name, reasons in self._reasons():
-            lines += ["", name, *(f"  {reason}" for reason in reasons)]
+        lines = [
+            f"{'':3}{'transport':14}{'suitable':>9}{'mean, ms':>10}{'max, ms':>9}{'B/s':>9}"
+            f"{'requests/s':>12}{'CPU/client':>12}"
+        ]
+        for place, one in enumerate(self.ranked, start=1):
+            lines.append(
+                f"{place}. {one.name:14}{'yes' if one.suitable else 'no':>9}{one.mean_latency_s * 1e3:>10,.1f}"
+                f"{one.max_latency_s * 1e3:>9,.1f}{one.bytes_per_s:>9,.0f}{one.requests_per_s:>12,.2f}"
+                f"{one.server_cpu_ratio:>12.4%}"
+            )
+        for one in self.ranked:
+            lines += ["", one.name]
+            lines += [f"  breaks   {text}" for text in one.broken]
+            lines += [f"  for      {text}" for text in one.advantages]
+            lines += [f"  against  {text}" for text in one.drawbacks]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        parts = [f"<h4>{html.escape(self.headline)}</h4>", self._cells().to_html(border=0)]
-        for name, reasons in self._reasons():
-            items = "".join(f"<li>{html.escape(reason)}</li>" for reason in reasons)
-            parts.append(f"<p><b>{name}</b></p><ul>{items}</ul>")
-        return "\n".join(parts)
-
-    def to_plain(self) -> dict[str, object]:
-        """Plain dicts, lists and numbers, as JSON holds them."""
-        options = [
-            {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(o).items()}
-            for o in self.options
-        ]
-        return {"best": self.best.transport if self.best else None, "options": options}
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """The arguments of `choose_transport`, checked, as plain numbers."""
+class _Needs:
+    """The arguments of `choose_transport`, read and checked."""
 
-    both: bool
-    per_s: float
-    up_per_s: float
+    direction: str
+    messages_per_s: float
+    client_messages_per_s: float
     payload_bytes: int
     rtt_s: float
-    http2: bool
-    tabs: int
-    buffering: bool
-    blocked: bool
+    http_version: str
+    tabs_per_browser: int
+    buffering_proxies: bool
+    proxies_block_upgrade: bool
     mobile: bool
-    resume: bool
-    idle_s: float | None
-    costs: CostProfile
+    needs_resume: bool
+
+
+def choose_transport(
+    *,
+    direction: str = "server_to_client",
+    messages_per_s: float = 1.0,
+    client_messages_per_s: float = 0.0,
+    payload: str | int = "200B",
+    rtt: str | float = "50ms",
+    http_version: str = "1.1",
+    tabs_per_browser: int = 1,
+    buffering_proxies: bool = False,
+    proxies_block_upgrade: bool = False,
+    mobile: bool = False,
+    needs_resume: bool = False,
+    profile: str = "websockets-asyncio",
+) -> TransportChoice:
+    """Rank WebSocket, SSE and long polling for what is needed.
+
+    Parameters
+    ----------
+    direction : str
+        `"server_to_client"`, or `"both"` where clients send often as well.
+    messages_per_s, client_messages_per_s : float
+        To one client, and from one client, per second.
+    payload : str or int
+        Size of a message, bytes.
+    rtt : str or float
+        Round trip between client and server, seconds.
+    http_version : str
+        `"1.1"` or `"2"`: what proxies and servers speak for SSE and polls.
+    tabs_per_browser : int
+        Tabs of the application that one browser may have open.
+    buffering_proxies, proxies_block_upgrade : bool
+        Proxies on the way hold streamed responses back; do not let WebSocket upgrades through.
+    mobile : bool
+        Clients run on batteries.
+    needs_resume : bool
+        Clients must get what they missed without a protocol of your own.
+    profile : str
+        Cost profile of the servers.
+
+    Returns
+    -------
+    TransportChoice
+        All three, the best first.
+
+    Raises
+    ------
+    ScenarioError
+        With one line for every argument that is wrong.
+
+    Examples
+    --------
+    >>> choose_transport(direction="both", messages_per_s=2, client_messages_per_s=1).best.name
+    'websocket'
+    >>> choose_transport(needs_resume=True, http_version="2").best.name
+    'sse'
+    """
+    needs = _read(
+        direction, messages_per_s, client_messages_per_s, payload, rtt, str(http_version), tabs_per_browser,
+        buffering_proxies, proxies_block_upgrade, mobile, needs_resume,
+    )  # fmt: skip
+    costs = find_profile(profile).costs
+    judged = [_judge(name, needs, costs) for name in SIMPLICITY]
+    return TransportChoice(tuple(sorted(judged, key=lambda one: _rank(one, needs))))
+
+
+def _rank(one: RankedTransport, needs: _Needs) -> tuple:
+    second_channel = needs.direction == "both" and not TRANSPORTS[one.name].bidirectional
+    return (
+        len(one.broken), second_channel, math.floor(one.mean_latency_s / LATENCY_STEP_S),
+        round(one.server_cpu_ratio, 6), SIMPLICITY.index(one.name),
+    )  # fmt: skip
+
+
+def _read(direction, messages_per_s, client_messages_per_s, payload, rtt, http_version, tabs, *flags) -> _Needs:
+    """Check every argument, and report all that are wrong at once."""
+    problems: list[Problem] = []
+
+    def parse(path, value, parser, low, example):
+        try:
+            number = parser(value)
+            if number < low:
+                raise ValueError(f"must be at least {low}")
+        except ValueError as error:
+            problems.append(Problem(path, str(error), value, f"write it like {example}"))
+            return low
+        return number
+
+    def one_of(path, value, known):
+        if value not in known:
+            problems.append(Problem(path, "must be one of " + ", ".join(known), value, nearest(str(value), known)))
+        return value
+
+    one_of("direction", direction, ("server_to_client", "both"))
+    one_of("http_version", http_version, ("1.1", "2"))
+    rates = [
+        parse("messages_per_s", messages_per_s, units.parse_rate, 0, "2"),
+        parse("client_messages_per_s", client_messages_per_s, units.parse_rate, 0, "0.5"),
+    ]
+    sizes = [parse("payload", payload, units.parse_size, 0, "200B"), parse("rtt", rtt, units.parse_duration, 0, "50ms")]
+    n_tabs = parse("tabs_per_browser", tabs, units.parse_count, 1, "3")
+    for path, flag in zip(("buffering_proxies", "proxies_block_upgrade", "mobile", "needs_resume"), flags, strict=True):
+        if not isinstance(flag, bool):
+            problems.append(Problem(path, "must be true or false", flag, "write True or False"))
+    if problems:
+        raise ScenarioError(problems)
+    return _Needs(direction, *rates, *sizes, http_version, n_tabs, *flags)
+
+
+def _judge(name: str, needs: _Needs, costs) -> RankedTransport:
+    transport = TRANSPORTS[name]
+    one_way_s = needs.rtt_s / 2
+    mean_s, max_s, polls_per_s = one_way_s, one_way_s, 0.0
+    if transport.request_per_message:
+        delay = theory.long_poll_delay_s(one_way_s, needs.messages_per_s)
+        mean_s, max_s = delay.mean_s, delay.max_s
+        hold_rate = 1 / (transport.poll_hold_s + needs.rtt_s)
+        # Answers wait for one round trip, and everything that comes meanwhile goes together.
+        polls_per_s = max(hold_rate, needs.messages_per_s / (1 + needs.messages_per_s * needs.rtt_s))
+    posts_per_s = 0.0 if transport.bidirectional else needs.client_messages_per_s
+    cpu = needs.messages_per_s * costs.send_to_one_s(needs.payload_bytes) + needs.client_messages_per_s * costs.ingest_s
+    cpu += (polls_per_s + posts_per_s) * costs.http_request_s
+    n_bytes = needs.messages_per_s * wire_bytes(name, needs.payload_bytes) + polls_per_s * POLL_REQUEST_BYTES
+    broken, against, advantages = _reasons(name, needs, polls_per_s)
+    return RankedTransport(
+        name, not broken, tuple(broken), tuple(against), tuple(advantages), mean_s, max_s, n_bytes,
+        polls_per_s + posts_per_s, cpu, needs.rtt_s * handshake_round_trips(True),
+    )  # fmt: skip
+
+
+def _reasons(name: str, needs: _Needs, polls_per_s: float) -> tuple[list[str], list[str], list[str]]:
+    """Requirements broken, drawbacks and advantages, each with its source or its number."""
+    transport = TRANSPORTS[name]
+    broken, against, advantages = [], [], []
+    limit = transport.max_per_browser_http1
+    if needs.http_version == "1.1" and limit is not None and needs.tabs_per_browser > limit - 1:
+        tabs = needs.tabs_per_browser
+        broken.append(f"{tabs} tabs: a browser opens {limit} connections to one origin on HTTP/1.1 (MDN)")
+    if name == "websocket":
+        if needs.proxies_block_upgrade:
+            broken.append("proxies do not let the upgrade through (RFC 6455 §4 needs it)")
+        if needs.direction == "both":
+            advantages.append("clients send on the same connection")
+        if needs.needs_resume:
+            against.append("resuming after a loss needs a protocol of your own")
+        advantages.append("2 to 10 bytes of framing for a message (RFC 6455 §5.2)")
+    if name == "sse":
+        if needs.direction == "both":
+            against.append("clients send by separate POST requests")
+        if needs.buffering_proxies:
+            broken.append("proxies hold events back (nginx proxy_buffering; HAProxy 200 ms without http-no-delay)")
+        advantages.append("plain HTTP, and the browser reconnects by itself (WHATWG HTML §9.2)")
+        if needs.needs_resume:
+            advantages.append("resumes by Last-Event-ID (WHATWG HTML §9.2)")
+    if name == "long_polling":
+        advantages.append("passes every proxy that passes HTTP")
+        against.append(f"{polls_per_s:.2f} polls a second and client, and up to three transits (RFC 6202 §2.2)")
+        against.append("several requests make a session, so the balancer must be sticky")
+        if needs.needs_resume:
+            against.append("resuming after a loss needs a protocol of your own")
+        if needs.mobile:
+            against.append(f"each poll wakes the radio: {polls_per_s * 3600:,.0f} an hour")
+    elif needs.mobile:
+        against.append("pings wake the radio: choose their interval with care")
+    return broken, against, advantages
