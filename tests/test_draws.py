@@ -45,7 +45,7 @@ def test_streams_have_numbers_of_their_own():
 
 
 def test_draws_are_uniform():
-    """Kolmogorov and Smirnov on 100,000 draws; a correct generator fails once in a million seeds, and this one is fixed."""
+    """Kolmogorov and Smirnov on 100,000 draws; a correct generator fails for one seed in a million."""
     u = uniforms(7, Stream.ARRIVAL, 0, 0, 100_000)
     assert 0 <= u.min() and u.max() < 1
     assert stats.kstest(u, "uniform").pvalue > 1e-6
