@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime_sim.engines import find_engine
-from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, nearest
 from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
 from realtime_sim.results import Results
 from realtime_sim.scenario import EVERYONE, Scenario
@@ -14,6 +14,9 @@ from realtime_sim.workload import draw_workload
 __all__ = ["expected_deliveries", "simulate"]
 
 MAX_REPLICATIONS = 10_000
+
+LARGEST = {"reference": (200_000, 50_000_000)}
+"""Clients and deliveries of one run that an engine is made for: the reference engine takes half an hour for as many."""
 
 
 def simulate(
@@ -70,13 +73,25 @@ def simulate(
     if record == "full" and (n := expected_deliveries(scenario)) > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
-    _, reason, run = find_engine(engine)
+    chosen, reason, run = find_engine(engine)
+    _check_size(scenario, chosen)
     traces = []
     for number in range(replications):
         workload = draw_workload(scenario.replace(seed=scenario.seed + number))
         report = _part(progress, number, replications, scenario.duration) if progress else None
         traces.append(run(workload, record, report))
     return Results(traces, reason)
+
+
+def _check_size(scenario: Scenario, engine: str) -> None:
+    """Refuse at once what would take hours, or more memory than there is."""
+    clients, deliveries = LARGEST[engine]
+    step = "scale the scenario down as examples/million_scaled.yaml does, or ask `limits`"
+    if scenario.n_clients > clients:
+        raise UnsupportedFeature(f"clients (more than {clients:_} of them: {scenario.n_clients:_})", engine, step)
+    expected = expected_deliveries(scenario)
+    if expected > deliveries:
+        raise UnsupportedFeature(f"traffic (more than {deliveries:_} deliveries: {expected:_.0f})", engine, step)
 
 
 def expected_deliveries(scenario: Scenario) -> float:

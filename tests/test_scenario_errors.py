@@ -57,7 +57,7 @@ BROKEN = [
     ("duration", None, "duration must be a duration such as '250ms' or 0.25, got None"),
     ("duration", [1], "duration must be a duration such as '250ms' or 0.25, got [1]"),
     ("warmup", "60s", "warmup must be shorter than duration, got '60s'; shorten it"),
-    ("sample_interval", "1ns", "sample_interval must give at most 1_000_000 samples"),
+    ("sample_interval", "1ns", "duration must be at most 1_000_000 times sample_interval"),
     ("seed", -1, "seed must be a whole number from 0 to 2**63 - 1, got -1; use 0 or a positive integer"),
     ("seed", "abc", "seed must be a whole number"),
     ("name", "", "name must"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from realtime_sim.engines import find_engine
-from realtime_sim.errors import ScenarioError
+from realtime_sim.errors import ScenarioError, UnsupportedFeature
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import expected_deliveries, simulate
 
@@ -62,9 +62,22 @@ def test_wrong_arguments_are_refused(arguments, message):
 
 
 def test_recording_everything_is_refused_above_its_limit():
-    case = small(traffic=[{"name": "all", "rate": 1e5}])
+    case = small(traffic=[{"name": "all", "rate": 5e4}])
     with pytest.raises(ScenarioError, match="record must be 'summary' above 2_000_000 deliveries"):
         simulate(case, record="full")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"clients": [{"name": "c", "count": 1_000_000}]}, "clients (more than 200_000 of them: 1_000_000)"),
+        ({"traffic": [{"name": "all", "rate": 1e7}]}, "traffic (more than 50_000_000 deliveries: 500_000_000)"),
+    ],
+)
+def test_what_is_too_large_for_the_engine_is_refused_at_once(changes, message):
+    with pytest.raises(UnsupportedFeature) as caught:
+        simulate(small(**changes))
+    assert str(caught.value).startswith(f"{message} is not supported by engine 'reference'; scale the scenario down")
 
 
 def test_something_else_than_a_scenario_is_refused():

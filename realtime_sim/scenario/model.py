@@ -97,7 +97,7 @@ class Scenario(Part):
         if self.warmup is not None and self.warmup >= self.duration:
             raise fault("must be shorter than duration", "shorten it, or leave it out for a tenth", at="warmup")
         if self.duration / self.sample_interval > 1_000_000:
-            raise fault("must give at most 1_000_000 samples", "lengthen it", at="sample_interval")
+            raise fault("must be at most 1_000_000 times sample_interval", "lengthen that interval", at="duration")
         for i, stream in enumerate(self.traffic):
             if stream.start >= self.duration:
                 raise fault("must be before the end of the run", "start earlier", at=f"traffic[{i}].start")
