@@ -221,3 +221,10 @@ def test_a_change_leaves_the_original_as_it_was():
     scenario = Scenario.from_yaml(GOOD)
     changed = scenario.replace(**{"clients.phones.count": 7, "rooms[0].members": 5, "servers": {"count": 2}})
     assert (scenario.n_clients, changed.n_clients, changed.servers.count) == (100, 7, 2)
+
+
+def test_the_json_schema_describes_every_part():
+    schema = Scenario.json_schema()
+    for field, part in (("clients", "Cohort"), ("rooms", "RoomGroup"), ("traffic", "Traffic")):
+        assert schema["properties"][field]["items"] == {"$ref": f"#/$defs/{part}"}
+    assert {"from", "rate", "payload"} <= set(schema["$defs"]["Traffic"]["properties"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from realtime_sim.errors import nearest
 from realtime_sim.policies import backoff, keepalive, overflow
@@ -194,5 +194,4 @@ def listed(part: Any, minimum: int = 0) -> Any:
         tuple[part, ...],
         Field(min_length=minimum),
         PlainSerializer(_plain),
-        WithJsonSchema({"type": "array", "items": {"type": "object"}}),
     ]
