@@ -7,12 +7,17 @@ Every message names the path, the rule, the value and the next step.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "UnsupportedFeature", "nearest"]
 
 _LONGEST_VALUE = 80
+
+_shorten = reprlib.Repr()
+_shorten.maxlevel, _shorten.maxstring, _shorten.maxother, _shorten.maxlong = 4, 200, 200, 60
+"""Values come from anywhere: a few lines of YAML aliases can stand for gigabytes of text, so never spell one out."""
 
 
 class RealtimeSimError(Exception):
@@ -35,7 +40,7 @@ class Problem:
     next_step: str
 
     def __str__(self) -> str:
-        text = repr(self.value)
+        text = _shorten.repr(self.value)
         if len(text) > _LONGEST_VALUE:
             text = text[: _LONGEST_VALUE - 1] + "…"
         return f"{self.path} {self.rule}, got {text}; {self.next_step}"

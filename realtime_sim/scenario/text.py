@@ -28,6 +28,8 @@ class _Loader(yaml.SafeLoader):
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict:
     keys: set[object] = set()
     for key_node, _ in node.value:
+        if key_node.tag == "tag:yaml.org,2002:merge":
+            continue  # what `<<` brings in gives way to the mapping's own keys
         key = loader.construct_object(key_node, deep=True)
         if isinstance(key, (dict, list, set)):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key_node.start_mark)
@@ -59,7 +61,10 @@ def load(cls: type[Scenario], source: str | Path) -> Scenario:
         rule = f"must be YAML ({getattr(error, 'problem', None) or 'unreadable'})"
         snippet = content.splitlines()[mark.line].strip() if mark and mark.line < len(content.splitlines()) else ""
         raise ScenarioError(Problem(at, rule, snippet, "check indentation, quotes and brackets"), where) from None
-    except (ValueError, RecursionError, OverflowError, TypeError, AttributeError) as error:
+    except RecursionError:
+        problem = Problem("the text", "must be nested less deeply", "too many levels", "a scenario needs five or six")
+        raise ScenarioError(problem, where) from None
+    except (ValueError, OverflowError, TypeError, AttributeError) as error:
         rule = f"must be plain YAML ({type(error).__name__})"
         raise ScenarioError(
             Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings"), where
@@ -206,6 +211,8 @@ def _pydantic_rule(item: Mapping[str, Any], loc: list, cls: type[BaseModel]) -> 
         return f"must have at least {context.get('min_length', 1)} entry", "add one"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "must be a mapping of fields", "write it like {name: value}"
+    if kind in ("string_type", "string_unicode"):
+        return "must be text", "put it in quotes"
     if kind in ("tuple_type", "list_type"):
         return "must be a list", "start each entry with '- '"
     message = item["msg"][0].lower() + item["msg"][1:]
