@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +20,6 @@ _UsageError = typer.BadParameter.__mro__[2]
 """What the command line itself finds wrong; Typer and Click keep its name in different places."""
 
 BAD_INPUT, INTERNAL, INTERRUPTED = 2, 70, 130
-PROGRESS_AFTER_S = 2.0
 
 app = typer.Typer(
     add_completion=False,
@@ -96,32 +92,6 @@ def _is_a_name(source: str) -> bool:
     return not (Path(source).exists() or source.endswith((".yaml", ".yml")) or "/" in source)
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[float], None]]:
-    """A function to report the share done to; a bar shows on a terminal when the work takes over two seconds."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda share: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-               TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())  # fmt: skip
-    bar = Progress(*columns, console=console, transient=True)
-    task, begun = bar.add_task(title, total=1.0), time.monotonic()
-
-    def report(share: float) -> None:
-        if time.monotonic() - begun > PROGRESS_AFTER_S:
-            bar.start()
-            bar.update(task, completed=share)
-
-    try:
-        yield report
-    finally:
-        bar.stop()
-
-
 def _give_json(text: str, path: str) -> None:
     from realtime_sim.files import write_whole
 
@@ -154,8 +124,7 @@ def simulate(
     if plots:
         check_writable(Path(plots) / "figure.png")
     asked = _scenario(scenario, set_)
-    with progress_bar(f"Simulating {asked.name}") as report:
-        results = run(asked, engine=engine, replications=replications, record=record, progress=report)
+    results = run(asked, engine=engine, replications=replications, record=record)
     if json_ != "-":
         print(report_text(results))
     if plots:

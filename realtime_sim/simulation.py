@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from realtime_sim.engines import find_engine
 from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, nearest
+from realtime_sim.progress import progress_bar
 from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
 from realtime_sim.results import Results
 from realtime_sim.scenario import EVERYONE, Scenario
@@ -40,7 +42,8 @@ def simulate(
     record : str
         `"summary"` keeps histograms and time series, `"full"` also every delivery.
     progress : callable, optional
-        Called now and then with the share of all the work that is done, from 0 to 1.
+        Called now and then with the share of all the work that is done, from 0 to 1. Left out, a bar shows on a
+        terminal or in a notebook from two seconds on.
 
     Returns
     -------
@@ -76,10 +79,11 @@ def simulate(
     chosen, reason, run = find_engine(engine)
     _check_size(scenario, chosen)
     traces = []
-    for number in range(replications):
-        workload = draw_workload(scenario.replace(seed=scenario.seed + number))
-        report = _part(progress, number, replications, scenario.duration) if progress else None
-        traces.append(run(workload, record, report))
+    bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration)
+    with nullcontext(progress) if progress else bar as report:
+        for number in range(replications):
+            workload = draw_workload(scenario.replace(seed=scenario.seed + number))
+            traces.append(run(workload, record, _part(report, number, replications, scenario.duration)))
     return Results(traces, reason)
 
 

@@ -49,6 +49,7 @@ FLOORS = {
     # 5 questions
     "choose": 5,
     "limits": 5,
+    "progress": 5,
     "simulation": 5,
     # 6 faces
     "__main__": 6,
@@ -75,7 +76,7 @@ THIRD_PARTY_OF_ONE = {
     ("cli", "yaml"): "values of --set are YAML",
     ("plots", "matplotlib"): "the one module that draws",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
-    ("simulation", "rich"): "progress of a long run",
+    ("progress", "rich"): "a bar on a terminal or in a notebook",
 }
 """What one module may import beyond its floor, and why."""
 
@@ -93,6 +94,7 @@ SAME_FLOOR = {
     ("recorder", "workload"): "it is told the population it records",
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
     ("diagnosis", "stats"): "checks compare intervals",
+    ("simulation", "progress"): "a long run shows how far it is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("results", "stats"): "figures come with intervals",
     ("scenario", "profiles"): "a scenario may name a profile",

@@ -1,0 +1,62 @@
+"""`progress`: a bar for work that takes over two seconds, and silence otherwise."""
+
+import io
+import sys
+
+import pytest
+
+from realtime_sim import progress
+from realtime_sim.progress import progress_bar
+
+
+class Terminal(io.StringIO):
+    """Text that a terminal would show."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that the test moves: its only entry is the time, seconds."""
+    now = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def shown(monkeypatch: pytest.MonkeyPatch, clock: list[float], stream: io.StringIO, after_s: float) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    with progress_bar("Simulating chat", simulated_s=60) as report:
+        report(0.1)
+        clock[0] += after_s
+        report(0.5)
+    return stream.getvalue()
+
+
+def test_a_bar_says_how_far_the_run_is_and_how_fast(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    """Half of 60 simulated seconds in 3 seconds: 30 s simulated, at 10 s/s."""
+    text = shown(monkeypatch, clock, Terminal(), after_s=3.0)
+    assert "Simulating chat" in text
+    assert "30.0 of 60 s simulated, 10 s/s" in text
+
+
+def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    assert shown(monkeypatch, clock, Terminal(), after_s=1.9) == ""
+
+
+def test_nothing_shows_where_nobody_watches(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    assert shown(monkeypatch, clock, io.StringIO(), after_s=3.0) == ""
+
+
+def test_the_bar_goes_when_the_work_is_interrupted(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    """Ctrl-C leaves no half-drawn line: the transient bar is erased and the cursor comes back."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    with pytest.raises(KeyboardInterrupt), progress_bar("Simulating chat", simulated_s=60) as report:
+        clock[0] += 3
+        report(0.5)
+        raise KeyboardInterrupt
+    assert stream.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in stream.getvalue()[-30:]
