@@ -21,6 +21,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from realtime_sim.policies import backoff, balancing, delivery, keepalive, lifecycle, overflow
+from realtime_sim.policies._checks import bounds
 from realtime_sim.policies.backoff import delay_s
 from realtime_sim.policies.balancing import choose
 from realtime_sim.policies.delivery import guarantee, missed_fate, replayable
@@ -36,6 +37,7 @@ __all__ = [
     "admit",
     "backoff",
     "balancing",
+    "bounds",
     "choose",
     "delay_s",
     "delivery",

@@ -5,8 +5,12 @@ The scenario puts the path in front of these messages, so they stay short.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Callable
 from numbers import Integral, Real
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -132,3 +136,44 @@ def counts(name: str, value: object) -> np.ndarray:
         wrong = given if given.dtype.kind not in "iu" else given[given < 0]
         raise ValueError(f"{name} must be whole and at least 0, got {wrong.flat[0]!s}")
     return given.astype(np.int64)
+
+
+def _size(name: str, value: object) -> int:
+    return whole(name, value, 1)
+
+
+class Bounds(NamedTuple):
+    """The check of a kind of parameter, and in numbers what it holds a value to; `low` itself is refused if `above`."""
+
+    check: Callable[[str, Any], float]
+    low: float
+    high: float = math.inf
+    above: bool = False
+
+
+BOUNDS = MappingProxyType(
+    {
+        "_s": Bounds(seconds, 0, LONGEST_S, above=True),
+        "_bytes": Bounds(_size, 1),
+        "factor": Bounds(growth, 1),
+        "jitter": Bounds(share, 0, 1),
+    }
+)
+"""Kinds of parameters by the end of their name."""
+
+
+def bounds(name: str) -> Bounds:
+    """What a parameter of this name is held to, in every policy.
+
+    Examples
+    --------
+    >>> bounds("base_s").low, bounds("base_s").high
+    (0, 1000000.0)
+    """
+    return next(known for ending, known in BOUNDS.items() if name.endswith(ending))
+
+
+def parameters(policy: Any) -> None:
+    """Check each parameter of a policy on its own."""
+    for field in dataclasses.fields(policy):
+        bounds(field.name).check(field.name, getattr(policy, field.name))

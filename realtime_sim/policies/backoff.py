@@ -84,7 +84,7 @@ class Fixed:
     code: ClassVar[int] = _backoff_kernel.FIXED
 
     def __post_init__(self) -> None:
-        _checks.seconds("delay_s", self.delay_s)
+        _checks.parameters(self)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""
@@ -99,8 +99,7 @@ class _Capped:
     cap_s: float = 30.0
 
     def __post_init__(self) -> None:
-        _checks.seconds("base_s", self.base_s)
-        _checks.seconds("cap_s", self.cap_s)
+        _checks.parameters(self)
         _checks.not_below("cap_s", self.cap_s, "base_s", self.base_s)
 
     def params(self) -> np.ndarray:
@@ -124,10 +123,6 @@ class Exponential(_Capped):
 
     factor: float = 2.0
     code: ClassVar[int] = _backoff_kernel.EXPONENTIAL
-
-    def __post_init__(self) -> None:
-        _Capped.__post_init__(self)
-        _checks.growth("factor", self.factor)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""

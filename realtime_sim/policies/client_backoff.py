@@ -52,11 +52,8 @@ class SocketIO:
     code: ClassVar[int] = _backoff_kernel.SOCKETIO
 
     def __post_init__(self) -> None:
-        _checks.seconds("delay_s", self.delay_s)
-        _checks.seconds("cap_s", self.cap_s)
+        _checks.parameters(self)
         _checks.not_below("cap_s", self.cap_s, "delay_s", self.delay_s)
-        _checks.growth("factor", self.factor)
-        _checks.share("jitter", self.jitter)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""
@@ -113,7 +110,7 @@ class EventSource:
     code: ClassVar[int] = _backoff_kernel.FIXED
 
     def __post_init__(self) -> None:
-        _checks.seconds("reconnection_time_s", self.reconnection_time_s)
+        _checks.parameters(self)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""
@@ -152,11 +149,9 @@ class WebsocketsPython:
     code: ClassVar[int] = _backoff_kernel.WEBSOCKETS
 
     def __post_init__(self) -> None:
-        for name in ("initial_s", "base_s", "cap_s"):
-            _checks.seconds(name, getattr(self, name))
+        _checks.parameters(self)
         _checks.not_below("cap_s", self.cap_s, "initial_s", self.initial_s)
         _checks.not_below("cap_s", self.cap_s, "base_s", self.base_s)
-        _checks.growth("factor", self.factor)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""
@@ -190,11 +185,9 @@ class ReconnectingWebSocket:
     code: ClassVar[int] = _backoff_kernel.RECONNECTING
 
     def __post_init__(self) -> None:
-        for name in ("low_s", "high_s", "cap_s"):
-            _checks.seconds(name, getattr(self, name))
+        _checks.parameters(self)
         _checks.not_below("high_s", self.high_s, "low_s", self.low_s)
         _checks.not_below("cap_s", self.cap_s, "high_s", self.high_s)
-        _checks.growth("factor", self.factor)
 
     def params(self) -> np.ndarray:
         """Parameters as the compiled code reads them, float64, shape (4,)."""

@@ -39,8 +39,7 @@ class Keepalive:
     timeout_s: float
 
     def __post_init__(self) -> None:
-        _checks.seconds("interval_s", self.interval_s)
-        _checks.seconds("timeout_s", self.timeout_s)
+        _checks.parameters(self)
 
 
 REGISTRY = MappingProxyType(

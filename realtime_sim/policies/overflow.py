@@ -57,7 +57,7 @@ class DropNewest:
     code: ClassVar[int] = _DROP_NEWEST
 
     def __post_init__(self) -> None:
-        _checks.whole("limit_bytes", self.limit_bytes, 1)
+        _checks.parameters(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Disconnect:
     code: ClassVar[int] = _DISCONNECT
 
     def __post_init__(self) -> None:
-        _checks.whole("limit_bytes", self.limit_bytes, 1)
+        _checks.parameters(self)
 
 
 REGISTRY = MappingProxyType({"unbounded": Unbounded, "drop_newest": DropNewest, "disconnect": Disconnect})
