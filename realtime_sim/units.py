@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -21,8 +22,10 @@ __all__ = [
     "parse_bandwidth",
     "parse_count",
     "parse_duration",
+    "parse_number",
     "parse_rate",
     "parse_size",
+    "text_pattern",
     "to_ns",
 ]
 
@@ -40,8 +43,9 @@ _SIZES = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _BITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
-_NUMBER = r"\s*([+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)\s*"
-_QUANTITY = re.compile(_NUMBER + r"([A-Za-zµμ]*)\s*(?:/\s*([A-Za-z]+))?\s*")
+_MANTISSA, _EXPONENT = r"(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)", r"(?:[eE][+-]?[0-9]+)"
+_NUMBER = rf"{_MANTISSA}{_EXPONENT}?"
+_QUANTITY = re.compile(rf"\s*([+-]?{_NUMBER})\s*([A-Za-zµμ]*)\s*(?:/\s*([A-Za-z]+))?\s*")
 
 
 def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
@@ -142,6 +146,59 @@ def parse_count(value: object) -> int:
     if unit or per or number != int(number):
         raise ValueError("must be a whole number such as 20_000")
     return int(value) if isinstance(value, (int, np.integer)) else int(number)
+
+
+def parse_number(value: object) -> float:
+    """A plain number, from a number or text without a unit.
+
+    Examples
+    --------
+    >>> parse_number("0.25"), parse_number(2)
+    (0.25, 2.0)
+    """
+    number, unit, per = _split(value, "a number", "0.25")
+    if unit or per:
+        raise ValueError("must be a plain number such as 0.25")
+    return number
+
+
+def _one_of(units: Iterable[str], any_case: bool = False) -> str:
+    """Regular expression of unit names, in any case where parsing does not mind."""
+    spelled = ("".join(f"[{c}{c.upper()}]" if any_case else c for c in unit) for unit in units)
+    return f"(?:{'|'.join(spelled)})"
+
+
+# A fraction cannot be whole; with an exponent only arithmetic could tell.
+_WHOLE = rf"(?:[0-9][0-9_]*\.?[0_]*|\.0[0_]*|{_MANTISSA}{_EXPONENT})"
+_TEXTS = {
+    parse_duration: rf"{_NUMBER}\s*{_one_of(_DURATIONS)}?",
+    parse_size: rf"(?:{_WHOLE}\s*{_one_of((u for u in _SIZES if _SIZES[u] == 1), any_case=True)}?|"
+    rf"{_NUMBER}\s*{_one_of((u for u in _SIZES if _SIZES[u] > 1), any_case=True)})",
+    parse_rate: rf"{_NUMBER}\s*(?:/\s*{_one_of(u for u in _DURATIONS if u.isascii())})?",
+    parse_bandwidth: rf"{_NUMBER}\s*(?:{_one_of([*_SIZES, *_BITS], any_case=True)}\s*/\s*s)?",
+    parse_count: _WHOLE,
+    parse_number: _NUMBER,
+}
+
+
+def text_pattern(parse: Callable, above: bool = False) -> str:
+    """Regular expression of the text that `parse` reads as 0 or more, in the dialect of JSON Schema (ECMA 262).
+
+    Parameters
+    ----------
+    parse : callable
+        One of the parsers of this module.
+    above : bool
+        Leave out zero, too.
+
+    Examples
+    --------
+    >>> seconds = text_pattern(parse_duration, above=True)
+    >>> [bool(re.search(seconds, text)) for text in ("250ms", "1_000 s", "0s", "-3s", "60 parsec")]
+    [True, True, False, False, False]
+    """
+    sign = r"\+?(?=[0-9_.]*[1-9])" if above else r"(?:\+|-(?![0-9_.]*[1-9]))?"
+    return rf"^\s*{sign}{_TEXTS[parse]}\s*$"
 
 
 def _scaled(number: float, factor: float) -> float:
