@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from realtime_sim.errors import nearest
 from realtime_sim.policies import backoff, keepalive, overflow
@@ -13,12 +13,15 @@ from realtime_sim.scenario.quantities import (
     Bandwidth,
     Count,
     Duration,
+    Flag,
     Name,
     Part,
     PositiveDuration,
     Rate,
     Size,
+    duration_from,
     fault,
+    plain_number,
     policy_type,
 )
 from realtime_sim.transports import TRANSPORTS
@@ -35,8 +38,15 @@ Overflow = policy_type(overflow.REGISTRY, "{policy: drop_newest, limit: 1MiB}")
 class Network(Part):
     """The path between a client and the servers.
 
-    `rtt` is drawn once for each client and stays with it. `jitter` is drawn for every message on top of half of it;
-    TCP keeps messages of one connection in order all the same. `bandwidth` is the client's downlink.
+    Parameters
+    ----------
+    rtt : Distribution
+        Round trip, seconds; drawn once for each client, and it stays with it.
+    jitter : Distribution
+        Further time of every message, on top of half the round trip, seconds. TCP keeps messages of one connection in
+        order all the same.
+    bandwidth : float or str, optional
+        The client's downlink, bytes per second; without it sending takes no time.
     """
 
     rtt: Distribution = Constant(value=0.0)
@@ -45,16 +55,21 @@ class Network(Part):
 
 
 class Keepalive(Part):
-    """Pings: how often, and how long an answer may take. A dead peer shows after `timeout` to `interval + timeout`."""
+    """Pings: how often, and how long an answer may take. A dead peer shows after `timeout` to `interval + timeout`.
 
-    interval: PositiveDuration
+    Parameters
+    ----------
+    interval : float or str
+        Time between two pings, seconds, at least 10 ms.
+    timeout : float or str
+        Longest time from a ping until the peer counts as dead, seconds, above 0.
+    """
+
+    interval: duration_from(low=0.01)  # type: ignore[valid-type]
     timeout: PositiveDuration
 
-    @model_validator(mode="after")
-    def _not_too_often(self) -> Keepalive:
-        if self.interval < 0.01:
-            raise fault("must be at least 10ms", "ping less often", at="interval")
-        return self
+
+_WrittenKeepalive = Literal[tuple(keepalive.REGISTRY)] | Keepalive  # type: ignore[valid-type]
 
 
 def _read_keepalive(value: object) -> object:
@@ -67,7 +82,15 @@ def _read_keepalive(value: object) -> object:
 
 
 class Session(Part):
-    """How long a user stays, and how long until the next one takes the place."""
+    """How long a user stays, and how long until the next one takes the place.
+
+    Parameters
+    ----------
+    length : Distribution
+        Time from arriving to leaving, seconds.
+    absence : Distribution
+        Time from leaving until the next user arrives, seconds.
+    """
 
     length: Distribution
     absence: Distribution = Constant(value=0.0)
@@ -82,25 +105,52 @@ def _read_session(value: object) -> object:
 class Cohort(Part):
     """Clients that are alike.
 
-    `ramp_up` spreads their first connection attempts evenly over that time; without it they are connected at time 0.
-    `polling_handshake` starts a WebSocket as Socket.IO does by default: several polls first, then the upgrade.
-    `reconnect` defaults to the usual client of the transport, `resume` to what the transport can do.
+    Parameters
+    ----------
+    name : str
+        What rooms, traffic, faults and results call them.
+    count : int
+        How many, at least 1.
+    transport : str
+        How messages reach them: `websocket`, `sse` or `long_polling`.
+    network : Network or dict
+        The path between a client and the servers.
+    tls : bool
+        Whether a handshake includes that of TLS 1.3.
+    reconnect : Backoff, str or dict, optional
+        How long a client waits before it tries to connect again; that of the transport's usual client unless given.
+    connect_timeout : float or str
+        Longest time of one attempt to connect, seconds, above 0.
+    keepalive : Keepalive, str or dict, optional
+        Pings that find a dead peer, or the name of a product that has them; null for none.
+    session : Session, Distribution or dict, optional
+        How long a user stays; a time alone is its length. Without it users stay for the whole run.
+    ramp_up : float or str, optional
+        Time over which the first attempts to connect spread evenly, seconds; without it all are connected at time 0.
+    polling_handshake : bool
+        Start a WebSocket as Socket.IO does by default: several polls first, then the upgrade.
+    resume : bool, optional
+        Whether a returning client names the last message it saw; what the transport can do unless given.
+    overflow : Overflow, str or dict
+        What a server does with a message for a client whose send buffer is full; needs `network.bandwidth`.
     """
 
     name: Name
     count: Count
     transport: Literal["websocket", "sse", "long_polling"] = "websocket"
     network: Network = Network()
-    tls: bool = True
+    tls: Flag = True
     reconnect: Backoff | None = None
     connect_timeout: PositiveDuration = 20.0  # Socket.IO's connect timeout (socket.io-client, manager.ts)
-    keepalive: Annotated[Keepalive | None, BeforeValidator(_read_keepalive)] = Keepalive(
-        interval=20.0, timeout=20.0  # websockets: ping_interval 20 s, ping_timeout 20 s
-    )  # fmt: skip
-    session: Annotated[Session | None, BeforeValidator(_read_session)] = None
+    keepalive: Annotated[
+        Keepalive | None, BeforeValidator(_read_keepalive, json_schema_input_type=_WrittenKeepalive | None)
+    ] = Keepalive(interval=20.0, timeout=20.0)  # websockets: ping_interval 20 s, ping_timeout 20 s
+    session: Annotated[
+        Session | None, BeforeValidator(_read_session, json_schema_input_type=Session | Distribution | None)
+    ] = None
     ramp_up: Duration | None = None
-    polling_handshake: bool = False
-    resume: bool | None = None
+    polling_handshake: Flag = False
+    resume: Flag | None = None
     overflow: Overflow = overflow.Unbounded()
 
     @model_validator(mode="after")
@@ -128,17 +178,40 @@ class Cohort(Part):
         return TRANSPORTS[self.transport].resumes if self.resume is None else self.resume
 
 
+def _either_kind() -> dict[str, Any]:
+    """JSON Schema of the rule that a group has `count` and `members`, or `per_user`."""
+    sizes = ("count", "members")
+    personal = {"properties": {"per_user": {"const": True}}, "required": ["per_user"]}
+    left_out = {"properties": dict.fromkeys(sizes, {"type": "null"})}
+    given = {"properties": dict.fromkeys(sizes, {"not": {"type": "null"}}), "required": list(sizes)}
+    return {"if": personal, "then": left_out, "else": given}
+
+
 class RoomGroup(Part):
     """Rooms of one kind: `count` rooms of `members` clients, or one personal room for each client (`per_user`).
 
-    With `zipf` s above 0, sizes fall as 1/rank**s and `members` is their mean. `cohort` names whose clients are in.
+    Parameters
+    ----------
+    name : str
+        What traffic calls them.
+    count : int, optional
+        How many rooms, at least 1; must be given unless `per_user`.
+    members : int, optional
+        Clients in a room, at least 1, their mean where sizes differ; must be given unless `per_user`.
+    per_user : bool
+        One personal room for each client, without `count` and `members`.
+    zipf : float
+        Exponent s of sizes that fall as 1/rank**s, 0 to 5; at 0 all rooms have one size.
+    cohort : str, optional
+        Whose clients are in; everybody's unless given.
     """
 
-    name: Name
+    model_config = ConfigDict(json_schema_extra=_either_kind())
+    name: Annotated[Name, Field(json_schema_extra={"not": {"const": EVERYONE}})]
     count: Count | None = None
     members: Count | None = None
-    per_user: bool = False
-    zipf: float = Field(default=0.0, ge=0, le=5, allow_inf_nan=False)
+    per_user: Flag = False
+    zipf: plain_number(0, 5, 1.0) = 0.0  # type: ignore[valid-type]
     cohort: Name | None = None
 
     @model_validator(mode="after")
@@ -161,9 +234,28 @@ class RoomGroup(Part):
 class Traffic(Part):
     """Messages published to one room of a group at a time, or to everyone.
 
-    `rate` counts publishes of the whole stream. `from` is `backend`, `clients` (a member of the room sends) or a
-    cohort. `arrivals: constant` publishes at equal steps from `start`. `echo` says whether the sender gets its own
-    message.
+    Parameters
+    ----------
+    name : str
+        What results call them.
+    to : str
+        A group of rooms, or `everyone`.
+    rate : float or str
+        Publishes of the whole stream per second, above 0.
+    payload : int or str
+        Size of a message without its framing, bytes.
+    source : str
+        Who publishes, in a file `from`: `backend`, `clients` (a member of the room) or a cohort.
+    arrivals : str
+        `poisson` publishes at random moments, `constant` at equal steps from `start`.
+    pick : str
+        Which room of the group is next: `uniform`, or `by_size`, the more members the more often.
+    echo : bool
+        Whether the sender gets its own message.
+    start : float or str
+        When it begins, seconds from the start of the run.
+    stop : float or str, optional
+        When it ends, seconds; with the run unless given.
     """
 
     name: Name
@@ -173,7 +265,7 @@ class Traffic(Part):
     source: Annotated[Name, Field(alias="from")] = "backend"
     arrivals: Literal["poisson", "constant"] = "poisson"
     pick: Literal["uniform", "by_size"] = "uniform"
-    echo: bool = True
+    echo: Flag = True
     start: Duration = 0.0
     stop: Duration | None = None
 

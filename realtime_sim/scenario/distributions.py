@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import numpy as np
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from scipy import special
 
 from realtime_sim.draws import Sampler, normal_quantile
 from realtime_sim.errors import nearest
-from realtime_sim.scenario.quantities import Duration, Part, PositiveDuration, fault
-from realtime_sim.units import format_duration
+from realtime_sim.scenario.quantities import Duration, Part, PositiveDuration, Ratio, fault, plain_number
+from realtime_sim.units import format_duration, parse_number, text_pattern
 
 __all__ = ["Constant", "Distribution", "Empirical", "Exponential", "Gamma", "Lognormal", "Uniform"]
 
@@ -25,10 +25,21 @@ _EMPTY = np.zeros(1)
 _Z99 = float(normal_quantile(0.99))
 _SCORES = 8.25  # the largest normal score that a 53-bit uniform draw reaches
 _TABLE_STEPS = 8192
+_POINTS: dict[str, Any] = {
+    "minProperties": 2,
+    "maxProperties": 10_000,
+    "propertyNames": {"pattern": text_pattern(parse_number)},  # JSON knows no other keys than text
+}
 
 
 class Constant(Part):
-    """Always the same time."""
+    """Always the same time.
+
+    Parameters
+    ----------
+    value : float or str
+        The time, seconds, 0 or more.
+    """
 
     value: Duration
 
@@ -48,7 +59,13 @@ class Constant(Part):
 
 
 class Uniform(Part):
-    """Any time from `low` to `high`, all equally likely."""
+    """Any time from `low` to `high`, all equally likely.
+
+    Parameters
+    ----------
+    low, high : float or str
+        The shortest and the longest time, seconds, 0 or more.
+    """
 
     low: Duration
     high: Duration
@@ -75,7 +92,13 @@ class Uniform(Part):
 
 
 class Exponential(Part):
-    """Memoryless, by its mean."""
+    """Memoryless, by its mean.
+
+    Parameters
+    ----------
+    mean : float or str
+        Mean, seconds, above 0.
+    """
 
     mean: PositiveDuration
 
@@ -95,7 +118,15 @@ class Exponential(Part):
 
 
 class Lognormal(Part):
-    """Lognormal by its median and 99th percentile, the two figures a monitoring page shows."""
+    """Lognormal by its median and 99th percentile, the two figures a monitoring page shows.
+
+    Parameters
+    ----------
+    median : float or str
+        The time that half of all stay below, seconds, above 0.
+    p99 : float or str
+        The time that 99 in 100 stay below, seconds, at least the median.
+    """
 
     median: PositiveDuration
     p99: PositiveDuration
@@ -129,16 +160,18 @@ class Lognormal(Part):
 
 
 class Gamma(Part):
-    """Gamma by its mean and coefficient of variation (`cv`, 0.1 to 10)."""
+    """Gamma by its mean and coefficient of variation.
+
+    Parameters
+    ----------
+    mean : float or str
+        Mean, seconds, above 0.
+    cv : float
+        Standard deviation divided by the mean, dimensionless, 0.1 to 10; for no variation write a plain time.
+    """
 
     mean: PositiveDuration
-    cv: float
-
-    @model_validator(mode="after")
-    def _in_range(self) -> Gamma:
-        if not 0.1 <= self.cv <= 10:
-            raise fault("must have cv between 0.1 and 10", "for no variation write a plain value")
-        return self
+    cv: plain_number(0.1, 10, 0.5)  # type: ignore[valid-type]
 
     @property
     def mean_s(self) -> float:
@@ -160,17 +193,23 @@ class Gamma(Part):
 
 
 class Empirical(Part):
-    """Measured quantiles, joined by straight lines; they must start at probability 0 and end at 1."""
+    """Measured quantiles, joined by straight lines.
 
-    quantiles: dict[float, Duration]
+    Parameters
+    ----------
+    quantiles : dict of float to float or str
+        Times in seconds that do not fall, by probabilities that rise from 0 to 1: {0: 1ms, 0.5: 10ms, 1: 90ms}.
+    """
+
+    quantiles: Annotated[dict[Ratio, Duration], Field(json_schema_extra=_POINTS)]
 
     @model_validator(mode="after")
     def _a_distribution(self) -> Empirical:
         p, values = list(self.quantiles), list(self.quantiles.values())
         step = "write it like {0: 1ms, 0.5: 10ms, 0.99: 40ms, 1: 90ms}"
         if (
-            len(p) < 2
-            or len(p) > 10_000
+            len(p) < _POINTS["minProperties"]
+            or len(p) > _POINTS["maxProperties"]
             or p[0] != 0
             or p[-1] != 1
             or any(a >= b for a, b in zip(p, p[1:], strict=False))
@@ -227,13 +266,7 @@ def _write(value: Part) -> object:
 
 Distribution = Annotated[
     Any,
-    BeforeValidator(_read),
+    BeforeValidator(_read, json_schema_input_type=Union[(Duration, *_FAMILIES.values())]),  # noqa: UP007 - of a table
     PlainSerializer(_write),
-    WithJsonSchema(
-        {
-            "description": "A time: constant, {mean}, {median, p99}, {mean, cv}, {low, high} or {quantiles}",
-            "anyOf": [{"type": ["number", "string"]}, {"type": "object"}],
-        }
-    ),
 ]
 """Field type: any of the distributions, or its short form."""

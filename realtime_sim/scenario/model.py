@@ -17,8 +17,12 @@ from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Serv
 __all__ = ["Scenario"]
 
 
+_LAST_SEED = 2**63 - 1
+_Seed = Annotated[int, Field(ge=0, le=_LAST_SEED)]
+
+
 def _read_seed(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LAST_SEED:
         raise fault("must be a whole number from 0 to 2**63 - 1", "use 0 or a positive integer")
     return value
 
@@ -28,17 +32,28 @@ class Scenario(Part):
 
     Parameters
     ----------
-    name, description : str
-        What to call it in tables and files, and what it is about.
+    name : str
+        What to call it in tables and files.
+    description : str
+        What it is about.
     seed : int
         From 0 to 2**63 - 1. Every draw follows from it.
-    duration, warmup, drain, sample_interval : str or float
-        Simulated seconds: with traffic; left out of the figures (a tenth of the duration unless given); granted
-        after the last publish for what is still under way; between two samples of the time series.
+    duration : float or str
+        Simulated seconds with traffic, above 0.
+    warmup : float or str, optional
+        Seconds at the start that are left out of the figures; a tenth of the duration unless given.
+    drain : float or str
+        Seconds granted after the last publish for what is still under way.
+    sample_interval : float or str
+        Seconds between two samples of the time series, above 0.
     clients : list of Cohort or dict
         Who connects, over which transport and network.
-    servers, balancer, broker : Servers, Balancer, Broker or dict
-        What they connect to.
+    servers : Servers or dict
+        The server processes they connect to.
+    balancer : Balancer or dict
+        How a new request finds a server.
+    broker : Broker or dict
+        What carries messages between the servers, told by its `kind`.
     rooms : list of RoomGroup or dict
         Who hears what.
     traffic : list of Traffic or dict
@@ -65,7 +80,7 @@ class Scenario(Part):
 
     name: Name
     description: str = ""
-    seed: Annotated[int, BeforeValidator(_read_seed)] = 0
+    seed: Annotated[int, BeforeValidator(_read_seed, json_schema_input_type=_Seed)] = 0
     duration: PositiveDuration
     warmup: Duration | None = None
     drain: Duration = 30.0
@@ -202,5 +217,9 @@ class Scenario(Part):
 
     @classmethod
     def json_schema(cls) -> Mapping[str, Any]:
-        """JSON Schema of a scenario file, for editors that complete and check YAML."""
-        return cls.model_json_schema(by_alias=True)
+        """JSON Schema (draft 2020-12) of a scenario file, for editors that complete and check YAML.
+
+        It knows every rule of a single field. What no schema can express, only reading the file finds: rules between
+        fields, such as names that must exist or times that must be in order, and bounds on text with a unit.
+        """
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | cls.model_json_schema(by_alias=True)

@@ -6,20 +6,33 @@ A validator here raises `fault(rule, next_step)`; `realtime_sim.scenario.text` t
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from realtime_sim import units
 from realtime_sim.errors import nearest
+from realtime_sim.policies import bounds
 
 __all__ = [
     "Bandwidth",
     "Count",
     "Duration",
+    "Flag",
     "Index",
     "Name",
     "Part",
@@ -27,8 +40,12 @@ __all__ = [
     "Rate",
     "Ratio",
     "Size",
+    "docstring",
+    "duration_from",
     "fault",
+    "plain_number",
     "policy_type",
+    "whole_number",
 ]
 
 MAX_COUNT = 100_000_000
@@ -36,9 +53,40 @@ MAX_COUNT = 100_000_000
 
 
 class Part(BaseModel):
-    """Base of everything a user writes: frozen, and unknown fields are refused."""
+    """Base of everything a user writes: frozen, and unknown fields are refused.
+
+    A field is described in the section Parameters of its class, for the editors that read the JSON Schema as well.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, validate_default=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """JSON Schema with the descriptions of the docstring, and defaults as a file has them."""
+        schema = handler(core_schema)
+        own = handler.resolve_ref_schema(schema)
+        own["description"], texts = docstring(cls)
+        defaults = cls.model_construct().model_dump(mode="json", by_alias=True, warnings=False)
+        for name, field in cls.model_fields.items():
+            written = field.alias or name
+            shown = own["properties"][written]
+            shown.pop("title", None)
+            shown["description"] = texts.get(written) or texts[name]
+            if "default" in shown:
+                shown["default"] = defaults[written]
+            if written != name:
+                own["properties"][name] = shown | {"description": f"What Python calls {written!r}."}
+        return schema
+
+
+def docstring(cls: type) -> tuple[str, dict[str, str]]:
+    """What a class is, and what each of its parameters is, as its numpydoc docstring says it."""
+    about, *sections = re.split(r"\n\n(\w[\w ]*)\n-{3,}\n", inspect.cleandoc(cls.__doc__ or ""))
+    parameters = dict(zip(sections[::2], sections[1::2], strict=True)).get("Parameters", "")
+    texts: dict[str, str] = {}
+    for names, text in re.findall(r"^(\w.*) : .*\n((?:    .*\n?|\n)+)", parameters, re.MULTILINE):
+        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", about), texts
 
 
 def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
@@ -55,71 +103,107 @@ def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
     return PydanticCustomError("rule", rule.translate(braces), {"next_step": next_step, "at": at})
 
 
-def _quantity(parse: Callable, format_: Callable, low: float, high: float, above: bool, example: str) -> Callable:
-    """A validator that reads a quantity and holds it between `low` (exclusive if `above`) and `high`."""
+def _field(
+    kind: type,
+    parse: Callable,
+    write: Callable,
+    low: float,
+    high: float,
+    above: bool,
+    examples: list,
+    too_much: str = "",
+) -> Any:
+    """Field type of a quantity from `low` (itself refused if `above`) to `high`, written in a file as `write` does."""
+    next_step = f"write it like {examples[0]!r}" if isinstance(examples[0], str) else f"write it like {examples[0]:_}"
+    shown = "{:_}".format if write in (int, float) else write
 
     def validate(value: object) -> float:
-        next_step = f"write it like {example}"
         try:
             number = parse(value)
         except ValueError as error:
             raise fault(str(error), next_step) from None
         if number < low or (above and number == low):
-            raise fault("must be above 0" if above and low == 0 else f"must be at least {format_(low)}", next_step)
+            raise fault("must be above 0" if above and low == 0 else f"must be at least {shown(low)}", next_step)
         if number > high:
-            raise fault(f"must be at most {format_(high)}", next_step)
+            raise fault(f"must be at most {shown(high)}", too_much or next_step)
         return number
 
-    return validate
+    schema = _schema(parse, low, high, above) | {"examples": examples}
+    return Annotated[kind, BeforeValidator(validate), PlainSerializer(write), WithJsonSchema(schema)]
 
 
-def _field(kind: type, parse, format_, low, high, above, example, dump=None) -> Any:
-    dump = dump or format_
-    schema = {"anyOf": [{"type": "number"}, {"type": "string"}], "examples": [example]}
-    if kind is int and parse is units.parse_count:
-        schema = {"anyOf": [{"type": "integer", "minimum": low}, {"type": "string", "pattern": r"^[0-9_]+$"}]}
-    return Annotated[
-        kind,
-        BeforeValidator(_quantity(parse, format_, low, high, above, example)),
-        PlainSerializer(dump),
-        WithJsonSchema(schema),
-    ]
+def _schema(parse: Callable, low: float, high: float, above: bool) -> dict[str, Any]:
+    """JSON Schema of a quantity. Of text it holds the form and the sign; an upper bound only arithmetic can check."""
+    number: dict[str, Any] = {"type": "integer" if parse in (units.parse_count, units.parse_size) else "number"}
+    number["exclusiveMinimum" if above else "minimum"] = low
+    if math.isfinite(high):
+        number["maximum"] = high
+    return {"anyOf": [number, {"type": "string", "pattern": units.text_pattern(parse, above or low > 0)}]}
 
 
-_LONG = units.MAX_SECONDS
+def duration_from(low: float = 0, above: bool = False) -> Any:
+    """Field type: seconds, from `low` on."""
+    return _field(
+        float, units.parse_duration, units.format_duration, low, units.MAX_SECONDS, above, ["250ms", "1.5min", 0.25]
+    )
+
+
+def whole_number(low: int = 1, high: int = MAX_COUNT, too_much: str = "") -> Any:
+    """Field type: a whole number of things.
+
+    Parameters
+    ----------
+    low, high : int
+        The least and the most there may be.
+    too_much : str
+        The next step where there are more.
+    """
+    return _field(int, units.parse_count, int, low, high, False, [1_000] if low else [0], too_much)
+
+
+def plain_number(low: float, high: float, example: float) -> Any:
+    """Field type: a number without a unit.
+
+    Parameters
+    ----------
+    low, high : float
+        The smallest and the largest it may be.
+    example : float
+        One for messages and editors.
+    """
+    return _field(float, units.parse_number, float, low, high, False, [example])
+
 
 # Field types: what they parse and the bounds they keep; each writes what it reads back to the same number.
-Duration = _field(float, units.parse_duration, units.format_duration, 0, _LONG, False, "'250ms'")
+Duration = duration_from()
 """Seconds, 0 or more."""
-PositiveDuration = _field(float, units.parse_duration, units.format_duration, 0, _LONG, True, "'250ms'")
+PositiveDuration = duration_from(above=True)
 """Seconds, above 0."""
-Size = _field(int, units.parse_size, units.format_size, 0, 2**50, False, "'10 KiB'")
+Size = _field(int, units.parse_size, units.format_size, 0, 2**50, False, ["10 KiB", "200B", 10_240])
 """Whole bytes, 0 or more."""
-Rate = _field(float, units.parse_rate, units.format_rate, 0, 1e9, True, "'500/s'")
+Rate = _field(float, units.parse_rate, units.format_rate, 0, 1e9, True, ["500/s", "30/min", 500])
 """Events per second, above 0."""
-Bandwidth = _field(float, units.parse_bandwidth, units.format_bandwidth, 0, 1e15, True, "'1 Gbit/s'")
+Bandwidth = _field(
+    float, units.parse_bandwidth, units.format_bandwidth, 0, 1e15, True, ["1 Gbit/s", "12.5 MB/s", 125_000_000]
+)
 """Bytes per second, above 0."""
-Count = _field(int, units.parse_count, lambda n: f"{n:_}", 1, MAX_COUNT, False, "20_000", dump=int)
+Count = whole_number()
 """A whole number of things, at least 1."""
-Index = _field(int, units.parse_count, lambda n: f"{n:_}", 0, MAX_COUNT, False, "0", dump=int)
+Index = whole_number(0)
 """A whole number, at least 0."""
-
-
-def _parse_ratio(value: object) -> float:
-    number = units.parse_rate(value)
-    if not 0 <= number <= 1:
-        raise ValueError("must be a share between 0 and 1")
-    return number
-
-
-Ratio = Annotated[
-    float,
-    BeforeValidator(_quantity(_parse_ratio, str, 0, 1, False, "0.25")),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
-]
+Ratio = plain_number(0, 1, 0.25)
 """A share, from 0 to 1."""
+Flag = Annotated[bool, Field(strict=True)]
+"""True or false, and no text or number in their place."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=100, strict=True, strip_whitespace=True)]
+_LONGEST_NAME = 100
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=_LONGEST_NAME, strict=True, strip_whitespace=True),
+    WithJsonSchema(
+        {"type": "string", "pattern": rf"^\s*\S(?:[\s\S]{{0,{_LONGEST_NAME - 2}}}\S)?\s*$", "examples": ["phones"]}
+    ),
+]
 """Text that is not empty."""
 
 
@@ -162,27 +246,46 @@ def policy_type(registry: Mapping[str, type], example: str) -> Any:
         }
         return {"policy": name, **changed} if changed else name
 
-    names = {"enum": sorted(registry)}
-    schema = {"anyOf": [names, {"type": "object", "properties": {"policy": names}, "required": ["policy"]}]}
+    schema = {
+        "anyOf": [{"enum": sorted(registry)}, *(_policy_schema(name, registry[name]) for name in sorted(registry))]
+    }
     return Annotated[Any, BeforeValidator(read), PlainSerializer(write), WithJsonSchema(schema)]
+
+
+def _policy_schema(name: str, cls: type) -> dict[str, Any]:
+    """JSON Schema of the long form of one policy."""
+    about, texts = docstring(cls)
+    fields: dict[str, Any] = {"policy": {"const": name, "description": about}}
+    for field in dataclasses.fields(cls):
+        held = bounds(field.name)
+        shown = _written(field.name, field.default)
+        fields[_short(field.name)] = {
+            "description": texts[field.name],
+            **_schema(_parser(field.name), held.low, held.high, held.above),
+            "default": shown,
+            "examples": [shown],
+        }
+    return {"type": "object", "properties": fields, "required": ["policy"], "additionalProperties": False}
 
 
 def _short(field: str) -> str:
     return field.removesuffix("_s").removesuffix("_bytes")
 
 
+def _parser(field: str) -> Callable:
+    if field.endswith("_s"):
+        return units.parse_duration
+    return units.parse_size if field.endswith("_bytes") else units.parse_number
+
+
 def _parameter(field: str, value: object, at: str) -> object:
     try:
-        if field.endswith("_s"):
-            return units.parse_duration(value)
-        if field.endswith("_bytes"):
-            return units.parse_size(value)
-        return units.parse_rate(value)
+        return _parser(field)(value)
     except ValueError as error:
         raise fault(str(error), "plain numbers are SI units", at=at) from None
 
 
-def _written(field: str, value: float) -> object:
+def _written(field: str, value: Any) -> object:
     if field.endswith("_s") and math.isfinite(value):
         return units.format_duration(value)
     return units.format_size(value) if field.endswith("_bytes") else value

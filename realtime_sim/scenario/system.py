@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from realtime_sim.costs import CostProfile
-from realtime_sim.errors import nearest
 from realtime_sim.policies import balancing
 from realtime_sim.profiles import BROKER_COSTS, PROFILES
 from realtime_sim.scenario.distributions import Constant, Distribution
@@ -21,6 +20,7 @@ from realtime_sim.scenario.quantities import (
     Ratio,
     Size,
     fault,
+    whole_number,
 )
 
 __all__ = ["Balancer", "Broker", "Costs", "Fault", "Servers", "Slo"]
@@ -31,7 +31,32 @@ _LINK = Constant(value=BROKER_COSTS["link_s"].value)
 class Costs(Part):
     """Changes to the figures of the profile; what is left out keeps the profile's value.
 
-    `event` and `handshake` may be distributions: they are the service times of the queueing model.
+    Parameters
+    ----------
+    handshake : Distribution, optional
+        CPU to accept one WebSocket or SSE connection, TLS excluded, seconds.
+    http_request : float or str, optional
+        CPU to answer one plain HTTP request (a poll, a POST, one step of a polling handshake), seconds.
+    event : Distribution, optional
+        CPU to read and decode one message from the broker, before any send, seconds.
+    send : float or str, optional
+        CPU to send one message to one recipient, apart from its bytes, seconds.
+    send_per_byte : float or str, optional
+        Further CPU per payload byte and recipient, seconds per byte.
+    task : float or str, optional
+        Further CPU per recipient where every client has a task of its own, seconds.
+    ingest : float or str, optional
+        CPU to take one message from a client and publish it, seconds.
+    ping : float or str, optional
+        CPU for one ping and its pong on one connection, seconds.
+    wakeup : float or str, optional
+        Further CPU of a job that finds the loop asleep, seconds.
+    base_memory : int or str, optional
+        Memory of the idle process, bytes.
+    connection_memory : int or str, optional
+        Memory of one connection in the process, bytes.
+    kernel_memory : int or str, optional
+        Memory of one connection in the kernel, bytes.
     """
 
     handshake: Distribution | None = None
@@ -51,15 +76,33 @@ class Costs(Part):
 class Servers(Part):
     """Server processes, all alike: one FIFO queue each, served by `workers` event loops.
 
-    `fanout: broadcast` sends to all local members in one job; `task_per_client` queues one task for each, so that the
-    loop interleaves them with other work. Connections are refused above `max_connections` (file descriptors) and
-    above what `memory` holds. `backlog` is the accept queue (Linux: somaxconn, 4,096).
+    Parameters
+    ----------
+    count : int
+        How many, 1 to 10,000.
+    profile : str
+        Which figures of `realtime_sim.profiles` they cost.
+    costs : Costs or dict
+        Changes to these figures.
+    workers : int
+        Event loops of one server, 1 to 1,024.
+    fanout : str
+        `broadcast` sends to all local members in one job; `task_per_client` queues one task for each, so that the loop
+        interleaves them with other work.
+    max_connections : int, optional
+        Connections one server admits (file descriptors); beyond them it refuses.
+    memory : int or str, optional
+        Memory of one server, bytes; it refuses connections that it cannot hold.
+    egress : float or str, optional
+        Link of one server to its clients, bytes per second.
+    backlog : int
+        Length of the accept queue (Linux: somaxconn).
     """
 
-    count: Count = 1
-    profile: Name = "websockets-asyncio"
+    count: whole_number(high=10_000, too_much="model one region at a time") = 1  # type: ignore[valid-type]
+    profile: Literal[tuple(PROFILES)] = "websockets-asyncio"  # type: ignore[valid-type]
     costs: Costs = Costs()
-    workers: Count = 1
+    workers: whole_number(high=1024, too_much="a server has one loop for each core") = 1  # type: ignore[valid-type]
     fanout: Literal["broadcast", "task_per_client"] = "broadcast"
     max_connections: Count | None = None
     memory: Size | None = None
@@ -67,13 +110,7 @@ class Servers(Part):
     backlog: Count = 4096
 
     @model_validator(mode="after")
-    def _known(self) -> Servers:
-        if self.profile not in PROFILES:
-            raise fault("must be a known profile", nearest(self.profile, PROFILES), at="profile")
-        if self.count > 10_000:
-            raise fault("must be at most 10_000", "model one region at a time", at="count")
-        if self.workers > 1024:
-            raise fault("must be at most 1_024", "a server has one loop for each core", at="workers")
+    def _roomy(self) -> Servers:
         if self.memory is not None and self.memory < self.resolved_costs.memory_bytes(1):
             raise fault(
                 f"must hold the process and one connection ({self.resolved_costs.memory_bytes(1):_} B)",
@@ -116,8 +153,14 @@ class Servers(Part):
 class Balancer(Part):
     """How a new request finds a server.
 
-    `affinity: cookie` sends a client back to the server it had, whatever the policy. `detection` is how long the
-    balancer goes on sending requests to a server that has died.
+    Parameters
+    ----------
+    policy : str
+        The rule that picks one of the servers.
+    affinity : str
+        `cookie` sends a client back to the server it had, whatever the policy.
+    detection : float or str
+        How long the balancer goes on sending requests to a server that has died, seconds.
     """
 
     policy: Literal[tuple(balancing.REGISTRY)] = "least_connections"  # type: ignore[valid-type]
@@ -126,7 +169,15 @@ class Balancer(Part):
 
 
 class NoBroker(Part):
-    """Servers know nothing of each other: a message reaches the clients of the server it was given to."""
+    """Servers know nothing of each other: a message reaches the clients of the server it was given to.
+
+    Parameters
+    ----------
+    kind : str
+        `none`.
+    publisher_link : Distribution
+        One-way time from the publisher to the server, seconds.
+    """
 
     kind: Literal["none"]
     publisher_link: Distribution = _LINK
@@ -135,8 +186,21 @@ class NoBroker(Part):
 class RedisPubSub(Part):
     """Redis Pub/Sub: one thread, at most once.
 
-    `all_servers` copies every message to every server, as Socket.IO's adapter does by its pattern subscription;
-    `per_room` only to servers with a member of the room, which must subscribe first.
+    Parameters
+    ----------
+    kind : str
+        `redis_pubsub`.
+    subscription : str
+        `all_servers` copies every message to every server, as Socket.IO's adapter does by its pattern subscription;
+        `per_room` only to servers with a member of the room, which must subscribe first.
+    publisher_link, server_link : Distribution
+        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    publish : Distribution
+        CPU of the broker to take one message, seconds.
+    copy : float or str
+        CPU of the broker for one copy to one server, seconds.
+    subscribe : float or str
+        CPU of the broker for one subscription, seconds.
     """
 
     kind: Literal["redis_pubsub"]
@@ -149,10 +213,22 @@ class RedisPubSub(Part):
 
 
 class RedisStreams(Part):
-    """Redis Streams: one log; every server reads all of it with a blocking XREAD of `read_count` entries.
+    """Redis Streams: one log; every server reads all of it with a blocking XREAD.
 
-    Entries beyond the newest `max_length` are trimmed (MAXLEN) and cannot be replayed. The defaults of both are those
-    of @socket.io/redis-streams-adapter.
+    Parameters
+    ----------
+    kind : str
+        `redis_streams`.
+    read_count : int
+        Most entries of one XREAD; the default is that of @socket.io/redis-streams-adapter.
+    max_length : int
+        Entries beyond the newest so many are trimmed (MAXLEN) and cannot be replayed; default of the same adapter.
+    publisher_link, server_link : Distribution
+        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    append : float or str
+        CPU of the broker to append one entry, seconds.
+    read : float or str
+        CPU of the broker to hand one entry to one server, seconds.
     """
 
     kind: Literal["redis_streams"]
@@ -167,8 +243,24 @@ class RedisStreams(Part):
 class Kafka(Part):
     """Kafka: a log of `partitions`; every server is a consumer group of its own and reads all of them.
 
-    A room's messages share a partition. The producer holds a batch for `linger` or until `batch_size` (defaults of
-    Kafka 4.0); a fetch returns at most `max_poll_records`.
+    Parameters
+    ----------
+    kind : str
+        `kafka`.
+    partitions : int
+        Logs the messages are spread over; a room's messages share one.
+    linger : float or str
+        Longest time the producer holds a batch, seconds; default of Kafka 4.0.
+    batch_size : int or str
+        Size at which a batch is sent at once, bytes; default of Kafka 4.0.
+    max_poll_records : int
+        Most records one fetch returns.
+    publisher_link, server_link : Distribution
+        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    append : float or str
+        CPU of the broker to append one record, seconds.
+    read : float or str
+        CPU of the broker to hand one record to one server, seconds.
     """
 
     kind: Literal["kafka"]
@@ -201,7 +293,19 @@ Broker = _by_kind(NoBroker, RedisPubSub, RedisStreams, Kafka)
 
 
 class KillServer(Part):
-    """A server dies at once. Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`)."""
+    """A server dies at once.
+
+    Parameters
+    ----------
+    kind : str
+        `kill_server`.
+    at : float or str
+        When, seconds from the start of the run.
+    server : int
+        Which one, counted from 0.
+    notice : str
+        Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
+    """
 
     kind: Literal["kill_server"]
     at: Duration
@@ -210,7 +314,21 @@ class KillServer(Part):
 
 
 class DropClients(Part):
-    """A share of a cohort loses its connections at the same moment; the servers stay up."""
+    """A share of a cohort loses its connections at the same moment; the servers stay up.
+
+    Parameters
+    ----------
+    kind : str
+        `drop_clients`.
+    at : float or str
+        When, seconds from the start of the run.
+    cohort : str
+        Whose clients.
+    share : float
+        How many of them, 0 to 1.
+    notice : str
+        Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
+    """
 
     kind: Literal["drop_clients"]
     at: Duration
@@ -224,7 +342,19 @@ Fault = _by_kind(KillServer, DropClients)
 
 
 class Slo(Part):
-    """What the service promises."""
+    """What the service promises.
+
+    Parameters
+    ----------
+    p50, p99 : float or str, optional
+        Latency that half, or 99 in 100, of the deliveries stay below, seconds.
+    max_lost_ratio : float, optional
+        Largest share of deliveries that may be lost, 0 to 1.
+    recover_within : float or str, optional
+        Longest time after a fault until the clients are back, seconds.
+    survive_servers : int, optional
+        How many servers may be dead with all of this kept.
+    """
 
     p50: Duration | None = None
     p99: Duration | None = None

@@ -117,6 +117,11 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 def replace(scenario: Scenario, changes: Mapping[str, object]) -> Scenario:
     """A new scenario with values changed by dotted path."""
+    return build(type(scenario), changed(scenario, changes))
+
+
+def changed(scenario: Scenario, changes: Mapping[str, object]) -> dict[str, Any]:
+    """Plain data of a scenario with values changed by dotted path, not yet checked."""
     data = copy.deepcopy(plain(scenario))
     for path, value in changes.items():
         steps = [name or int(number) for name, number in _STEP.findall(path)]
@@ -126,7 +131,7 @@ def replace(scenario: Scenario, changes: Mapping[str, object]) -> Scenario:
         for step in steps[:-1]:
             node = _enter(node, step, path)
         _set(node, steps[-1], value, path)
-    return build(type(scenario), data)
+    return data
 
 
 def _enter(node: Any, step: str | int, path: str) -> Any:
@@ -211,6 +216,8 @@ def _pydantic_rule(item: Mapping[str, Any], loc: list, cls: type[BaseModel]) -> 
         return f"must have at least {context.get('min_length', 1)} entry", "add one"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "must be a mapping of fields", "write it like {name: value}"
+    if kind == "bool_type":
+        return "must be true or false", "write true or false without quotes"
     if kind in ("string_type", "string_unicode"):
         return "must be text", "put it in quotes"
     if kind in ("tuple_type", "list_type"):
@@ -221,11 +228,8 @@ def _pydantic_rule(item: Mapping[str, Any], loc: list, cls: type[BaseModel]) -> 
 
 def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
     """Names of the fields that may stand at `loc`, to offer the nearest one."""
-    schema = cls.model_json_schema(by_alias=True)
-    names = {name for name in schema.get("properties", {})}
-    if not loc:
-        return sorted(names)
-    return sorted(_all_parts().get(_part_name(loc), names) or names)
+    names = _fields(cls)
+    return sorted(_all_parts().get(_part_name(loc), names)) if loc else sorted(names)
 
 
 def _part_name(loc: tuple) -> str:
@@ -236,9 +240,6 @@ def _part_name(loc: tuple) -> str:
 def _all_parts() -> dict[str, list[str]]:
     from realtime_sim.scenario import clients, model, system
 
-    def fields(part: type[BaseModel]) -> list[str]:
-        return [field.alias or name for name, field in part.model_fields.items()]
-
     named = {
         "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
         "keepalive": clients.Keepalive, "session": clients.Session, "servers": system.Servers, "costs": system.Costs,
@@ -246,7 +247,11 @@ def _all_parts() -> dict[str, list[str]]:
         "<none>": system.NoBroker, "<redis_pubsub>": system.RedisPubSub, "<redis_streams>": system.RedisStreams,
         "<kafka>": system.Kafka, "<kill_server>": system.KillServer, "<drop_clients>": system.DropClients,
     }  # fmt: skip
-    return {key: fields(part) for key, part in named.items()}
+    return {key: _fields(part) for key, part in named.items()}
+
+
+def _fields(part: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in part.model_fields.items()]
 
 
 def _path(loc: list) -> str:
