@@ -254,13 +254,24 @@ def presets_(name: Annotated[str, typer.Argument(help="Print the YAML of this on
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a scenario file, for editors."""
+def schema(
+    out: Annotated[str, typer.Option(metavar="FILE", help="Write it there; - for standard output.")] = "-",
+) -> None:
+    """The JSON Schema of a scenario file, for editors that complete and check YAML.
+
+    Example: realtime-sim schema --out scenario.schema.json
+    """
     import json
 
+    from realtime_sim.files import write_whole
     from realtime_sim.scenario import Scenario
 
-    print(json.dumps(Scenario.json_schema(), indent=1))
+    text = json.dumps(Scenario.json_schema(), indent=1)
+    if out == "-":
+        print(text)
+    else:
+        write_whole(Path(out), text + "\n")
+        print(f"Schema: {out}")
 
 
 @app.command()

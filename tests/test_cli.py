@@ -62,6 +62,14 @@ def test_schema_is_json():
     assert {"clients", "servers", "broker"} <= set(json.loads(command("schema").stdout)["properties"])
 
 
+def test_a_file_of_the_schema_is_the_same_and_written_whole(tmp_path):
+    path = tmp_path / "a" / "scenario.schema.json"
+    done = command("schema", "--out", str(path))
+    assert (done.returncode, done.stdout) == (0, f"Schema: {path}\n")
+    assert json.loads(path.read_text()) == json.loads(command("schema").stdout)
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_help_and_version_are_quick_and_end_well():
     for words in ([], ["--help"], ["simulate", "--help"], ["--version"]):
         done = command(*words)
@@ -97,6 +105,8 @@ def test_help_and_version_are_quick_and_end_well():
         (["choose", "--direction", "up"], "direction must be one of"),
         (["choose", "--payload", "-3B"], "payload must be"),
         (["presets", "nope"], "preset must be a preset"),
+        (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
+        (["schema", "chat"], "unexpected extra argument"),
         (["frobnicate"], "No such command 'frobnicate'"),
         (["simulate", "chat", "--frob"], "No such option"),
     ],
