@@ -40,8 +40,9 @@ _SIZES = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _BITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
-_NUMBER = r"\s*([+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)?)\s*"
-_QUANTITY = re.compile(_NUMBER + r"([A-Za-zµμ]*)\s*(?:/\s*([A-Za-z]+))?\s*")
+# No two neighbours match the same sign, so that even text made to hurt is read in one pass.
+_NUMBER = r"([+-]?(?:\d[\d_]*(?:\.[\d_]*)?|\.\d[\d_]*)(?:[eE][+-]?\d+)?)"
+_QUANTITY = re.compile(_NUMBER + r"(?:\s*([A-Za-zµμ]+))?(?:\s*/\s*([A-Za-z]+))?")
 
 
 def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
@@ -49,10 +50,10 @@ def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, np.integer, np.floating)):
         raise ValueError(f"must be {kind} such as {example}")
     if isinstance(value, str):
-        match = _QUANTITY.fullmatch(value)
+        match = _QUANTITY.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"must be {kind} such as {example}")
-        number, unit, per = float(match[1].replace("_", "")), match[2], match[3] or ""
+        number, unit, per = float(match[1].replace("_", "")), match[2] or "", match[3] or ""
     else:
         try:
             number, unit, per = float(value), "", ""
