@@ -95,9 +95,11 @@ def parse_size(value: object) -> int:
     if per or (unit and unit.lower() not in _SIZES):
         raise ValueError("must be a size with unit B, kB, MB, GB, KiB, MiB or GiB")
     size = _scaled(number, _SIZES[unit.lower()] if unit else 1)
-    if size != int(size):
+    whole = round(size)
+    # 1.001 kB is 1,001 bytes, though 1.001 * 1000 is a little less: two roundings are no fraction of a byte.
+    if size != whole and not (unit and math.isclose(size, whole, rel_tol=2**-51)):
         raise ValueError("must be a whole number of bytes")
-    return int(size)
+    return whole
 
 
 def parse_rate(value: object) -> float:
