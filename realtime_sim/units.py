@@ -113,7 +113,8 @@ def parse_rate(value: object) -> float:
     number, unit, per = _split(value, "a rate", "'500/s' or 500")
     if unit or (per and per not in _DURATIONS):
         raise ValueError("must be a rate such as '500/s', '30/min' or a plain number per second")
-    return number if per in ("", "s", "sec") else _scaled(number, 1.0 / _DURATIONS[per])
+    span_s = _DURATIONS[per] if per else 1.0
+    return number / span_s if span_s >= 1 else number * round(1 / span_s)
 
 
 def parse_bandwidth(value: object) -> float:
