@@ -164,7 +164,7 @@ def _shortest(value: float, units: list[tuple[str, float]], parse, suffix: str =
         text = f"{amount:.12g}{unit}{suffix}"
         if (abs(amount) >= 1 or factor == units[-1][1]) and parse(text) == value:
             return text
-    return f"{value!r}{'s' if parse is parse_duration else suffix}"
+    return f"{float(value)!r}{'s' if parse is parse_duration else suffix}"
 
 
 def format_duration(seconds: float) -> str:
@@ -206,7 +206,7 @@ def format_rate(per_s: float) -> str:
     ('500/s', '0.5/s')
     """
     text = f"{per_s:.12g}/s"
-    return text if parse_rate(text) == per_s else f"{per_s!r}/s"
+    return text if parse_rate(text) == per_s else f"{float(per_s)!r}/s"
 
 
 def format_bandwidth(bytes_per_s: float) -> str:
@@ -221,7 +221,7 @@ def format_bandwidth(bytes_per_s: float) -> str:
         text = f"{bytes_per_s * 8 / _BITS[unit]:.12g}{unit.capitalize() if unit[0] in 'gm' else unit}/s"
         if bytes_per_s * 8 >= _BITS[unit] and parse_bandwidth(text) == bytes_per_s:
             return text
-    return f"{bytes_per_s!r}B/s"
+    return f"{float(bytes_per_s)!r}B/s"
 
 
 def to_ns(seconds):
