@@ -90,7 +90,12 @@ class UnsupportedFeature(RealtimeSimError, NotImplementedError):
 
     def __init__(self, field: str, engine: str, next_step: str) -> None:
         self.field = field
+        self.engine = engine
+        self.next_step = next_step
         super().__init__(f"{field} is not supported by engine {engine!r}; {next_step}")
+
+    def __reduce__(self) -> tuple:
+        return (type(self), (self.field, self.engine, self.next_step))
 
 
 class EngineError(RealtimeSimError, RuntimeError):
