@@ -21,6 +21,7 @@ __all__ = [
     "parse_bandwidth",
     "parse_count",
     "parse_duration",
+    "parse_number",
     "parse_rate",
     "parse_size",
     "to_ns",
@@ -146,6 +147,20 @@ def parse_count(value: object) -> int:
     if unit or per or number != int(number):
         raise ValueError("must be a whole number such as 20_000")
     return int(value) if isinstance(value, (int, np.integer)) else int(number)
+
+
+def parse_number(value: object) -> float:
+    """A number without a unit, from a number or text such as "0.25".
+
+    Examples
+    --------
+    >>> parse_number("0.25"), parse_number(2)
+    (0.25, 2.0)
+    """
+    number, unit, per = _split(value, "a number", "0.25")
+    if unit or per:
+        raise ValueError("must be a number such as 0.25")
+    return number
 
 
 def _scaled(number: float, factor: float) -> float:

@@ -106,7 +106,7 @@ Index = _field(int, units.parse_count, lambda n: f"{n:_}", 0, MAX_COUNT, False, 
 
 
 def _parse_ratio(value: object) -> float:
-    number = units.parse_rate(value)
+    number = units.parse_number(value)
     if not 0 <= number <= 1:
         raise ValueError("must be a share between 0 and 1")
     return number
@@ -177,7 +177,7 @@ def _parameter(field: str, value: object, at: str) -> object:
             return units.parse_duration(value)
         if field.endswith("_bytes"):
             return units.parse_size(value)
-        return units.parse_rate(value)
+        return units.parse_number(value)
     except ValueError as error:
         raise fault(str(error), "plain numbers are SI units", at=at) from None
 
