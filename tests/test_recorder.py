@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_sim import recorder as recorders
@@ -23,7 +23,7 @@ COHORT = [0] * 4 + [1] * 6
 DELIVERIES = st.tuples(
     st.integers(0, 50),
     st.integers(0, 9),
-    st.integers(0, len(OUTCOMES) - 1),
+    st.sampled_from([0, 0, *range(len(OUTCOMES))]),
     st.integers(0, DURATION_NS - 1),
     st.tuples(*[st.integers(0, 10**11)] * len(HOPS)),
 )  # fmt: skip
@@ -122,6 +122,7 @@ def test_nothing_has_happened_before_a_run():
 
 
 @given(st.lists(DELIVERIES, max_size=12), st.integers(1, 5))
+@example([(1, 0, 0, WARMUP_NS, (9,) * 8), (2, 0, 0, WARMUP_NS, (1,) * 8)], 2)
 def test_blocks_of_any_size_give_what_counting_by_hand_gives(deliveries, size):
     trace = in_blocks_of(size, "full", deliveries)
     measured = [row for row in deliveries if row[3] >= WARMUP_NS]
