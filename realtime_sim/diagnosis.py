@@ -40,7 +40,7 @@ def objectives_of(results: Results) -> pd.DataFrame:
         if promised is not None:
             figure = latency[name]
             worst = figure.value if figure.high is None else figure.high
-            rows.append((f"{name}, seconds", promised, worst, bool(worst <= promised)))
+            rows.append((f"{name}, seconds", promised, worst, None if math.isnan(worst) else bool(worst <= promised)))
     if slo is not None and slo.max_lost_ratio is not None:
         total = results.deliveries.loc["total"]
         ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else 0.0
