@@ -95,6 +95,7 @@ def test_a_policy_is_read_from_its_name_its_parameters_or_itself(written, read):
     [
         (Wait(), "wait"),
         (Nothing(), "nothing"),
+        (POLICY.validate_python({"policy": "wait", "delay": "1000ms"}), "wait"),
         (Wait(delay_s=0.25), {"policy": "wait", "delay": "250ms"}),
         (Wait(limit_bytes=4_096, factor=1.5), {"policy": "wait", "limit": "4KiB", "factor": 1.5}),
     ],
