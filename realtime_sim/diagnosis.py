@@ -40,13 +40,14 @@ def objectives_of(results: Results) -> pd.DataFrame:
         if promised is not None:
             figure = latency[name]
             worst = figure.value if figure.high is None else figure.high
-            rows.append((f"{name}, seconds", promised, worst, bool(worst <= promised)))
+            rows.append((f"{name}, seconds", promised, worst, None if math.isnan(worst) else bool(worst <= promised)))
     if slo is not None and slo.max_lost_ratio is not None:
         total = results.deliveries.loc["total"]
         ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else 0.0
         rows.append(("lost ratio", slo.max_lost_ratio, ratio, ratio <= slo.max_lost_ratio))
     if slo is not None and slo.recover_within is not None and results.scenario.faults:
-        slowest = results.recovery["p100_s"].max() if results.recovery["p100_s"].notna().all() else math.inf
+        until_all_s = results.recovery.loc[results.recovery["affected"] > 0, "p100_s"]
+        slowest = max(until_all_s.fillna(math.inf), default=0.0)
         rows.append(("recovery, seconds", slo.recover_within, slowest, bool(slowest <= slo.recover_within)))
     return pd.DataFrame(rows, columns=["objective", "promised", "found", "kept"]).set_index("objective")
 

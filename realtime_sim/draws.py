@@ -21,6 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from realtime_sim.units import MAX_SECONDS
+
 __all__ = [
     "Sampler",
     "Stream",
@@ -242,7 +244,7 @@ def sample(sampler, u):
 
 @njit(cache=True)
 def sample_ns(sampler, u):
-    """`sample` in whole nanoseconds, rounded half to even.
+    """`sample` in whole nanoseconds, rounded half to even; at most `MAX_SECONDS`, so that it fits an int64.
 
     Examples
     --------
@@ -250,7 +252,7 @@ def sample_ns(sampler, u):
     >>> int(sample_ns(Sampler(0, 0.25, 0.0, none, none), 0.5))
     250000000
     """
-    return np.int64(np.rint(sample(sampler, u) * 1e9))
+    return np.int64(np.rint(min(sample(sampler, u), MAX_SECONDS) * 1e9))
 
 
 @njit(cache=True)

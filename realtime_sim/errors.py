@@ -15,7 +15,14 @@ __all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "Unsup
 
 _LONGEST_VALUE = 80
 
-_shorten = reprlib.Repr()
+
+class _Shorten(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        """Python refuses to spell an integer of more than 4,300 digits (14,282 bits)."""
+        return super().repr_int(x, level) if x.bit_length() <= 4_300 else f"an integer of {x.bit_length()} bits"
+
+
+_shorten = _Shorten()
 _shorten.maxlevel, _shorten.maxstring, _shorten.maxother, _shorten.maxlong = 4, 200, 200, 60
 """Values come from anywhere: a few lines of YAML aliases can stand for gigabytes of text, so never spell one out."""
 
@@ -83,7 +90,12 @@ class UnsupportedFeature(RealtimeSimError, NotImplementedError):
 
     def __init__(self, field: str, engine: str, next_step: str) -> None:
         self.field = field
+        self.engine = engine
+        self.next_step = next_step
         super().__init__(f"{field} is not supported by engine {engine!r}; {next_step}")
+
+    def __reduce__(self) -> tuple:
+        return (type(self), (self.field, self.engine, self.next_step))
 
 
 class EngineError(RealtimeSimError, RuntimeError):

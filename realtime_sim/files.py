@@ -17,14 +17,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
     ScenarioError
         If the folder or the file cannot be written.
     """
-    partial = _partial(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
-        partial.replace(path)
+        partial = _prepared(path)
+        try:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        if partial.is_file():
-            partial.unlink()
         raise _unwritable(path, error) from None
 
 
@@ -37,16 +38,18 @@ def check_writable(path: Path) -> None:
         If the folder or the file cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(0, "Is a directory")
-        _partial(path).touch()
-        _partial(path).unlink()
+        partial = _prepared(path)
+        partial.touch()
+        partial.unlink()
     except OSError as error:
         raise _unwritable(path, error) from None
 
 
-def _partial(path: Path) -> Path:
+def _prepared(path: Path) -> Path:
+    """The name to write under first, in a folder that is there; the path itself must not be a folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise IsADirectoryError(0, "Is a directory")
     return path.with_name(path.name + ".partial")
 
 

@@ -50,6 +50,8 @@ class Recorder:
         self._batch_histogram = np.zeros((N_BATCHES, len(HOPS) + 1, N_BUCKETS), dtype=np.int32)
         self._batch_sum_ns = np.zeros((N_BATCHES, len(HOPS) + 1), dtype=np.int64)
         self._batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        span_ns = self.to_ns - self.from_ns  # a Python integer: 32 times 31 years of nanoseconds exceed an int64
+        self._batch_starts_ns = np.array([self.from_ns - (-span_ns * i) // N_BATCHES for i in range(N_BATCHES)])
         self._block: list[tuple[int, ...]] = []
         self._kept: list[np.ndarray] = []
         self._samples: list[dict[str, object]] = []
@@ -104,7 +106,7 @@ class Recorder:
     def _file_latency(self, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
         buckets = bucket_of(hops)
-        batch = (stamps[:, 0] - self.from_ns) * N_BATCHES // (self.to_ns - self.from_ns)
+        batch = np.searchsorted(self._batch_starts_ns, stamps[:, 0], side="right") - 1
         for hop in range(hops.shape[1]):
             np.add.at(self._histogram[:, hop], (cohorts, buckets[:, hop]), 1)
             np.add.at(self._sum_ns[:, hop], cohorts, hops[:, hop])

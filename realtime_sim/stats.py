@@ -149,6 +149,7 @@ def mser(values: np.ndarray) -> int:
     n = len(values)
     if n < 4:
         return 0
+    values = values - values[0]  # the rule knows no origin, and of equal values exact zeros are left
     scores = [np.sum((values[d:] - values[d:].mean()) ** 2) / (n - d) ** 2 for d in range(n // 2 + 1)]
     return int(np.argmin(scores))
 

@@ -201,7 +201,9 @@ def _first_difference(name: str, a: object, b: object) -> Difference | None:
         if a.keys() != b.keys():
             return Difference(name, None, sorted(a), sorted(b))
         pairs = [(f"{name}[{key!r}]", a[key], b[key]) for key in a]
-    elif isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b):
+    elif isinstance(a, tuple) and isinstance(b, tuple):
+        if len(a) != len(b):
+            return Difference(name, None, a, b)
         pairs = [(f"{name}[{i}]", a[i], b[i]) for i in range(len(a))]
     elif isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         if a.shape != b.shape:

@@ -43,9 +43,10 @@ _SIZES = {
     "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
 }  # fmt: skip
 _BITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
-_MANTISSA, _EXPONENT = r"(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)", r"(?:[eE][+-]?[0-9]+)"
+# No two neighbours match the same sign, so that even text made to hurt is read in one pass.
+_MANTISSA, _EXPONENT = r"(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)", r"(?:[eE][+-]?[0-9]+)"
 _NUMBER = rf"{_MANTISSA}{_EXPONENT}?"
-_QUANTITY = re.compile(rf"\s*([+-]?{_NUMBER})\s*([A-Za-zµμ]*)\s*(?:/\s*([A-Za-z]+))?\s*")
+_QUANTITY = re.compile(rf"([+-]?{_NUMBER})(?:\s*([A-Za-zµμ]+))?(?:\s*/\s*([A-Za-z]+))?")
 
 
 def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
@@ -53,10 +54,10 @@ def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, np.integer, np.floating)):
         raise ValueError(f"must be {kind} such as {example}")
     if isinstance(value, str):
-        match = _QUANTITY.fullmatch(value)
+        match = _QUANTITY.fullmatch(value.strip())
         if match is None:
             raise ValueError(f"must be {kind} such as {example}")
-        number, unit, per = float(match[1].replace("_", "")), match[2], match[3] or ""
+        number, unit, per = float(match[1].replace("_", "")), match[2] or "", match[3] or ""
     else:
         try:
             number, unit, per = float(value), "", ""
@@ -98,9 +99,11 @@ def parse_size(value: object) -> int:
     if per or (unit and unit.lower() not in _SIZES):
         raise ValueError("must be a size with unit B, kB, MB, GB, KiB, MiB or GiB")
     size = _scaled(number, _SIZES[unit.lower()] if unit else 1)
-    if size != int(size):
+    whole = round(size)
+    # 1.001 kB is 1,001 bytes, though 1.001 * 1000 is a little less: two roundings are no fraction of a byte.
+    if size != whole and not (unit and math.isclose(size, whole, rel_tol=2**-51)):
         raise ValueError("must be a whole number of bytes")
-    return int(size)
+    return whole
 
 
 def parse_rate(value: object) -> float:
@@ -114,7 +117,8 @@ def parse_rate(value: object) -> float:
     number, unit, per = _split(value, "a rate", "'500/s' or 500")
     if unit or (per and per not in _DURATIONS):
         raise ValueError("must be a rate such as '500/s', '30/min' or a plain number per second")
-    return number if per in ("", "s", "sec") else _scaled(number, 1.0 / _DURATIONS[per])
+    span_s = _DURATIONS[per] if per else 1.0
+    return number / span_s if span_s >= 1 else number * round(1 / span_s)
 
 
 def parse_bandwidth(value: object) -> float:
@@ -149,7 +153,7 @@ def parse_count(value: object) -> int:
 
 
 def parse_number(value: object) -> float:
-    """A plain number, from a number or text without a unit.
+    """A number without a unit, from a number or text such as "0.25".
 
     Examples
     --------
@@ -158,7 +162,7 @@ def parse_number(value: object) -> float:
     """
     number, unit, per = _split(value, "a number", "0.25")
     if unit or per:
-        raise ValueError("must be a plain number such as 0.25")
+        raise ValueError("must be a number such as 0.25")
     return number
 
 
@@ -217,7 +221,7 @@ def _shortest(value: float, units: list[tuple[str, float]], parse, suffix: str =
         text = f"{amount:.12g}{unit}{suffix}"
         if (abs(amount) >= 1 or factor == units[-1][1]) and parse(text) == value:
             return text
-    return f"{value!r}{'s' if parse is parse_duration else suffix}"
+    return f"{float(value)!r}{'s' if parse is parse_duration else suffix}"
 
 
 def format_duration(seconds: float) -> str:
@@ -259,7 +263,7 @@ def format_rate(per_s: float) -> str:
     ('500/s', '0.5/s')
     """
     text = f"{per_s:.12g}/s"
-    return text if parse_rate(text) == per_s else f"{per_s!r}/s"
+    return text if parse_rate(text) == per_s else f"{float(per_s)!r}/s"
 
 
 def format_bandwidth(bytes_per_s: float) -> str:
@@ -274,7 +278,7 @@ def format_bandwidth(bytes_per_s: float) -> str:
         text = f"{bytes_per_s * 8 / _BITS[unit]:.12g}{unit.capitalize() if unit[0] in 'gm' else unit}/s"
         if bytes_per_s * 8 >= _BITS[unit] and parse_bandwidth(text) == bytes_per_s:
             return text
-    return f"{bytes_per_s!r}B/s"
+    return f"{float(bytes_per_s)!r}B/s"
 
 
 def to_ns(seconds):

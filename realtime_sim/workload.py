@@ -216,12 +216,16 @@ def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishe
 
 
 def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarray:
-    """Intended publish times: equal steps, or a Poisson process (exponential gaps, added up)."""
+    """Intended publish times: equal steps, or a Poisson process (exponential gaps, added up).
+
+    All of them are before the end in whole nanoseconds: a time just before it must not be rounded up to it.
+    """
     start = stream.start
     stop = min(stream.stop or scenario.duration, scenario.duration)
     if stream.arrivals == "constant":
         n = int(np.ceil((stop - start) * stream.rate - 1e-9))
-        return to_ns(start + np.arange(n) / stream.rate)
+        due_ns = to_ns(start + np.arange(n) / stream.rate)
+        return due_ns[due_ns < to_ns(stop)]
     times = np.zeros(0)
     chunk = int((stop - start) * stream.rate * 1.05) + 100
     drawn, last = 0, start
@@ -230,7 +234,8 @@ def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarra
         later = last + np.cumsum(gaps)
         times = np.concatenate([times, later])
         drawn, last = drawn + chunk, later[-1]
-    return to_ns(times[times < stop])
+    due_ns = to_ns(times)
+    return due_ns[due_ns < to_ns(stop)]
 
 
 def _targets(scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, n: int) -> np.ndarray:

@@ -80,7 +80,7 @@ BROKEN = [
     ("clients[0].reconnect.cap", "1ms", "clients[0].reconnect is not a valid 'full_jitter'"),
     ("clients[0].reconnect", 3, "clients[0].reconnect must be the name of a policy, or a mapping with 'policy', got 3"),
     ("clients[0].keepalive", "engine", "did you mean 'engineio'?"),
-    ("clients[0].reconnect", {"policy": "exponential", "factor": "2/s"}, "clients[0].reconnect.factor must be a plain number such as 0.25"),
+    ("clients[0].reconnect", {"policy": "exponential", "factor": "2/s"}, "clients[0].reconnect.factor must be a number such as 0.25"),
     ("clients[0].keepalive", {"interval": "1ms", "timeout": 1}, "clients[0].keepalive.interval must be at least 10ms, got '1ms'"),
     ("clients[0].keepalive", {"interval": 1}, "clients[0].keepalive.timeout must be given"),
     ("clients[0].polling_handshake", "maybe", "clients[0].polling_handshake must be true or false, got 'maybe'"),

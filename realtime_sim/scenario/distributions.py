@@ -84,7 +84,7 @@ class Uniform(Part):
     @property
     def cv2(self) -> float:
         """Squared coefficient of variation, dimensionless."""
-        return (self.high - self.low) ** 2 / 12 / self.mean_s**2 if self.mean_s else 0.0
+        return ((self.high - self.low) / self.mean_s) ** 2 / 12 if self.mean_s else 0.0
 
     def sampler(self) -> Sampler:
         """The form compiled code reads."""
@@ -228,9 +228,12 @@ class Empirical(Part):
     @property
     def cv2(self) -> float:
         """Squared coefficient of variation, dimensionless."""
+        if not self.mean_s:
+            return 0.0
         p, y = self._points()
+        y /= self.mean_s  # squares of times as short as 1e-200 s would be 0
         second = float(np.sum(np.diff(p) * (y[1:] ** 2 + y[1:] * y[:-1] + y[:-1] ** 2) / 3))
-        return max(0.0, second / self.mean_s**2 - 1) if self.mean_s else 0.0
+        return max(0.0, second - 1)
 
     def _points(self) -> tuple[np.ndarray, np.ndarray]:
         return np.array(list(self.quantiles), float), np.array(list(self.quantiles.values()), float)

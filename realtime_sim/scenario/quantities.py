@@ -99,8 +99,7 @@ def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
     at : str
         Path below the validated field, where the fault is further down.
     """
-    braces = str.maketrans({"{": "{{", "}": "}}"})
-    return PydanticCustomError("rule", rule.translate(braces), {"next_step": next_step, "at": at})
+    return PydanticCustomError("rule", rule, {"next_step": next_step, "at": at})
 
 
 def _field(

@@ -1,0 +1,96 @@
+"""Files are written whole or not at all, and a path that cannot be written is known before the work, in one message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_sim.errors import ScenarioError
+from realtime_sim.files import check_writable, write_whole
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder: the content of files, None for folders."""
+    paths = sorted(folder.rglob("*"))
+    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in paths}
+
+
+# Known values.
+
+
+@pytest.mark.parametrize(("content", "written"), [("µs\n", b"\xc2\xb5s\n"), (b"\x00\xff", b"\x00\xff"), ("", b"")])
+def test_text_is_written_as_utf_8_and_bytes_as_they_are(tmp_path, content, written):
+    """U+00B5 is C2 B5 in UTF-8 (RFC 3629 §3), and a line break stays one byte."""
+    write_whole(tmp_path / "a" / "b" / "file", content)
+    assert tree(tmp_path) == {"a": None, "a/b": None, "a/b/file": written}
+
+
+def test_a_file_is_replaced(tmp_path):
+    path = tmp_path / "run.json"
+    write_whole(path, "a long first text")
+    write_whole(path, "second")
+    assert tree(tmp_path) == {"run.json": b"second"}
+
+
+def test_checking_makes_the_folder_and_nothing_else(tmp_path):
+    (tmp_path / "old").write_text("kept")
+    check_writable(tmp_path / "new" / "run.json")
+    check_writable(tmp_path / "old")
+    assert tree(tmp_path) == {"new": None, "old": b"kept"}
+
+
+# Properties.
+
+
+@given(st.binary())
+def test_what_was_written_is_read_back(tmp_path_factory, content):
+    path = tmp_path_factory.getbasetemp() / "round_trip"
+    write_whole(path, content)
+    assert path.read_bytes() == content
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
+    """The disk is full after three bytes."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("run.json")
+    path.write_bytes(b"old")
+
+    def three_bytes(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", three_bytes)
+    with pytest.raises(ScenarioError) as caught:
+        write_whole(path, "new content")
+    assert str(caught.value) == (
+        "output must be a file that can be written (No space left on device), got 'run.json'; choose another path"
+    )
+    assert tree(tmp_path) == {"run.json": b"old"}
+
+
+# Errors.
+
+
+@pytest.mark.parametrize("write", [lambda path: write_whole(path, "x"), check_writable], ids=["write", "check"])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("", "Is a directory"),
+        ("folder", "Is a directory"),
+        ("file/run.json", "Not a directory|File exists"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_named(tmp_path, monkeypatch, write, name, reason):
+    """The empty path is the folder one stands in."""
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").write_text("kept")
+    before = tree(tmp_path)
+    with pytest.raises(ScenarioError, match=rf"^output must be a file that can be written \(({reason})\), got '"):
+        write(Path(name))
+    assert tree(tmp_path) == before
