@@ -10,7 +10,9 @@ record), RFC 791 and RFC 9293 (IP and TCP header), RFC 7323 (TCP timestamps).
 
 from __future__ import annotations
 
-__all__ = ["message_bytes", "websocket_header_bytes", "wire_bytes"]
+from numba import njit
+
+__all__ = ["POLL_HEADER_BYTES", "link_bytes", "message_bytes", "websocket_header_bytes", "wire_bytes"]
 
 IP_TCP_HEADER_BYTES = 20 + 20 + 12
 """IPv4 header, TCP header and the timestamps option of one segment."""
@@ -24,7 +26,9 @@ TLS_RECORD_BYTES = 5 + 1 + 16
 TLS_RECORD_PAYLOAD_BYTES = 2**14
 
 _EVENT_STREAM = "id: 0000000000\ndata: \n\n"
-_POLL_RESPONSE = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 00000\r\n\r\n"
+
+POLL_HEADER_BYTES = len("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 00000\r\n\r\n")
+"""The least header of the answer to a long poll."""
 
 
 def websocket_header_bytes(payload_bytes: int, masked: bool = False) -> int:
@@ -54,7 +58,7 @@ def message_bytes(transport: str, payload_bytes: int) -> int:
     if transport == "sse":
         return payload_bytes + len(_EVENT_STREAM)
     if transport == "long_polling":
-        return payload_bytes + len(_POLL_RESPONSE)
+        return payload_bytes + POLL_HEADER_BYTES
     raise ValueError(f"transport must be 'websocket', 'sse' or 'long_polling', got {transport!r}")
 
 
@@ -80,7 +84,18 @@ def wire_bytes(transport: str, payload_bytes: int, tls: bool = True) -> int:
     >>> wire_bytes("websocket", 200), wire_bytes("websocket", 200, tls=False)
     (278, 256)
     """
-    n_bytes = message_bytes(transport, payload_bytes)
+    return link_bytes(message_bytes(transport, payload_bytes), tls)
+
+
+@njit(cache=True)
+def link_bytes(n_bytes, tls):
+    """Bytes that `n_bytes` of an application take on a link, TLS, TCP and IP included.
+
+    Examples
+    --------
+    >>> link_bytes(204, True), link_bytes(204, False)
+    (278, 256)
+    """
     if tls:
         n_bytes += -(-n_bytes // TLS_RECORD_PAYLOAD_BYTES) * TLS_RECORD_BYTES
     return n_bytes + -(-n_bytes // SEGMENT_BYTES) * IP_TCP_HEADER_BYTES

@@ -1,0 +1,324 @@
+"""The agenda: every future event, in the written order, at a cost that does not grow with their number.
+
+A ladder queue of two rungs (Tang, Goh and Thng 2005, "Ladder queue: an O(1) priority queue structure for large-scale
+discrete event simulation", ACM TOMACS 15(3)). The coarse rung is a ring of buckets of 17 ms; the bucket that is due is
+dealt out into fine ones, as many as it needs for a handful of events each; the fine bucket that is due is sorted, and
+what is inserted into the stretch under way goes to a small heap beside it. Buckets are chunks of consecutive events,
+so that memory is written and read in streams.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from realtime_sim.engines.fast.state import EVENT
+
+__all__ = ["CHUNK", "N_COARSE", "N_FINE", "insert", "key_of", "peek", "pop"]
+
+CHUNK = 15
+"""Events in one chunk: 480 bytes."""
+
+COARSE_SHIFT = 24
+N_COARSE = 4096
+FAR = N_COARSE
+"""Bucket of what lies beyond the ring, over a minute ahead."""
+
+FINE_BITS = 14
+N_FINE = 1 << FINE_BITS
+PER_FINE = 4
+"""Events aimed at in a fine bucket."""
+
+MIN_HEAP = 1024
+
+
+@njit(cache=True)
+def key_of(phase, server, client):
+    """The order of events at one time: by phase, then server, then client; -1 comes before 0."""
+    return (np.int64(phase) << 53) | (np.int64(server + 1) << 33) | np.int64(client + 1)
+
+
+@njit(cache=True)
+def _before(a, b):
+    if a.time != b.time:
+        return a.time < b.time
+    if a.key != b.key:
+        return a.key < b.key
+    if a.message != b.message:
+        return a.message < b.message
+    return np.int32(a.number - b.number) < 0
+
+
+@njit(cache=True)
+def _copy(a, b):
+    a.time, a.key, a.message, a.ref, a.aux, a.number = b.time, b.key, b.message, b.ref, b.aux, b.number
+
+
+@njit(cache=True)
+def _take_chunk(s):
+    chunk = s.free_chunk
+    if chunk >= 0:
+        s.free_chunk = s.chunk_next[chunk]
+    else:
+        chunk = s.n_chunks
+        if chunk == len(s.chunk_next):
+            chunks = np.empty(2 * len(s.chunks), dtype=EVENT)
+            chunks[: len(s.chunks)] = s.chunks
+            following = np.empty(2 * chunk, dtype=np.int32)
+            following[:chunk] = s.chunk_next
+            s.chunks, s.chunk_next = chunks, following
+        s.n_chunks += 1
+    s.chunk_next[chunk] = -1
+    return chunk
+
+
+@njit(cache=True)
+def _place(s, first, last, fill, bucket):
+    """Index in `chunks` for one more event of a bucket."""
+    chunk = last[bucket]
+    if chunk < 0 or fill[bucket] == CHUNK:
+        fresh = _take_chunk(s)
+        if chunk < 0:
+            first[bucket] = fresh
+        else:
+            s.chunk_next[chunk] = fresh
+        last[bucket], fill[bucket] = fresh, 0
+        chunk = fresh
+    at = chunk * CHUNK + fill[bucket]
+    fill[bucket] += 1
+    return at
+
+
+@njit(cache=True)
+def insert(s, time, key, message, ref, aux):
+    """An event at `time`; `ref` and `aux` are for whoever handles it."""
+    s.n_inserted += 1
+    s.n_pending += 1
+    if time < s.fine_until_ns:
+        if s.heap_n >= MIN_HEAP and s.heap_n >= s.run_n - s.run_at:
+            _spill(s)
+        at = s.heap_n
+        if at == len(s.heap):
+            heap = np.empty(2 * at, dtype=EVENT)
+            heap[:at] = s.heap
+            s.heap = heap
+        event = s.heap[at]
+        s.heap_n += 1
+    elif time < s.coarse_until_ns:
+        s.n_in_window += 1
+        bucket = (time - s.coarse_from_ns) >> s.fine_shift
+        event = s.chunks[_place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)]
+    else:
+        index = time >> COARSE_SHIFT
+        bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
+        event = s.chunks[_place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)]
+    event.time, event.key, event.message, event.ref, event.aux = time, key, message, ref, aux
+    event.number = np.uint32(s.n_inserted & 0xFFFFFFFF)
+    if time < s.fine_until_ns:
+        _sift_up(s.heap, s.heap_n - 1)
+
+
+@njit(cache=True)
+def _sift_up(heap, at):
+    while at > 0:
+        parent = (at - 1) >> 1
+        if not _before(heap[at], heap[parent]):
+            return
+        _swap(heap, at, parent)
+        at = parent
+
+
+@njit(cache=True)
+def _swap(events, i, j):
+    a, b = events[i], events[j]
+    time, key, message, ref, aux, number = a.time, a.key, a.message, a.ref, a.aux, a.number
+    _copy(a, b)
+    b.time, b.key, b.message, b.ref, b.aux, b.number = time, key, message, ref, aux, number
+
+
+@njit(cache=True)
+def _sift_down(heap, n):
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= n:
+            return
+        if child + 1 < n and _before(heap[child + 1], heap[child]):
+            child += 1
+        if not _before(heap[child], heap[at]):
+            return
+        _swap(heap, at, child)
+        at = child
+
+
+@njit(cache=True)
+def _spill(s):
+    """The heap has outgrown the sorted run: make one run of both."""
+    rest = s.run_n - s.run_at
+    run = np.empty(max(len(s.run), rest + s.heap_n), dtype=EVENT)
+    run[:rest] = s.run[s.run_at : s.run_n]
+    run[rest : rest + s.heap_n] = s.heap[: s.heap_n]
+    s.run, s.run_at, s.run_n, s.heap_n = run, 0, rest + s.heap_n, 0
+    _sort(s.run, s.run_n)
+
+
+@njit(cache=True)
+def _sort(events, n):
+    """Sort the first `n` events: quicksort, and insertion where few are left or all stand right already."""
+    for i in range(1, n):
+        if _before(events[i], events[i - 1]):
+            break
+    else:
+        return
+    lows, highs = np.empty(64, dtype=np.int64), np.empty(64, dtype=np.int64)
+    lows[0], highs[0], depth = 0, n - 1, 1
+    while depth > 0:
+        depth -= 1
+        low, high = lows[depth], highs[depth]
+        while high - low > 16:
+            i, j = _partition(events, low, high)
+            if j - low < high - i:
+                lows[depth], highs[depth] = i, high
+                high = j
+            else:
+                lows[depth], highs[depth] = low, j
+                low = i
+            depth += 1
+        _insertion(events, low, high)
+
+
+@njit(cache=True)
+def _partition(events, low, high):
+    pivot = np.empty(1, dtype=EVENT)
+    middle = (low + high) >> 1
+    if _before(events[middle], events[low]):
+        _swap(events, middle, low)
+    if _before(events[high], events[low]):
+        _swap(events, high, low)
+    if _before(events[high], events[middle]):
+        _swap(events, high, middle)
+    _copy(pivot[0], events[middle])
+    i, j = low, high
+    while i <= j:
+        while _before(events[i], pivot[0]):
+            i += 1
+        while _before(pivot[0], events[j]):
+            j -= 1
+        if i <= j:
+            _swap(events, i, j)
+            i += 1
+            j -= 1
+    return i, j
+
+
+@njit(cache=True)
+def _insertion(events, low, high):
+    for i in range(low + 1, high + 1):
+        j = i
+        while j > low and _before(events[j], events[j - 1]):
+            _swap(events, j, j - 1)
+            j -= 1
+
+
+@njit(cache=True)
+def _drain(s, first, last, fill, bucket):
+    """Append a bucket's events to the run, in the order they were inserted."""
+    chunk = first[bucket]
+    while chunk >= 0:
+        n = fill[bucket] if chunk == last[bucket] else CHUNK
+        if s.run_n + n > len(s.run):
+            run = np.empty(2 * len(s.run) + n, dtype=EVENT)
+            run[: s.run_n] = s.run[: s.run_n]
+            s.run = run
+        s.run[s.run_n : s.run_n + n] = s.chunks[chunk * CHUNK : chunk * CHUNK + n]
+        s.run_n += n
+        following = s.chunk_next[chunk]
+        s.chunk_next[chunk], s.free_chunk = s.free_chunk, chunk
+        chunk = following
+    first[bucket], last[bucket], fill[bucket] = -1, -1, 0
+
+
+@njit(cache=True)
+def _deal_out(s):
+    """The coarse bucket that is due goes into fine ones."""
+    s.run_at, s.run_n = 0, 0
+    _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, s.coarse_index & (N_COARSE - 1))
+    n = s.run_n
+    bits, wanted = 0, max(n, s.n_in_window) // PER_FINE
+    while bits < FINE_BITS and (1 << bits) < wanted:
+        bits += 1
+    s.fine_shift, s.fine_count, s.n_in_window = COARSE_SHIFT - bits, 1 << bits, n
+    s.coarse_from_ns = s.coarse_index << COARSE_SHIFT
+    s.coarse_until_ns = s.coarse_from_ns + (np.int64(1) << COARSE_SHIFT)
+    for i in range(n):
+        event = s.run[i]
+        bucket = (event.time - s.coarse_from_ns) >> s.fine_shift
+        _copy(s.chunks[_place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)], event)
+    s.run_n = 0
+    s.fine_index = -1
+    s.fine_until_ns = s.coarse_from_ns
+
+
+@njit(cache=True)
+def _next_coarse(s):
+    """Move on to the next coarse bucket that holds something; the far ones come closer on the way."""
+    while True:
+        s.coarse_index += 1
+        if s.coarse_index & (N_COARSE // 2 - 1) == 0 and s.coarse_first[FAR] >= 0:
+            s.run_at, s.run_n = 0, 0
+            _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, FAR)
+            for i in range(s.run_n):
+                event = s.run[i]
+                index = event.time >> COARSE_SHIFT
+                bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
+                _copy(s.chunks[_place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)], event)
+            s.run_n = 0
+        if s.coarse_first[s.coarse_index & (N_COARSE - 1)] >= 0:
+            return
+
+
+@njit(cache=True)
+def peek(s):
+    """Make the earliest event ready for `pop`. Returns its time, or -1 if there is none."""
+    while s.run_at == s.run_n and s.heap_n == 0:
+        if s.n_pending == 0:
+            return -1
+        s.fine_index += 1
+        while s.fine_index < s.fine_count and s.fine_first[s.fine_index] < 0:
+            s.fine_index += 1
+        if s.fine_index >= s.fine_count:
+            _next_coarse(s)
+            _deal_out(s)
+            continue
+        s.fine_until_ns = s.coarse_from_ns + ((s.fine_index + 1) << s.fine_shift)
+        s.run_at, s.run_n = 0, 0
+        _drain(s, s.fine_first, s.fine_last, s.fine_fill, s.fine_index)
+        _sort(s.run, s.run_n)
+    if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
+        return s.run[s.run_at].time
+    return s.heap[0].time
+
+
+@njit(cache=True)
+def head(s):
+    """Key and message of the earliest event, after `peek`."""
+    if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
+        return s.run[s.run_at].key, s.run[s.run_at].message
+    return s.heap[0].key, s.heap[0].message
+
+
+@njit(cache=True)
+def pop(s):
+    """Take the earliest event out, after `peek`: (key, message, ref, aux)."""
+    s.n_pending -= 1
+    if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
+        event = s.run[s.run_at]
+        s.run_at += 1
+        return event.key, event.message, event.ref, event.aux
+    event = s.heap[0]
+    found = event.key, event.message, event.ref, event.aux
+    s.heap_n -= 1
+    if s.heap_n > 0:
+        _copy(s.heap[0], s.heap[s.heap_n])
+        _sift_down(s.heap, s.heap_n)
+    return found

@@ -1,0 +1,74 @@
+"""Jobs of the servers' loops: their records, and the queue they wait in."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from realtime_sim.engines.fast.ledger import SERVER_DIED, copy_done
+from realtime_sim.engines.fast.state import JOB
+
+FANOUT, SEND, REQUEST, HANDSHAKE, POLL, INGEST, REPLAY, PINGS = range(8)
+
+
+@njit(cache=True)
+def new_job(s, kind):
+    """A record for one job."""
+    job = s.free_job
+    if job >= 0:
+        s.free_job = s.jobs[job].next
+    else:
+        job = s.n_jobs
+        if job == len(s.jobs):
+            jobs = np.empty(2 * job, dtype=JOB)
+            jobs[:job] = s.jobs
+            s.jobs = jobs
+        s.n_jobs += 1
+    j = s.jobs[job]
+    j.kind, j.next, j.block, j.n = kind, -1, -1, 0
+    return job
+
+
+@njit(cache=True)
+def free_job(s, job):
+    """The job is done."""
+    s.jobs[job].next = s.free_job
+    s.free_job = job
+
+
+@njit(cache=True)
+def waits_in_backlog(kind):
+    """Whether the accept queue holds a job until a loop takes it up: new requests."""
+    return kind == REQUEST or kind == HANDSHAKE or kind == POLL
+
+
+@njit(cache=True)
+def submit(s, server, job):
+    """Queue a job; a dead server takes none. Requests never get here when the server is dead."""
+    v, j = s.servers[server], s.jobs[job]
+    if v.dead:
+        if j.kind == FANOUT or j.kind == SEND or j.kind == INGEST:
+            copy_done(s, j.message, SERVER_DIED)
+        free_job(s, job)
+        return
+    j.arrived_ns = s.now
+    if waits_in_backlog(j.kind):
+        v.n_waiting += 1
+    if v.n_queued == 0:
+        v.first = job
+    else:
+        s.jobs[v.last].next = job
+    v.last, j.next = job, -1
+    v.n_queued += 1
+    if not v.touched:
+        v.touched = True
+        s.touched[s.n_touched] = server
+        s.n_touched += 1
+
+
+@njit(cache=True)
+def deliver(s, server, slot, left_broker_ns):
+    """A copy of a message arrives from the broker."""
+    job = new_job(s, FANOUT)
+    s.jobs[job].message, s.jobs[job].a_ns = slot, left_broker_ns
+    submit(s, server, job)

@@ -1,0 +1,358 @@
+"""From a server to a client: the rules of `engines.reference.connections` on arrays.
+
+A copy that is sure to arrive, because nothing can break its connection before, is booked when it is sent; only the
+others become events. Nothing breaks a connection but a fault, the end of the session and a full send buffer, and of
+the first two the times are known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from realtime_sim.draws import Stream
+from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.drawing import JITTER, cohort_sampler, draw_ns
+from realtime_sim.engines.fast.ledger import (
+    CONNECTION_LOST,
+    DELIVERED,
+    DROPPED,
+    DUPLICATE,
+    SERVER_DIED,
+    close,
+    failed,
+    forget,
+    land,
+    take_off,
+)
+from realtime_sim.engines.fast.recording import record_copy
+from realtime_sim.engines.fast.state import CONNECTION, PARCEL
+from realtime_sim.engines.order import Phase
+from realtime_sim.policies import lifecycle, overflow
+from realtime_sim.units import NS_PER_S
+from realtime_sim.wire import POLL_HEADER_BYTES, link_bytes
+
+SENT, RECEIVED, HOLD_OVER = int(Phase.SENT), int(Phase.RECEIVED), int(Phase.HOLD_OVER)
+REQUEST, LOST, NOTICES = int(Phase.REQUEST), int(Phase.CONNECTION_LOST), int(Phase.SERVER_NOTICES)
+STATE_OPEN, STATE_LOST = int(lifecycle.State.OPEN), int(lifecycle.State.LOST)
+ACCEPT, DISCONNECT = overflow.DECISIONS.index("accept"), overflow.DECISIONS.index("disconnect")
+CUTS = overflow.Disconnect.code
+
+
+@njit(cache=True)
+def open_slot(s, client):
+    """A place for a new connection: the client's own, or another while an old one stands there."""
+    slot = client
+    if s.connections[client].registered:
+        slot = s.free_connection
+        if slot >= 0:
+            s.free_connection = s.connections[slot].elder
+        else:
+            slot = s.n_connections
+            if slot == len(s.connections):
+                connections = np.zeros(slot + slot // 2 + 64, dtype=CONNECTION)
+                connections[:slot] = s.connections
+                s.connections = connections
+            s.n_connections += 1
+        s.connections[slot].elder = s.connections[client].elder
+        s.connections[client].elder = slot
+    k = s.connections[slot]
+    k.serial, k.client, k.server = s.n_opened, client, -1
+    k.link_free_ns, k.last_arrival_ns, k.parked_ns, k.first, k.last = 0, 0, 0, -1, -1
+    k.alive, k.registered, k.over, k.parked, k.armed = True, False, False, False, False
+    s.n_opened += 1
+    return slot
+
+
+@njit(cache=True)
+def give_up_slot(s, slot):
+    """Neither side holds the connection any more: its place is free, if it is not the client's own."""
+    k = s.connections[slot]
+    if slot == k.client or k.registered or s.clients[k.client].connection == slot:
+        return
+    before = k.client
+    while s.connections[before].elder != slot:
+        before = s.connections[before].elder
+    s.connections[before].elder = k.elder
+    k.serial, k.elder = -1, s.free_connection
+    s.free_connection = slot
+
+
+@njit(cache=True)
+def slot_at(s, server, client):
+    """The connection of a client that a server has on its list, or -1."""
+    slot = client
+    while slot >= 0:
+        k = s.connections[slot]
+        if k.registered and k.server == server:
+            return slot
+        slot = k.elder
+    return -1
+
+
+@njit(cache=True)
+def new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """A copy that will be looked at again."""
+    p = s.free_parcel
+    if p >= 0:
+        s.free_parcel = s.parcels[p].next
+    else:
+        p = s.n_parcels
+        if p == len(s.parcels):
+            parcels = np.empty(2 * p, dtype=PARCEL)
+            parcels[:p] = s.parcels
+            s.parcels = parcels
+        s.n_parcels += 1
+    parcel = s.parcels[p]
+    parcel.message, parcel.place, parcel.connection = slot, place, connection
+    parcel.serial, parcel.next = s.connections[connection].serial, -1
+    parcel.left_broker_ns, parcel.at_server_ns, parcel.started_ns = left_broker_ns, at_server_ns, started_ns
+    parcel.sent_ns = sent_ns
+    s.messages[slot].n_held += 1
+    return p
+
+
+@njit(cache=True)
+def free_parcel(s, p):
+    """Nobody looks at the copy any more."""
+    slot = s.parcels[p].message
+    s.messages[slot].n_held -= 1
+    forget(s, slot)
+    s.parcels[p].next = s.free_parcel
+    s.free_parcel = p
+
+
+@njit(cache=True)
+def egress(s, server, released_ns, n_bytes):
+    """When the last byte has left the server's link."""
+    if s.egress == 0.0:
+        return released_ns
+    v = s.servers[server]
+    v.egress_free_ns = max(v.egress_free_ns, released_ns) + np.int64(np.rint(n_bytes / s.egress * NS_PER_S))
+    return v.egress_free_ns
+
+
+@njit(cache=True)
+def hand_over(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer."""
+    take_off(s, slot, place)
+    k = s.connections[connection]
+    if s.cohorts[s.clients[k.client].cohort].polls:
+        p = new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns)
+        insert(s, at_ns, key_of(SENT, k.server, k.client), s.messages[slot].id, p, 0)
+    else:
+        _release(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
+
+
+@njit(cache=True)
+def _release(s, slot, place, connection, released_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    k, m = s.connections[connection], s.messages[slot]
+    cohort = s.clients[k.client].cohort
+    n_bytes = s.wire[m.traffic, cohort]
+    left_ns = egress(s, k.server, released_ns, n_bytes)
+    if s.cohorts[cohort].bandwidth > 0.0 and not _fits(s, connection, left_ns, n_bytes):
+        if land(s, slot, place):
+            close(s, slot, place, s.now)
+            record_copy(
+                s, m.id, k.client, k.server, DROPPED, cohort, m.published_ns, m.at_broker_ns, left_broker_ns,
+                at_server_ns, started_ns, sent_ns, released_ns, left_ns, -1,
+            )  # fmt: skip
+        return
+    arrival_ns = _arrival(s, slot, connection, left_ns, n_bytes)
+    if _is_sure(s, connection, arrival_ns):
+        _received(
+            s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns,
+            arrival_ns,
+        )  # fmt: skip
+        return
+    p = new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns)
+    s.parcels[p].released_ns, s.parcels[p].left_server_ns = released_ns, left_ns
+    insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), m.id, p, 0)
+
+
+@njit(cache=True)
+def _is_sure(s, connection, arrival_ns):
+    """Whether nothing can happen to the connection until then."""
+    k = s.connections[connection]
+    c = s.clients[k.client]
+    h = s.cohorts[c.cohort]
+    return (
+        k.alive
+        and arrival_ns < s.horizon_ns
+        and arrival_ns < c.session_ends_ns
+        and h.overflow != CUTS
+        and (c.half_rtt_ns > 0 or not h.polls)  # a poll may fail at the very time the last answer arrives
+    )
+
+
+@njit(cache=True)
+def _fits(s, connection, left_ns, n_bytes):
+    k = s.connections[connection]
+    h = s.cohorts[s.clients[k.client].cohort]
+    queued_bytes = max(0, k.link_free_ns - left_ns) * h.bandwidth / NS_PER_S
+    decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, np.int64(queued_bytes), n_bytes)
+    if decision == DISCONNECT and k.alive:
+        _cut(s, connection)
+    return decision == ACCEPT
+
+
+@njit(cache=True)
+def _cut(s, connection):
+    """The server closes the connection because its send buffer is full."""
+    k = s.connections[connection]
+    k.alive = False
+    broke(s, connection)
+    insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
+    half_ns = s.clients[k.client].half_rtt_ns
+    insert(s, s.now + half_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
+
+
+@njit(cache=True)
+def broke(s, connection):
+    """The connection breaks; whether the client knows is another matter."""
+    c = s.clients[s.connections[connection].client]
+    if c.connection == connection and c.state == STATE_OPEN:
+        c.state = STATE_LOST
+
+
+@njit(cache=True)
+def _arrival(s, slot, connection, left_ns, n_bytes):
+    """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
+    k, m = s.connections[connection], s.messages[slot]
+    c = s.clients[k.client]
+    h = s.cohorts[c.cohort]
+    done_ns = left_ns
+    if h.bandwidth > 0.0:
+        done_ns = max(left_ns, k.link_free_ns) + np.int64(np.rint(n_bytes / h.bandwidth * NS_PER_S))
+        k.link_free_ns = done_ns
+    jitter_ns = draw_ns(s, cohort_sampler(c.cohort, JITTER), Stream.JITTER, m.number, k.client, m.traffic)
+    k.last_arrival_ns = max(k.last_arrival_ns, done_ns + c.half_rtt_ns + jitter_ns)
+    return k.last_arrival_ns
+
+
+@njit(cache=True)
+def _received(
+    s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns
+):
+    k, m = s.connections[connection], s.messages[slot]
+    outcome = DUPLICATE
+    if land(s, slot, place):
+        close(s, slot, place, arrival_ns)
+        outcome = DELIVERED
+    record_copy(
+        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.published_ns, m.at_broker_ns,
+        left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,
+    )  # fmt: skip
+
+
+@njit(cache=True)
+def arrived(s, p, server, client):
+    """The time of a copy's arrival has come."""
+    parcel = s.parcels[p]
+    k, v = s.connections[parcel.connection], s.servers[server]
+    if v.dead and parcel.left_server_ns > v.died_ns:
+        failed(s, parcel.message, parcel.place, client, SERVER_DIED)
+    elif k.serial != parcel.serial or not k.alive:
+        failed(s, parcel.message, parcel.place, client, CONNECTION_LOST)
+    else:
+        _received(
+            s, parcel.message, parcel.place, parcel.connection, parcel.left_broker_ns, parcel.at_server_ns,
+            parcel.started_ns, parcel.sent_ns, parcel.released_ns, parcel.left_server_ns, s.now,
+        )  # fmt: skip
+    free_parcel(s, p)
+
+
+# Long polling: parked at the server, or away between two polls.
+
+
+@njit(cache=True)
+def offer(s, p, server, client):
+    """A copy goes to a parked client, or waits for its next poll."""
+    parcel = s.parcels[p]
+    k = s.connections[parcel.connection]
+    if k.serial != parcel.serial or not k.registered:
+        cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
+        failed(s, parcel.message, parcel.place, client, cause)
+        free_parcel(s, p)
+        return
+    if k.first < 0:
+        k.first = p
+    else:
+        s.parcels[k.last].next = p
+    k.last = p
+    if k.parked:
+        answer(s, parcel.connection)
+
+
+@njit(cache=True)
+def park(s, connection):
+    """A poll has arrived: answer with what is there, or hold it."""
+    k = s.connections[connection]
+    k.parked, k.parked_ns = True, s.now
+    if k.first >= 0:
+        answer(s, connection)
+    elif not k.armed:
+        k.armed = True
+        insert(s, s.now + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, k.serial)
+
+
+@njit(cache=True)
+def hold_over(s, connection, serial):
+    """A poll may have been held long enough; one that came later is held on."""
+    k = s.connections[connection]
+    if k.serial != serial:
+        return
+    k.armed = False
+    if k.parked and k.parked_ns + s.hold_ns == s.now:
+        answer(s, connection)
+    elif k.parked:
+        k.armed = True
+        insert(s, k.parked_ns + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, serial)
+
+
+@njit(cache=True)
+def answer(s, connection):
+    """One HTTP response with everything that waits; the client asks again when it has it."""
+    k = s.connections[connection]
+    c = s.clients[k.client]
+    payload, p, last = 0, k.first, -1
+    while p >= 0:
+        payload += s.payload[s.messages[s.parcels[p].message].traffic]
+        last = s.parcels[p].message
+        p = s.parcels[p].next
+    n_bytes = link_bytes(payload + POLL_HEADER_BYTES, s.cohorts[c.cohort].tls)
+    left_ns = egress(s, k.server, s.now, n_bytes)
+    if last >= 0:
+        arrival_ns = _arrival(s, last, connection, left_ns, n_bytes)
+    else:
+        arrival_ns = max(k.last_arrival_ns, left_ns + c.half_rtt_ns)
+    p = k.first
+    k.first, k.last, k.parked = -1, -1, False
+    while p >= 0:
+        parcel = s.parcels[p]
+        following = parcel.next
+        parcel.released_ns, parcel.left_server_ns = s.now, left_ns
+        if _is_sure(s, connection, arrival_ns):
+            _received(
+                s, parcel.message, parcel.place, connection, parcel.left_broker_ns, parcel.at_server_ns,
+                parcel.started_ns, parcel.sent_ns, s.now, left_ns, arrival_ns,
+            )  # fmt: skip
+            free_parcel(s, p)
+        else:
+            insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), s.messages[parcel.message].id, p, 0)
+        p = following
+    insert(s, arrival_ns + c.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
+
+
+@njit(cache=True)
+def drop_waiting(s, connection):
+    """The server gives the session up, and with it what was waiting there."""
+    k = s.connections[connection]
+    cause = SERVER_DIED if s.servers[k.server].dead else CONNECTION_LOST
+    p = k.first
+    k.first, k.last, k.parked = -1, -1, False
+    while p >= 0:
+        following = s.parcels[p].next
+        failed(s, s.parcels[p].message, s.parcels[p].place, k.client, cause)
+        free_parcel(s, p)
+        p = following

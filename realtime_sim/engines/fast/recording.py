@@ -1,0 +1,96 @@
+"""The summary of a run, filled in by compiled code: the same histograms and counts as `realtime_sim.recorder` keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from realtime_sim.buckets import bucket
+from realtime_sim.trace import COUNTERS, N_BATCHES, OUTCOMES
+
+DELIVERED = OUTCOMES.index("delivered")
+OUTCOME_ROW = 1
+"""Row of `deliveries` of the first outcome; `expected` is above it."""
+
+(
+    ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED,
+    WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS,
+) = range(len(COUNTERS))  # fmt: skip
+
+
+@njit(cache=True)
+def count_opened(s, n):
+    """`n` more deliveries are under way from now on."""
+    bin = s.now // s.step_ns + 1
+    s.opened[bin] += n
+    s.opened_sum_ns[bin] += n * s.now
+    s.n_open += n
+
+
+@njit(cache=True)
+def count_closed(s, time):
+    """One delivery fewer is under way from `time` on, which may lie ahead."""
+    bin = time // s.step_ns + 1
+    if bin < len(s.closed):
+        s.closed[bin] += 1
+        s.closed_sum_ns[bin] += time
+    s.n_open -= 1
+
+
+@njit(cache=True)
+def _file(s, cohort, batch, hop, ns):
+    i = bucket(ns)
+    s.histogram[cohort, hop, i] += 1
+    s.batch_histogram[batch, hop, i] += 1
+    s.sum_ns[cohort, hop] += ns
+    s.batch_sum_ns[batch, hop] += ns
+    if ns > s.max_ns[cohort, hop]:
+        s.max_ns[cohort, hop] = ns
+
+
+@njit(cache=True)
+def _row(s):
+    if s.n_rows == len(s.rows):
+        rows = np.empty((2 * s.n_rows, s.rows.shape[1]), dtype=np.int64)
+        rows[: s.n_rows] = s.rows
+        s.rows = rows
+    s.n_rows += 1
+    return s.rows[s.n_rows - 1]
+
+
+@njit(cache=True)
+def record_settled(s, message, client, server, outcome, cohort, published_ns):
+    """A delivery that ended before it reached anybody: its further stamps are -1."""
+    if published_ns >= s.record_from_ns:
+        s.deliveries[OUTCOME_ROW + outcome, cohort] += 1
+    if s.full:
+        row = _row(s)
+        row[:] = -1
+        row[0], row[1], row[2], row[3], row[4] = message, client, server, outcome, published_ns
+
+
+@njit(cache=True)
+def record_copy(
+    s, message, client, server, outcome, cohort, published_ns, at_broker_ns, left_broker_ns, at_server_ns, started_ns,
+    sent_ns, released_ns, left_server_ns, received_ns,
+):  # fmt: skip
+    """A copy with all its stamps; one that was dropped has -1 for the last."""
+    if published_ns >= s.record_from_ns:
+        s.deliveries[OUTCOME_ROW + outcome, cohort] += 1
+        if outcome == DELIVERED:
+            batch = (published_ns - s.record_from_ns) * N_BATCHES // (s.record_to_ns - s.record_from_ns)
+            s.batch_count[batch] += 1
+            _file(s, cohort, batch, 0, at_broker_ns - published_ns)
+            _file(s, cohort, batch, 1, left_broker_ns - at_broker_ns)
+            _file(s, cohort, batch, 2, at_server_ns - left_broker_ns)
+            _file(s, cohort, batch, 3, started_ns - at_server_ns)
+            _file(s, cohort, batch, 4, sent_ns - started_ns)
+            _file(s, cohort, batch, 5, released_ns - sent_ns)
+            _file(s, cohort, batch, 6, left_server_ns - released_ns)
+            _file(s, cohort, batch, 7, received_ns - left_server_ns)
+            _file(s, cohort, batch, 8, received_ns - published_ns)
+    if s.full:
+        row = _row(s)
+        row[0], row[1], row[2], row[3] = message, client, server, outcome
+        row[4], row[5], row[6], row[7], row[8] = published_ns, at_broker_ns, left_broker_ns, at_server_ns, started_ns
+        row[9], row[10], row[11], row[12] = sent_ns, released_ns, left_server_ns, received_ns

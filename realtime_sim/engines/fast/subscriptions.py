@@ -1,0 +1,225 @@
+"""What servers hear of: their lists of connections, and their subscriptions at a Redis Pub/Sub broker."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.links import drop_waiting, give_up_slot
+from realtime_sim.engines.fast.state import OP
+from realtime_sim.engines.order import Phase
+
+AT_BROKER = int(Phase.AT_BROKER)
+EVERYONE_ROOM = 0
+PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE = range(5)
+
+
+
+@njit(cache=True)
+def has_bit(table, row, i):
+    """Whether bit `i` of a row of 64-bit words is set."""
+    return (table[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1) != 0
+
+
+@njit(cache=True)
+def set_bit(table, row, i):
+    """Set bit `i` of a row."""
+    table[row, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
+
+
+@njit(cache=True)
+def clear_bit(table, row, i):
+    """Clear bit `i` of a row."""
+    table[row, i >> 6] &= ~(np.uint64(1) << np.uint64(i & 63))
+
+
+@njit(cache=True)
+def new_op(s, kind):
+    """Work for a thread of the broker."""
+    op = s.free_op
+    if op >= 0:
+        s.free_op = s.ops[op].next
+    else:
+        op = s.n_ops
+        if op == len(s.ops):
+            ops = np.empty(2 * op, dtype=OP)
+            ops[:op] = s.ops
+            s.ops = ops
+        s.n_ops += 1
+    o = s.ops[op]
+    o.kind, o.next, o.message, o.server, o.job, o.n, o.block, o.position = kind, -1, -1, -1, -1, 0, -1, 0
+    return op
+
+
+@njit(cache=True)
+def free_op(s, op):
+    """The work is done."""
+    if s.ops[op].block >= 0:
+        free_list(s, s.ops[op].block, s.ops[op].n)
+    s.ops[op].next = s.free_op
+    s.free_op = op
+
+
+@njit(cache=True)
+def _list_class(n):
+    size = 0
+    while (1 << size) < n:
+        size += 1
+    return size
+
+
+@njit(cache=True)
+def new_list(s, n):
+    """A place for `n` numbers in `s.lists`."""
+    size = _list_class(n)
+    at = s.free_lists[size]
+    if at >= 0:
+        s.free_lists[size] = s.lists[at]
+        return at
+    at = s.n_lists
+    s.n_lists += 1 << size
+    if s.n_lists > len(s.lists):
+        lists = np.empty(2 * s.n_lists, dtype=np.int64)
+        lists[: len(s.lists)] = s.lists
+        s.lists = lists
+    return at
+
+
+@njit(cache=True)
+def free_list(s, at, n):
+    """The numbers are not needed any more."""
+    size = _list_class(n)
+    s.lists[at] = s.free_lists[size]
+    s.free_lists[size] = at
+
+
+@njit(cache=True)
+def has_member(s, server, room):
+    """Whether a server has a connection of any member of a room."""
+    if room == EVERYONE_ROOM:
+        return s.servers[server].n_connections > 0
+    for i in range(s.member_offsets[room], s.member_offsets[room + 1]):
+        if has_bit(s.local, server, s.members[i]):
+            return True
+    return False
+
+
+@njit(cache=True)
+def enlist(s, server, client, slot):
+    """Put a connection on the server's list; an old one of the same client gives way.
+
+    Returns
+    -------
+    int
+        The slot of the old one, or -1.
+    """
+    k, v = s.connections[slot], s.servers[server]
+    k.server, k.registered = server, True
+    v.n_connections += 1
+    s.cohort_sizes[server, s.clients[client].cohort] += 1
+    set_bit(s.local, server, client)
+
+
+@njit(cache=True)
+def strike_off(s, slot):
+    """Take a connection off its server's list; the rooms stay subscribed."""
+    k = s.connections[slot]
+    v = s.servers[k.server]
+    k.registered = False
+    v.n_connections -= 1
+    s.cohort_sizes[k.server, s.clients[k.client].cohort] -= 1
+    clear_bit(s.local, k.server, k.client)
+    s.load[k.server] -= 1
+    drop_waiting(s, slot)
+
+
+@njit(cache=True)
+def unregister(s, slot, serial):
+    """A server learns that a connection is gone, if that one is still on its list."""
+    k = s.connections[slot]
+    if k.serial != serial or not k.registered:
+        return
+    server, client = k.server, k.client
+    strike_off(s, slot)
+    unsubscribe(s, server, client)
+    give_up_slot(s, slot)
+
+
+@njit(cache=True)
+def unsubscribe(s, server, client):
+    """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
+    if not s.per_room:
+        return
+    first, last = s.room_offsets[client], s.room_offsets[client + 1]
+    n = 0
+    for i in range(first, last):
+        if not has_member(s, server, s.rooms[i]):
+            n += 1
+    if n == 0:
+        return
+    op = new_op(s, UNSUBSCRIBE)
+    block = new_list(s, n)
+    at = block
+    for i in range(first, last):
+        room = s.rooms[i]
+        if not has_member(s, server, room):
+            clear_bit(s.wanted, room, server)
+            s.lists[at] = room
+            at += 1
+    _send(s, op, server, block, n)
+
+
+@njit(cache=True)
+def _send(s, op, server, block, n):
+    o = s.ops[op]
+    o.server, o.block, o.n = server, block, n
+    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, s.lists[block]), -1, op, 1)
+
+
+@njit(cache=True)
+def subscribe(s, server, client, job):
+    """One SUBSCRIBE for the rooms that are new to the server; False if there are none."""
+    if not s.per_room:
+        return False
+    first, last = s.room_offsets[client], s.room_offsets[client + 1]
+    n = 0
+    for i in range(first, last):
+        n += not has_bit(s.wanted, s.rooms[i], server)
+    if n == 0:
+        return False
+    op = new_op(s, SUBSCRIBE)
+    block = new_list(s, n)
+    at = block
+    for i in range(first, last):
+        if not has_bit(s.wanted, s.rooms[i], server):
+            s.lists[at] = s.rooms[i]
+            at += 1
+    s.ops[op].job = job
+    _send(s, op, server, block, n)
+    return True
+
+
+@njit(cache=True)
+def add_channel(s, room, server):
+    """A server hears of a room from now on."""
+    if not has_bit(s.channels, room, server):
+        set_bit(s.channels, room, server)
+        s.n_subscriptions += 1
+
+
+@njit(cache=True)
+def remove_channel(s, room, server):
+    """A server hears of a room no more."""
+    if has_bit(s.channels, room, server):
+        clear_bit(s.channels, room, server)
+        s.n_subscriptions -= 1
+
+
+@njit(cache=True)
+def subscribe_at_start(s, server, client):
+    """Everyone who is connected at the start has been for a while: subscriptions stand."""
+    if s.per_room:
+        for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
+            add_channel(s, s.rooms[i], server)
+            set_bit(s.wanted, s.rooms[i], server)
