@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from realtime_sim.draws import Stream, uniform
+from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, LongPollingConnection
 from realtime_sim.engines.reference.jobs import Handshake, Poll, Replay, Request
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from realtime_sim.engines.reference.system import System
 
 __all__ = ["Client"]
-
-POLLING_HANDSHAKE_REQUESTS = 4
-"""Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
-
-ATTEMPT_GAP_NS = 1_000_000
-"""Least time between two attempts of one client, 1 ms: its own event loop takes that long to come round again. Without
-it a client that is turned away in no time, and tries again at once, would try for ever without time passing."""
 
 _COUNTERS = {"timed_out": "timeouts"}
 """Counters of failures that go by another name than the event."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, open_connection
 from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from realtime_sim.engines.reference.system import System
 
 __all__ = ["Server"]
-
-PING_ROUNDS = 100
-"""Pings of an interval are spread over this many jobs, as timers of single connections would be."""
 
 
 class Server:
