@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, N_BUCKETS, OUTCOMES, STAMPS, Trace, bucket_of
+from realtime_sim.buckets import N_BUCKETS, bucket_of
+from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, OUTCOMES, STAMPS, Trace
 from realtime_sim.units import to_ns
 from realtime_sim.workload import Workload
 
@@ -105,7 +106,7 @@ class Recorder:
 
     def _file_latency(self, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
-        buckets = bucket_of(hops)
+        buckets = bucket_of(hops.ravel()).reshape(hops.shape)
         batch = np.searchsorted(self._batch_starts_ns, stamps[:, 0], side="right") - 1
         for hop in range(hops.shape[1]):
             np.add.at(self._histogram[:, hop], (cohorts, buckets[:, hop]), 1)

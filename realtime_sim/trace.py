@@ -13,7 +13,7 @@ import numpy as np
 
 from realtime_sim.scenario import Scenario
 
-__all__ = ["CAUSES", "COUNTERS", "HOPS", "STAMPS", "Difference", "Trace", "bucket_bounds_ns", "bucket_of"]
+__all__ = ["CAUSES", "COUNTERS", "HOPS", "STAMPS", "Difference", "Trace"]
 
 HOPS = (
     "publisher_to_broker",
@@ -66,51 +66,7 @@ COUNTERS = (
 )
 """Things counted over the whole run, by name."""
 
-SUB_BUCKETS = 128
-N_BUCKETS = 57 * SUB_BUCKETS
 N_BATCHES = 32
-
-
-def bucket_of(ns: np.ndarray) -> np.ndarray:
-    """Histogram bucket of each latency: 128 equal steps for every power of two, exact below 256 ns.
-
-    Reading a bucket as its middle is off by at most 1/256 of the value, 0.4 %. Integer arithmetic only, so every
-    engine files a value under the same number (as HdrHistogram does).
-
-    Parameters
-    ----------
-    ns : ndarray of int64, shape (n,)
-        Latencies, nanoseconds, 0 or more.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        On [0, N_BUCKETS).
-
-    Examples
-    --------
-    >>> bucket_of(np.array([0, 255, 256, 257, 258])).tolist()
-    [0, 255, 256, 256, 257]
-    """
-    exponent = np.frexp(ns.astype(np.float64))[1].astype(np.int64)
-    exponent -= (np.left_shift(np.int64(1), np.maximum(exponent - 1, 0)) > ns) & (exponent > 0)
-    shift = np.maximum(exponent - 8, 0)
-    return (ns >> shift) + shift * SUB_BUCKETS
-
-
-def bucket_bounds_ns() -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest value of every bucket, nanoseconds.
-
-    Examples
-    --------
-    >>> low, high = bucket_bounds_ns()
-    >>> int(low[256]), int(high[256])
-    (256, 257)
-    """
-    index = np.arange(N_BUCKETS, dtype=np.int64)
-    shift = np.maximum(index // SUB_BUCKETS - 1, 0)
-    low = (index - shift * SUB_BUCKETS) << shift
-    return low, low + (np.int64(1) << shift) - 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ FLOORS = {
     "files": 0,
     "units": 0,
     # 1 rules
+    "buckets": 1,
     "costs": 1,
     "draws": 1,
     "metrics": 1,

@@ -10,8 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_sim import recorder as recorders
+from realtime_sim.buckets import bucket_of
 from realtime_sim.recorder import Recorder
-from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, OUTCOMES, STAMPS, Trace, bucket_of
+from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, OUTCOMES, STAMPS, Trace
 from realtime_sim.units import to_ns
 from realtime_sim.workload import draw_workload
 from tests.conftest import small
