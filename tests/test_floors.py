@@ -91,6 +91,7 @@ SAME_FLOOR = {
     ("engines.reference", "engines"): "the written order of simultaneous events is one for all engines",
     ("files", "errors"): "a file that cannot be written is one clear message",
     ("presets", "scenario"): "a preset is a scenario",
+    ("recorder", "scenario"): "whether clients differ by chance is the scenario's word",
     ("recorder", "trace"): "a recorder fills a trace",
     ("recorder", "workload"): "it is told the population it records",
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
