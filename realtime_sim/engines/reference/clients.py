@@ -43,7 +43,7 @@ class Client:
         self.rooms = [int(room) for room in system.workload.rooms.rooms_of(id)]
         self.state = State.IDLE
         self.connection: Connection | None = None
-        self.online = False
+        self.online = self.tried = False
         self.fault: int | None = None
         self.last_server = -1
         self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
@@ -190,6 +190,7 @@ class Client:
                 yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
             self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
             self.turn(Event.RETRY if must_wait else Event.ATTEMPT)
+            self.tried = True
             self.system.count("attempts")
             outcome = yield from self.attempt()
             if isinstance(outcome, Connection):

@@ -44,6 +44,7 @@ class Server:
         self.dead = self.died_silently = False
         self.died_ns = -1
         self.n_waiting = 0
+        self.link_busy_ns = 0
         self._egress_free_ns = 0
         self._busy_ns = 0
         for loop in range(parameters.workers):
@@ -107,7 +108,9 @@ class Server:
         """When the last byte has left the server's link: first come, first served, in the order jobs were started."""
         if self.bandwidth is None:
             return released_ns
-        self._egress_free_ns = max(self._egress_free_ns, released_ns) + to_ns(n_bytes / self.bandwidth)
+        transmission_ns = to_ns(n_bytes / self.bandwidth)
+        self.link_busy_ns += transmission_ns
+        self._egress_free_ns = max(self._egress_free_ns, released_ns) + transmission_ns
         return self._egress_free_ns
 
     def send_ns(self, payload_bytes: int) -> int:
