@@ -18,6 +18,7 @@ __all__ = ["N_BUCKETS", "bucket", "bucket_bounds_ns", "bucket_of"]
 
 SUB_BUCKETS = 128
 N_BUCKETS = 57 * SUB_BUCKETS
+"""Buckets of a histogram: enough for every int64."""
 
 
 @njit(cache=True)

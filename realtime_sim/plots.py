@@ -15,10 +15,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from realtime_sim.buckets import bucket_bounds_ns
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.results import Results
-from realtime_sim.trace import HOPS, bucket_bounds_ns
+from realtime_sim.trace import HOPS
 
 __all__ = ["connections_per_server", "hop_waterfall", "latency_cdf", "reconnect_rate", "save", "summary_figure"]
 

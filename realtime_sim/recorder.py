@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, N_BUCKETS, OUTCOMES, STAMPS, Trace, bucket_of
+from realtime_sim.buckets import N_BUCKETS, bucket_of
+from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.distributions import Constant
+from realtime_sim.trace import (
+    COUNTERS,
+    DELIVERIES,
+    HOPS,
+    N_BATCHES,
+    N_GROUPS,
+    NOTHING_NS,
+    OUTCOMES,
+    SERVER_TOTALS,
+    STAMPS,
+    Trace,
+)
 from realtime_sim.units import to_ns
 from realtime_sim.workload import Workload
 
-__all__ = ["LEVELS", "MAX_FULL_ROWS", "Recorder"]
+__all__ = ["LEVELS", "MAX_FULL_ROWS", "Recorder", "n_client_groups"]
 
 LEVELS = ("summary", "full")
 """How much a run keeps: histograms and series, or every delivery as well."""
@@ -22,11 +36,34 @@ MAX_FULL_ROWS = 2_000_000
 
 _BLOCK = 65_536
 _COLUMNS = ("message", "client", "server", "outcome", *STAMPS)
-_SERVER_TOTALS = ("peak_connections", "busy_ns", "jobs", "sends", "handshakes")
+_COUNTER = {name: row for row, name in enumerate(COUNTERS)}
+_DELIVERY = {name: row for row, name in enumerate(DELIVERIES)}
+
+
+def n_client_groups(scenario: Scenario) -> int:
+    """Groups of clients that a run keeps apart: `N_GROUPS` where each client's round trip is drawn, 0 elsewhere.
+
+    Time tells nothing of what is drawn once for each client, so slices of the run alone would give intervals that are
+    too narrow.
+
+    Examples
+    --------
+    >>> drawn = {"name": "c", "count": 64, "network": {"rtt": {"mean": "40ms"}}}
+    >>> [n_client_groups(Scenario(name="x", duration=1, clients=[c])) for c in (drawn, drawn | {"count": 63})]
+    [32, 0]
+    """
+    drawn = any(not isinstance(cohort.network.rtt, Constant) for cohort in scenario.clients)
+    return N_GROUPS if drawn and scenario.n_clients >= 2 * N_GROUPS else 0
 
 
 class Recorder:
-    """Collects one run of `workload` at a level of detail, `"summary"` or `"full"`."""
+    """Collects one run of `workload` at a level of detail, `"summary"` or `"full"`.
+
+    An engine reports through the methods, or fills the public arrays itself: `deliveries` has the rows `DELIVERIES`
+    and a column for each cohort, `counters` the entries `COUNTERS`, `servers` one array for each of `SERVER_TOTALS`;
+    the others are as in `Trace`. A delivery published before `from_ns` is not counted, and slice `i` begins at
+    `batch_starts_ns[i]`. Group `client % N_GROUPS` is kept where `group_count` is not empty.
+    """
 
     def __init__(self, workload: Workload, level: str) -> None:
         scenario = workload.scenario
@@ -35,42 +72,48 @@ class Recorder:
         self.level = level
         self.from_ns = to_ns(scenario.warmup_s)
         self.to_ns = to_ns(scenario.duration)
-        self.counters = dict.fromkeys(COUNTERS, 0)
-        self.deliveries = {
-            name: np.zeros(n_cohorts, dtype=np.int64)
-            for name in ("expected", *OUTCOMES, "cancelled", *(f"lost_{cause}" for cause in CAUSES))
-        }
-        self.servers = {name: np.zeros(n_servers, dtype=np.int64) for name in _SERVER_TOTALS}
-        self.servers["died_ns"] = np.full(n_servers, -1, dtype=np.int64)
+        self.counters = np.zeros(len(COUNTERS), dtype=np.int64)
+        self.deliveries = np.zeros((len(DELIVERIES), n_cohorts), dtype=np.int64)
+        self.servers = {name: np.zeros(n_servers, dtype=np.int64) for name in SERVER_TOTALS}
+        self.servers["died_ns"][:] = -1
         self.affected = [0] * len(scenario.faults)
-        self._recovery: list[list[int]] = [[] for _ in scenario.faults]
-        self._histogram = np.zeros((n_cohorts, len(HOPS) + 1, N_BUCKETS), dtype=np.int64)
-        self._sum_ns = np.zeros((n_cohorts, len(HOPS) + 1), dtype=np.int64)
-        self._max_ns = np.zeros((n_cohorts, len(HOPS) + 1), dtype=np.int64)
-        self._batch_histogram = np.zeros((N_BATCHES, len(HOPS) + 1, N_BUCKETS), dtype=np.int32)
-        self._batch_sum_ns = np.zeros((N_BATCHES, len(HOPS) + 1), dtype=np.int64)
-        self._batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        self.recovery: list[list[int]] = [[] for _ in scenario.faults]
+        n_hops, n_groups = len(HOPS) + 1, n_client_groups(scenario)
+        self.histogram = np.zeros((n_cohorts, n_hops, N_BUCKETS), dtype=np.int64)
+        self.sum_ns = np.zeros((n_cohorts, n_hops), dtype=np.int64)
+        self.min_ns = np.full((n_cohorts, n_hops), NOTHING_NS, dtype=np.int64)
+        self.max_ns = np.zeros((n_cohorts, n_hops), dtype=np.int64)
+        self.batch_histogram = np.zeros((N_BATCHES, n_hops, N_BUCKETS), dtype=np.int32)
+        self.batch_sum_ns = np.zeros((N_BATCHES, n_hops), dtype=np.int64)
+        self.batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        self.group_histogram = np.zeros((n_groups, n_hops, N_BUCKETS), dtype=np.int32)
+        self.group_sum_ns = np.zeros((n_groups, n_hops), dtype=np.int64)
+        self.group_count = np.zeros(n_groups, dtype=np.int64)
         span_ns = self.to_ns - self.from_ns  # a Python integer: 32 times 31 years of nanoseconds exceed an int64
-        self._batch_starts_ns = np.array([self.from_ns - (-span_ns * i) // N_BATCHES for i in range(N_BATCHES)])
+        self.batch_starts_ns = np.array([self.from_ns - (-span_ns * i) // N_BATCHES for i in range(N_BATCHES)])
         self._block: list[tuple[int, ...]] = []
         self._kept: list[np.ndarray] = []
         self._samples: list[dict[str, object]] = []
 
+    def count(self, what: str, n: int = 1) -> None:
+        """`n` more of one of `COUNTERS`."""
+        self.counters[_COUNTER[what]] += n
+
     def expected(self, client: int, published_ns: int, n: int = 1) -> None:
         """`n` deliveries more (or fewer) are expected by a client."""
         if published_ns >= self.from_ns:
-            self.deliveries["expected"][self.workload.cohort[client]] += n
+            self.deliveries[_DELIVERY["expected"], self.workload.cohort[client]] += n
 
     def cancelled(self, client: int, published_ns: int) -> None:
         """A client left before an expected delivery reached it: nobody waits for it any more."""
         self.expected(client, published_ns, -1)
         if published_ns >= self.from_ns:
-            self.deliveries["cancelled"][self.workload.cohort[client]] += 1
+            self.deliveries[_DELIVERY["cancelled"], self.workload.cohort[client]] += 1
 
     def lost(self, client: int, published_ns: int, cause: str) -> None:
         """An expected delivery will never happen, for one of `CAUSES`."""
         if published_ns >= self.from_ns:
-            self.deliveries[f"lost_{cause}"][self.workload.cohort[client]] += 1
+            self.deliveries[_DELIVERY[f"lost_{cause}"], self.workload.cohort[client]] += 1
 
     def settled(self, message: int, client: int, server: int, outcome: int, stamps: tuple[int, ...]) -> None:
         """A delivery has its outcome (index in `OUTCOMES`); stamps it never reached are -1."""
@@ -80,11 +123,12 @@ class Recorder:
 
     def recovered(self, fault: int, now_ns: int) -> None:
         """A client that a fault cut off is connected again."""
-        self._recovery[fault].append(now_ns)
+        self.recovery[fault].append(now_ns)
 
     def sample(self, **values: object) -> None:
-        """The state at one sampling time: scalars, or arrays over servers."""
-        self._samples.append(values)
+        """The state at one sampling time: scalars, or arrays over servers. What is counted is added to it."""
+        counted = dict(zip(COUNTERS, self.counters.tolist(), strict=True))
+        self._samples.append({"expected": int(self.deliveries[_DELIVERY["expected"]].sum()), **counted, **values})
 
     def _file(self) -> None:
         """Count the block of rows into histograms and sums; every engine's rows go through here."""
@@ -94,26 +138,32 @@ class Recorder:
         self._block = []
         if self.level == "full":
             self._kept.append(block)
-        stamps = block[:, 4:]
+        clients, stamps = block[:, 1], block[:, 4:]
         measured = stamps[:, 0] >= self.from_ns
-        cohorts = self.workload.cohort[block[:, 1]]
+        cohorts = self.workload.cohort[clients]
         for outcome, name in enumerate(OUTCOMES):
             chosen = measured & (block[:, 3] == outcome)
-            self.deliveries[name] += np.bincount(cohorts[chosen], minlength=len(self.deliveries[name]))
+            self.deliveries[_DELIVERY[name]] += np.bincount(cohorts[chosen], minlength=self.deliveries.shape[1])
         arrived = measured & (block[:, 3] == OUTCOMES.index("delivered"))
-        self._file_latency(cohorts[arrived], stamps[arrived])
+        self._file_latency(clients[arrived], cohorts[arrived], stamps[arrived])
 
-    def _file_latency(self, cohorts: np.ndarray, stamps: np.ndarray) -> None:
+    def _file_latency(self, clients: np.ndarray, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
-        buckets = bucket_of(hops)
-        batch = np.searchsorted(self._batch_starts_ns, stamps[:, 0], side="right") - 1
+        buckets = bucket_of(hops.ravel()).reshape(hops.shape)
+        batch = np.searchsorted(self.batch_starts_ns, stamps[:, 0], side="right") - 1
+        parts = [(batch, self.batch_histogram, self.batch_sum_ns, self.batch_count)]
+        if len(self.group_count):
+            parts.append((clients % N_GROUPS, self.group_histogram, self.group_sum_ns, self.group_count))
         for hop in range(hops.shape[1]):
-            np.add.at(self._histogram[:, hop], (cohorts, buckets[:, hop]), 1)
-            np.add.at(self._sum_ns[:, hop], cohorts, hops[:, hop])
-            np.maximum.at(self._max_ns[:, hop], cohorts, hops[:, hop])
-            np.add.at(self._batch_histogram[:, hop], (batch, buckets[:, hop]), 1)
-        np.add.at(self._batch_sum_ns, batch, hops)
-        np.add.at(self._batch_count, batch, 1)
+            np.add.at(self.histogram[:, hop], (cohorts, buckets[:, hop]), 1)
+            np.add.at(self.sum_ns[:, hop], cohorts, hops[:, hop])
+            np.minimum.at(self.min_ns[:, hop], cohorts, hops[:, hop])
+            np.maximum.at(self.max_ns[:, hop], cohorts, hops[:, hop])
+            for part, histogram, _, _ in parts:
+                np.add.at(histogram[:, hop], (part, buckets[:, hop]), 1)
+        for part, _, sum_ns, count in parts:
+            np.add.at(sum_ns, part, hops)
+            np.add.at(count, part, 1)
 
     def trace(self, engine: str) -> Trace:
         """Everything recorded, as a Trace of `engine`."""
@@ -124,21 +174,19 @@ class Recorder:
             table = table[np.lexsort((table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
         series = {name: np.array([sample[name] for sample in self._samples]) for name in self._samples[0]}
+        arrays = (
+            "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
+            "group_histogram", "group_sum_ns", "group_count", "servers",
+        )  # fmt: skip
         return Trace(
             scenario=self.workload.scenario,
             engine=engine,
             level=self.level,
-            histogram=self._histogram,
-            sum_ns=self._sum_ns,
-            max_ns=self._max_ns,
-            batch_histogram=self._batch_histogram,
-            batch_sum_ns=self._batch_sum_ns,
-            batch_count=self._batch_count,
-            deliveries=self.deliveries,
-            counters=self.counters,
+            **{name: getattr(self, name) for name in arrays},
+            deliveries=dict(zip(DELIVERIES, self.deliveries, strict=True)),
+            counters=dict(zip(COUNTERS, self.counters.tolist(), strict=True)),
             series=series,
-            servers=self.servers,
-            recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self._recovery),
+            recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.recovery),
             affected=tuple(self.affected),
             rows=rows,
         )

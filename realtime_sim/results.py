@@ -54,7 +54,12 @@ class Results:
         if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
             raise EngineError("replications must differ in their seed alone")
         # Slices of the run give intervals where there is one run; of several they would only take memory.
-        lean = [dataclasses.replace(trace, batch_histogram=trace.batch_histogram[:0]) for trace in traces]
+        lean = [
+            dataclasses.replace(
+                trace, batch_histogram=trace.batch_histogram[:0], group_histogram=trace.group_histogram[:0]
+            )
+            for trace in traces
+        ]
         self._traces = tuple(traces) if len(traces) == 1 else tuple(lean)
         self.reason = reason
 

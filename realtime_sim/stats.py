@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from realtime_sim.trace import bucket_bounds_ns
+from realtime_sim.buckets import bucket_bounds_ns
 
 __all__ = ["Estimate", "histogram_quantile_ns", "mser", "over_batches", "over_replications"]
 

@@ -13,7 +13,21 @@ import numpy as np
 
 from realtime_sim.scenario import Scenario
 
-__all__ = ["CAUSES", "COUNTERS", "HOPS", "STAMPS", "Difference", "Trace", "bucket_bounds_ns", "bucket_of"]
+__all__ = [
+    "CAUSES",
+    "COUNTERS",
+    "DELIVERIES",
+    "FAILURES",
+    "HOPS",
+    "NOTHING_NS",
+    "N_BATCHES",
+    "N_GROUPS",
+    "OUTCOMES",
+    "SERVER_TOTALS",
+    "STAMPS",
+    "Difference",
+    "Trace",
+]
 
 HOPS = (
     "publisher_to_broker",
@@ -43,12 +57,17 @@ STAMPS = (
 """Ends of the hops: hop i is from stamp i to stamp i + 1."""
 
 OUTCOMES = ("delivered", "lost", "dropped", "duplicate")
+"""What becomes of a copy; a duplicate comes on top of what was expected."""
 
 CAUSES = ("offline", "connection_lost", "server_died", "no_route", "trimmed", "unfinished")
 """Why a delivery was lost: the client was not connected when it passed; its connection broke under way; the server
 died with it; no broker led to the client's server; the log was trimmed before the client was back; the run ended."""
 
+DELIVERIES = ("expected", *OUTCOMES, "cancelled", *(f"lost_{cause}" for cause in CAUSES))
+"""Things counted of deliveries, by cohort."""
+
 COUNTERS = (
+    "connected_at_start",
     "attempts",
     "accepted",
     "reconnects",
@@ -63,54 +82,27 @@ COUNTERS = (
     "gave_up",
     "unsent",
     "polls",
+    "never_connected",
 )
-"""Things counted over the whole run, by name."""
+"""Things counted over the whole run, by name. `accepted` includes `connected_at_start`, and failures include those of
+clients that no server had room for at the start, which are no `attempts`. `never_connected` is counted at the end of
+the run alone: clients that had tried, or been refused at the start, and never had a connection."""
 
-SUB_BUCKETS = 128
-N_BUCKETS = 57 * SUB_BUCKETS
+FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died")
+"""Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""
+
+SERVER_TOTALS = ("peak_connections", "busy_ns", "link_busy_ns", "jobs", "sends", "handshakes", "died_ns")
+"""Totals of each server. `link_busy_ns` is the time that everything handed to its link takes to transmit, booked when
+it is handed over; -1 in `died_ns` means never."""
+
 N_BATCHES = 32
+"""Slices of the measured time that are kept apart, for intervals."""
 
+N_GROUPS = 32
+"""Groups of clients (number modulo 32) that are kept apart where clients differ by chance, for intervals."""
 
-def bucket_of(ns: np.ndarray) -> np.ndarray:
-    """Histogram bucket of each latency: 128 equal steps for every power of two, exact below 256 ns.
-
-    Reading a bucket as its middle is off by at most 1/256 of the value, 0.4 %. Integer arithmetic only, so every
-    engine files a value under the same number (as HdrHistogram does).
-
-    Parameters
-    ----------
-    ns : ndarray of int64, shape (n,)
-        Latencies, nanoseconds, 0 or more.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        On [0, N_BUCKETS).
-
-    Examples
-    --------
-    >>> bucket_of(np.array([0, 255, 256, 257, 258])).tolist()
-    [0, 255, 256, 256, 257]
-    """
-    exponent = np.frexp(ns.astype(np.float64))[1].astype(np.int64)
-    exponent -= (np.left_shift(np.int64(1), np.maximum(exponent - 1, 0)) > ns) & (exponent > 0)
-    shift = np.maximum(exponent - 8, 0)
-    return (ns >> shift) + shift * SUB_BUCKETS
-
-
-def bucket_bounds_ns() -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest value of every bucket, nanoseconds.
-
-    Examples
-    --------
-    >>> low, high = bucket_bounds_ns()
-    >>> int(low[256]), int(high[256])
-    (256, 257)
-    """
-    index = np.arange(N_BUCKETS, dtype=np.int64)
-    shift = np.maximum(index // SUB_BUCKETS - 1, 0)
-    low = (index - shift * SUB_BUCKETS) << shift
-    return low, low + (np.int64(1) << shift) - 1
+NOTHING_NS = 2**62
+"""`min_ns` where nothing was delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +131,27 @@ class Trace:
         Who answered, and how much was kept: `"summary"` or `"full"`.
     histogram : ndarray of int64, shape (cohorts, hops + 1, N_BUCKETS)
         Latencies of messages published after the warm-up; the last hop row is the whole.
-    sum_ns, max_ns : ndarray of int64, shape (cohorts, hops + 1)
-        Sum and maximum of the same latencies.
+    sum_ns, min_ns, max_ns : ndarray of int64, shape (cohorts, hops + 1)
+        Sum, minimum and maximum of the same latencies; `NOTHING_NS` is the minimum of none, 0 the maximum.
     batch_histogram : ndarray of int32, shape (N_BATCHES, hops + 1, N_BUCKETS)
         Latencies of all cohorts by publish time, in equal slices of the measured time.
     batch_sum_ns : ndarray of int64, shape (N_BATCHES, hops + 1)
         Sums of the same slices.
     batch_count : ndarray of int64, shape (N_BATCHES,)
         Deliveries of the same slices.
+    group_histogram, group_sum_ns, group_count : ndarray
+        The same by group of clients instead of slice, where clients differ by chance and there are two for each
+        group; length 0 elsewhere.
     deliveries : dict of str to ndarray of int64, shape (cohorts,)
-        `expected`, `delivered`, `lost`, `dropped`, `duplicate`, `cancelled`, and `lost_<cause>`.
+        `DELIVERIES`.
     counters : dict of str to int
         `COUNTERS`, over the whole run.
     series : dict of str to ndarray
-        Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, but for `connections`,
-        `queue_length`, `subscriptions`, `broker_queue` and `under_way`, which are states. `under_way_area_ns` is
-        the number of deliveries under way integrated over time.
+        Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, `COUNTERS` and `expected` among
+        them, but for `connections`, `queue_length`, `subscriptions`, `broker_queue` and `under_way`, which are
+        states. `under_way_area_ns` is the number of deliveries under way integrated over time.
     servers : dict of str to ndarray of int64, shape (servers,)
-        Totals of each server: `peak_connections`, `busy_ns`, `jobs`, `sends`, `handshakes`, `died_ns` (-1: never).
+        `SERVER_TOTALS`.
     recovery : tuple of ndarray of int64
         For each fault, when each client it cut off was connected again, ascending, nanoseconds.
     affected : tuple of int
@@ -170,10 +165,14 @@ class Trace:
     level: str
     histogram: np.ndarray
     sum_ns: np.ndarray
+    min_ns: np.ndarray
     max_ns: np.ndarray
     batch_histogram: np.ndarray
     batch_sum_ns: np.ndarray
     batch_count: np.ndarray
+    group_histogram: np.ndarray
+    group_sum_ns: np.ndarray
+    group_count: np.ndarray
     deliveries: dict[str, np.ndarray]
     counters: dict[str, int]
     series: dict[str, np.ndarray]

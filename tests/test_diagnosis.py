@@ -17,7 +17,7 @@ from realtime_sim.recorder import Recorder
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
-from realtime_sim.trace import N_BATCHES
+from realtime_sim.trace import DELIVERIES, N_BATCHES
 from realtime_sim.workload import draw_workload
 from tests.conftest import small
 
@@ -25,7 +25,7 @@ SECONDS = 32
 SERVERS = {"count": 2, "profile": "zero"}
 FAULTS = [{"at": 1, "kind": "drop_clients", "cohort": "desks", "share": 0.5}]
 NEVER = math.nan
-LEVELS = ("subscriptions", "broker_queue", "under_way", "attempts", "accepted", "reconnects", "refused", "timeouts")
+LEVELS = ("subscriptions", "broker_queue", "under_way")
 
 
 def results(
@@ -47,12 +47,13 @@ def results(
             connections=np.array([5, 5]),
             queue_length=np.array([0, 0]),
             busy_ns=np.array([int(share * min(time_ns, busy_until_s * 10**9)) for share in busy]),
+            link_busy_ns=np.array([0, 0]),
             broker_busy_ns=int(broker_busy * time_ns),
             under_way_area_ns=int(under_way * time_ns),
             **dict.fromkeys(LEVELS, 0),
         )
     for name, n in deliveries.items():
-        recorder.deliveries[name][:] = [n, 0]
+        recorder.deliveries[DELIVERIES.index(name)] = [n, 0]
     trace = recorder.trace("reference")
     sums = np.zeros_like(trace.batch_sum_ns)
     sums[:, -1] = np.broadcast_to(means_s, N_BATCHES) * 1e9

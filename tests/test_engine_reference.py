@@ -103,8 +103,10 @@ def test_a_task_for_each_client_lets_other_work_in_between():
 def test_the_egress_link_sends_one_copy_after_the_other():
     """Without TLS a frame of 200 B is 256 B on the wire; at 256 kB/s each takes 1 ms."""
     case = scenario(clients=clients(3, tls=False), servers={"profile": "zero", "egress": 256_000})
-    received = simulate(case, record="full").trace.rows["received_ns"][:3]
-    assert (received / 1e6).tolist() == [1, 2, 3]
+    trace = simulate(case, record="full").trace
+    assert (trace.rows["received_ns"][:3] / 1e6).tolist() == [1, 2, 3]
+    assert trace.servers["link_busy_ns"].tolist() == [20 * 3_000_000]
+    assert trace.series["link_busy_ns"][:3].tolist() == [[0], [3_000_000], [6_000_000]]
 
 
 def test_reconnecting_takes_the_backoff_two_and_a_half_round_trips_and_the_handshake():
@@ -164,6 +166,22 @@ def test_file_descriptors_and_memory_refuse_connections(limit):
     results = simulate(case)
     assert results.connections["peak"] == 5
     assert results.connections["refused"] == 3 + 3 * 4  # at the start, then at 5, 10, 15 and 20 s
+    assert results.connections["connected_at_start"] == results.connections["accepted"] == 5
+    assert (results.connections["attempts"], results.connections["never_connected"]) == (12, 3)
+
+
+def test_who_has_not_tried_yet_is_not_counted_as_never_connected():
+    """Handshakes of 2 s, from 0 s to 40 s on, of which the run sees 20: who tries in the last 2 s gets no answer."""
+    case = scenario(
+        clients=clients(200, ramp_up="40s", connect_timeout="1min"),
+        servers={"profile": "zero", "workers": 200, "costs": {"handshake": "2s"}},
+        traffic=[],
+    )
+    starts_ns = draw_workload(case).connect_ns
+    counted = simulate(case).connections
+    assert counted["attempts"] == (starts_ns <= 20e9).sum()
+    assert counted["accepted"] == (starts_ns <= 18e9).sum()
+    assert counted["never_connected"] == counted["attempts"] - counted["accepted"] > 0
 
 
 # Sticky sessions.

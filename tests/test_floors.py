@@ -24,6 +24,7 @@ FLOORS = {
     "files": 0,
     "units": 0,
     # 1 rules
+    "buckets": 1,
     "costs": 1,
     "draws": 1,
     "metrics": 1,
@@ -90,6 +91,7 @@ SAME_FLOOR = {
     ("engines.reference", "engines"): "the written order of simultaneous events is one for all engines",
     ("files", "errors"): "a file that cannot be written is one clear message",
     ("presets", "scenario"): "a preset is a scenario",
+    ("recorder", "scenario"): "whether clients differ by chance is the scenario's word",
     ("recorder", "trace"): "a recorder fills a trace",
     ("recorder", "workload"): "it is told the population it records",
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",

@@ -10,8 +10,20 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_sim import recorder as recorders
+from realtime_sim.buckets import bucket_of
 from realtime_sim.recorder import Recorder
-from realtime_sim.trace import CAUSES, COUNTERS, HOPS, N_BATCHES, OUTCOMES, STAMPS, Trace, bucket_of
+from realtime_sim.trace import (
+    CAUSES,
+    COUNTERS,
+    DELIVERIES,
+    HOPS,
+    N_BATCHES,
+    N_GROUPS,
+    NOTHING_NS,
+    OUTCOMES,
+    STAMPS,
+    Trace,
+)
 from realtime_sim.units import to_ns
 from realtime_sim.workload import draw_workload
 from tests.conftest import small
@@ -20,7 +32,7 @@ DURATION_NS, WARMUP_NS = 10**10, 2 * 10**9
 WORKLOAD = draw_workload(small(warmup=2))
 COHORT = [0] * 4 + [1] * 6
 
-DELIVERIES = st.tuples(
+SETTLED = st.tuples(
     st.integers(0, 50),
     st.integers(0, 9),
     st.sampled_from([0, 0, *range(len(OUTCOMES))]),
@@ -51,6 +63,7 @@ def test_a_delivery_is_filed_under_its_cohort_its_hops_and_its_slice():
     """Published 4 s after the warm-up of 2 s, half way through the measured 8 s; hops of 1 to 8 ns, 36 in all."""
     trace = settle(Recorder(WORKLOAD, "full"), [(7, 5, 0, 6 * 10**9, (1, 2, 3, 4, 5, 6, 7, 8))])
     assert trace.sum_ns.tolist() == trace.max_ns.tolist() == [[0] * 9, [1, 2, 3, 4, 5, 6, 7, 8, 36]]
+    assert trace.min_ns.tolist() == [[NOTHING_NS] * 9, [1, 2, 3, 4, 5, 6, 7, 8, 36]]
     assert np.argwhere(trace.histogram).tolist() == [[1, hop, hop + 1] for hop in range(8)] + [[1, 8, 36]]
     assert trace.batch_count.tolist() == [0] * 16 + [1] + [0] * 15
     assert trace.batch_sum_ns[16].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 36]
@@ -77,6 +90,44 @@ def test_slices_of_a_run_of_31_years_are_as_equal():
     published = [0, 10**18 // 32, 5 * 10**17, 10**18 - 1]
     trace = settle(Recorder(workload, "summary"), [(0, 0, 0, at, (0,) * 8) for at in published])
     assert np.flatnonzero(trace.batch_count).tolist() == [0, 1, 16, 31]
+
+
+def test_clients_that_differ_by_chance_are_kept_in_32_groups():
+    """Clients 1 and 33 are one group; of fewer than 64 clients, or with one round trip for all, no groups are kept."""
+    cohort = {"name": "c", "count": 64, "network": {"rtt": {"mean": "40ms"}}}
+    recorder = Recorder(draw_workload(small(clients=[cohort])), "summary")
+    trace = settle(recorder, [(0, client, 0, 0, (client,) * 8) for client in (1, 33, 40)])
+    assert trace.group_count.tolist() == [0, 2] + [0] * 6 + [1] + [0] * (N_GROUPS - 9)
+    assert trace.group_sum_ns[[1, 8]].tolist() == [[34] * 8 + [272], [40] * 8 + [320]]
+    assert trace.group_histogram.dtype == np.int32
+    assert np.argwhere(trace.group_histogram[:, 0]).tolist() == [[1, 1], [1, 33], [8, 40]]
+    for other in (cohort | {"count": 63}, cohort | {"network": {"rtt": "40ms"}}):
+        empty = settle(Recorder(draw_workload(small(clients=[other])), "summary"), [(0, 0, 0, 0, (1,) * 8)])
+        assert empty.group_histogram.shape == (0, 9, trace.histogram.shape[2])
+        assert empty.group_sum_ns.shape == (0, 9) and empty.group_count.shape == (0,)
+
+
+def test_a_sample_holds_all_that_is_counted_so_far():
+    recorder = Recorder(WORKLOAD, "summary")
+    recorder.sample(time_ns=0)
+    recorder.expected(0, WARMUP_NS, 3)
+    recorder.count("attempts", 2)
+    recorder.count("server_died")
+    series = settle(recorder, []).series
+    counted = {name: values.tolist() for name, values in series.items() if values[-1]}
+    assert set(COUNTERS) <= set(series)
+    assert counted == {"expected": [0, 3], "attempts": [0, 2], "server_died": [0, 1]}
+
+
+def test_arrays_that_an_engine_fills_itself_are_the_trace_s():
+    recorder = Recorder(WORKLOAD, "summary")
+    recorder.deliveries[DELIVERIES.index("lost_trimmed"), 1] = 7
+    recorder.counters[COUNTERS.index("polls")] = 5
+    recorder.servers["link_busy_ns"][0] = 9
+    recorder.histogram[0, 8, 3] = 2
+    trace = settle(recorder, [])
+    assert (trace.deliveries["lost_trimmed"][1], trace.counters["polls"], type(trace.counters["polls"])) == (7, 5, int)
+    assert (trace.servers["link_busy_ns"][0], trace.histogram[0, 8, 3]) == (9, 2)
 
 
 def test_expected_lost_and_cancelled_are_counted_from_the_end_of_the_warmup():
@@ -121,7 +172,7 @@ def test_nothing_has_happened_before_a_run():
 # Agreement: blocks of any size with counting by hand.
 
 
-@given(st.lists(DELIVERIES, max_size=12), st.integers(1, 5))
+@given(st.lists(SETTLED, max_size=12), st.integers(1, 5))
 @example([(1, 0, 0, WARMUP_NS, (9,) * 8), (2, 0, 0, WARMUP_NS, (1,) * 8)], 2)
 def test_blocks_of_any_size_give_what_counting_by_hand_gives(deliveries, size):
     trace = in_blocks_of(size, "full", deliveries)
@@ -134,6 +185,7 @@ def test_blocks_of_any_size_give_what_counting_by_hand_gives(deliveries, size):
         for cohort in (0, 1):
             latencies = [hops[hop] for c, _, hops in arrived if c == cohort]
             assert trace.sum_ns[cohort, hop] == sum(latencies)
+            assert trace.min_ns[cohort, hop] == min(latencies, default=NOTHING_NS)
             assert trace.max_ns[cohort, hop] == max(latencies, default=0)
             filed = Counter(bucket_of(np.array(latencies, dtype=np.int64)).tolist())
             found = trace.histogram[cohort, hop]
@@ -148,7 +200,7 @@ def test_blocks_of_any_size_give_what_counting_by_hand_gives(deliveries, size):
     )
 
 
-@given(st.lists(DELIVERIES, max_size=8))
+@given(st.lists(SETTLED, max_size=8))
 def test_a_summary_is_the_full_record_without_its_rows(deliveries):
     full, summary = in_blocks_of(3, "full", deliveries), in_blocks_of(4, "summary", deliveries)
     found = full.diff(summary)
@@ -157,7 +209,7 @@ def test_a_summary_is_the_full_record_without_its_rows(deliveries):
         assert np.array_equal(getattr(full, name), getattr(summary, name)), name
 
 
-@given(st.lists(DELIVERIES, max_size=8))
+@given(st.lists(SETTLED, max_size=8))
 def test_hops_add_up_to_the_whole_for_every_cohort_and_slice(deliveries):
     trace = in_blocks_of(3, "summary", deliveries)
     for sums in (trace.sum_ns, trace.batch_sum_ns):

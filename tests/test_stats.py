@@ -12,9 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import special
 
+from realtime_sim.buckets import N_BUCKETS, bucket_of
 from realtime_sim.draws import Stream, uniforms
 from realtime_sim.stats import Estimate, histogram_quantile_ns, mser, over_batches, over_replications
-from realtime_sim.trace import N_BUCKETS, bucket_of
 
 LATENCIES = st.lists(st.integers(0, 10**12), min_size=1, max_size=40)
 FIGURES = st.lists(st.integers(-1_000, 1_000), min_size=2, max_size=20)

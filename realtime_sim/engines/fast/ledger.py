@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from realtime_sim.engines.fast.recording import count_closed, count_opened, record_settled
+from realtime_sim.engines.fast.recording import CANCELLED_ROW, CAUSE_ROW, EXPECTED_ROW, change_open, record_settled
 from realtime_sim.engines.fast.state import MESSAGE
 from realtime_sim.trace import CAUSES, OUTCOMES
 
@@ -19,10 +19,6 @@ CAUSE_SHIFT, CAUSE_BITS = 2, 60
 
 OFFLINE, CONNECTION_LOST, SERVER_DIED, NO_ROUTE, TRIMMED, UNFINISHED = range(1, len(CAUSES) + 1)
 DELIVERED, LOST, DROPPED, DUPLICATE = range(len(OUTCOMES))
-
-EXPECTED_ROW = 0
-CANCELLED_ROW = 1 + len(OUTCOMES)
-CAUSE_ROW = CANCELLED_ROW  # rows of the causes follow it; they count from 1
 
 LEAST_BLOCK = 3
 """Smallest block of recipients: 8."""
@@ -59,11 +55,11 @@ def new_message(s, id):
     m.sender, m.published_ns = s.publish_sender[id], s.publish_ns[id]
     m.at_broker_ns, m.appended_ns, m.position, m.copies = -1, -1, -1, 1
     m.n_open, m.n_idle, m.n_held, m.size, m.live, m.following = 0, 0, 0, size, True, -1
-    if s.tracks_rooms:
-        m.previous, m.next = -1, s.live[room]
-        if m.next >= 0:
-            s.messages[m.next].previous = slot
-        s.live[room] = slot
+    m.batch = np.searchsorted(s.batch_starts_ns, m.published_ns, side="right") - 1
+    m.previous, m.next = -1, s.live[room]
+    if m.next >= 0:
+        s.messages[m.next].previous = slot
+    s.live[room] = slot
     return slot
 
 
@@ -73,7 +69,6 @@ def expect_all(s, slot):
     m = s.messages[slot]
     first, last = s.member_offsets[m.room], s.member_offsets[m.room + 1]
     spared = -1 if s.echo[m.traffic] else m.sender
-    counts = m.published_ns >= s.record_from_ns
     n = 0
     for place in range(last - first):
         client = s.members[first + place]
@@ -81,12 +76,12 @@ def expect_all(s, slot):
         if c.online and client != spared:
             s.states[m.block + place] = OPEN
             n += 1
-            if counts:
+            if m.batch >= 0:
                 s.deliveries[EXPECTED_ROW, c.cohort] += 1
         else:
             s.states[m.block + place] = 0
     m.n_open = m.n_idle = n
-    count_opened(s, n)
+    change_open(s, n, s.now)
 
 
 @njit(cache=True)
@@ -148,7 +143,7 @@ def close(s, slot, place, time):
         m.n_idle -= 1
     s.states[at] &= ~np.uint8(OPEN)
     m.n_open -= 1
-    count_closed(s, time)
+    change_open(s, -1, time)
     if s.n_open == 0:
         s.closed_ns = max(s.closed_ns, time)
 
@@ -159,21 +154,26 @@ def lost(s, slot, place, client, cause):
     m = s.messages[slot]
     close(s, slot, place, s.now)
     cohort = s.clients[client].cohort
-    if m.published_ns >= s.record_from_ns:
-        s.deliveries[CAUSE_ROW + cause, cohort] += 1
-    record_settled(s, m.id, client, -1, LOST, cohort, m.published_ns)
+    if m.batch >= 0:
+        s.deliveries[CAUSE_ROW + cause - 1, cohort] += 1
+    record_settled(s, m.id, client, -1, LOST, cohort, m.batch, m.published_ns)
 
 
 @njit(cache=True)
 def _missed(s, slot, place, client):
-    if not s.cohorts[s.clients[client].cohort].replays:
+    if not s.cohorts[s.clients[client].cohort].replays or s.messages[slot].position < 0:
         cause = cause_at(s, s.messages[slot].block + place)
         lost(s, slot, place, client, cause if cause > 0 else OFFLINE)
 
 
 @njit(cache=True)
-def failed(s, slot, place, client, cause):
-    """A copy on the wire did not arrive. Another server may still have one, or the client may come back."""
+def failed(s, slot, place, client, serial, cause):
+    """The copy on a connection will not arrive. Another server may still have one, or the client may come back.
+
+    A client that has a newer connection does not wait for it any more.
+    """
+    if s.clients[client].newest != serial or s.states[s.messages[slot].block + place] & FLYING == 0:
+        return
     if land(s, slot, place):
         set_cause(s, s.messages[slot].block + place, cause)
         if s.messages[slot].copies == 0:
@@ -205,13 +205,12 @@ def forget(s, slot):
     if m.copies > 0 or m.n_open > 0 or m.n_held > 0 or not m.live:
         return
     m.live = False
-    if s.tracks_rooms:
-        if m.previous >= 0:
-            s.messages[m.previous].next = m.next
-        else:
-            s.live[m.room] = m.next
-        if m.next >= 0:
-            s.messages[m.next].previous = m.previous
+    if m.previous >= 0:
+        s.messages[m.previous].next = m.next
+    else:
+        s.live[m.room] = m.next
+    if m.next >= 0:
+        s.messages[m.next].previous = m.previous
     m.next = s.free_message[m.size]
     s.free_message[m.size] = slot
 
@@ -240,10 +239,28 @@ def left(s, client):
 
 
 @njit(cache=True)
+def reconnected(s, client):
+    """A client gets a new connection: what is under way on the one before will not arrive."""
+    if s.clients[client].n_parcels == 0:
+        return
+    for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
+        room = s.rooms[i]
+        slot = s.live[room]
+        place = place_of(s, room, client) if slot >= 0 else np.int64(0)
+        while slot >= 0:
+            m = s.messages[slot]
+            following = m.next
+            if s.states[m.block + place] & FLYING:
+                failed(s, slot, place, client, s.clients[client].newest, CONNECTION_LOST)
+                forget(s, slot)
+            slot = following
+
+
+@njit(cache=True)
 def _cancel(s, slot, place, client):
     m = s.messages[slot]
     close(s, slot, place, s.now)
-    if m.published_ns >= s.record_from_ns:
+    if m.batch >= 0:
         cohort = s.clients[client].cohort
         s.deliveries[EXPECTED_ROW, cohort] -= 1
         s.deliveries[CANCELLED_ROW, cohort] += 1

@@ -19,10 +19,12 @@ from realtime_sim.engines.fast.ledger import (
     DROPPED,
     DUPLICATE,
     SERVER_DIED,
+    cause_at,
     close,
     failed,
     forget,
     land,
+    set_cause,
     take_off,
 )
 from realtime_sim.engines.fast.recording import record_copy
@@ -58,8 +60,9 @@ def open_slot(s, client):
         s.connections[client].elder = slot
     k = s.connections[slot]
     k.serial, k.client, k.server = s.n_opened, client, -1
-    k.link_free_ns, k.last_arrival_ns, k.parked_ns, k.first, k.last = 0, 0, 0, -1, -1
+    k.link_free_ns, k.last_arrival_ns, k.parked_ns, k.waiting_bytes, k.first, k.last = 0, 0, 0, 0, -1, -1
     k.alive, k.registered, k.over, k.parked, k.armed = True, False, False, False, False
+    s.clients[client].newest = s.n_opened
     s.n_opened += 1
     return slot
 
@@ -91,7 +94,7 @@ def slot_at(s, server, client):
 
 
 @njit(cache=True)
-def new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns):
+def new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns):
     """A copy that will be looked at again."""
     p = s.free_parcel
     if p >= 0:
@@ -107,8 +110,9 @@ def new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started
     parcel.message, parcel.place, parcel.connection = slot, place, connection
     parcel.serial, parcel.next = s.connections[connection].serial, -1
     parcel.left_broker_ns, parcel.at_server_ns, parcel.started_ns = left_broker_ns, at_server_ns, started_ns
-    parcel.sent_ns = sent_ns
+    parcel.sent_ns, parcel.paced, parcel.client = sent_ns, paced, s.connections[connection].client
     s.messages[slot].n_held += 1
+    s.clients[parcel.client].n_parcels += 1
     return p
 
 
@@ -118,6 +122,7 @@ def free_parcel(s, p):
     slot = s.parcels[p].message
     s.messages[slot].n_held -= 1
     forget(s, slot)
+    s.clients[s.parcels[p].client].n_parcels -= 1
     s.parcels[p].next = s.free_parcel
     s.free_parcel = p
 
@@ -128,46 +133,83 @@ def egress(s, server, released_ns, n_bytes):
     if s.egress == 0.0:
         return released_ns
     v = s.servers[server]
-    v.egress_free_ns = max(v.egress_free_ns, released_ns) + np.int64(np.rint(n_bytes / s.egress * NS_PER_S))
+    transmission_ns = np.int64(np.rint(n_bytes / s.egress * NS_PER_S))
+    v.link_busy_ns += transmission_ns
+    v.egress_free_ns = max(v.egress_free_ns, released_ns) + transmission_ns
     return v.egress_free_ns
 
 
 @njit(cache=True)
-def hand_over(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
-    """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer."""
-    take_off(s, slot, place)
+def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer. What is read
+    from a log at the client's pace (`paced`) fills no buffer."""
     k = s.connections[connection]
-    if s.cohorts[s.clients[k.client].cohort].polls:
-        p = new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns)
+    polls = s.cohorts[s.clients[k.client].cohort].polls
+    if not k.alive:
+        _send_in_vain(s, slot, place, connection, polls, at_ns)
+        return
+    take_off(s, slot, place)
+    if polls:
+        p = new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns)
         insert(s, at_ns, key_of(SENT, k.server, k.client), s.messages[slot].id, p, 0)
     else:
-        _release(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
+        _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
 
 
 @njit(cache=True)
-def _release(s, slot, place, connection, released_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
+def _send_in_vain(s, slot, place, connection, polls, at_ns):
+    """The connection is broken and the server does not know: its link carries the copy all the same."""
+    k, m = s.connections[connection], s.messages[slot]
+    if not polls:
+        egress(s, k.server, at_ns, s.wire[m.traffic, s.clients[k.client].cohort])
+    if cause_at(s, m.block + place) == 0:
+        set_cause(s, m.block + place, CONNECTION_LOST)
+
+
+@njit(cache=True)
+def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
     k, m = s.connections[connection], s.messages[slot]
     cohort = s.clients[k.client].cohort
+    h = s.cohorts[cohort]
     n_bytes = s.wire[m.traffic, cohort]
-    left_ns = egress(s, k.server, released_ns, n_bytes)
-    if s.cohorts[cohort].bandwidth > 0.0 and not _fits(s, connection, left_ns, n_bytes):
-        if land(s, slot, place):
-            close(s, slot, place, s.now)
-            record_copy(
-                s, m.id, k.client, k.server, DROPPED, cohort, m.published_ns, m.at_broker_ns, left_broker_ns,
-                at_server_ns, started_ns, sent_ns, released_ns, left_ns, -1,
-            )  # fmt: skip
-        return
+    if h.bandwidth > 0.0 and not paced:
+        queued_bytes = np.int64(max(0, k.link_free_ns - at_ns) * h.bandwidth / NS_PER_S)
+        if not _takes(
+            s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns
+        ):
+            return
+    left_ns = egress(s, k.server, at_ns, n_bytes)
     arrival_ns = _arrival(s, slot, connection, left_ns, n_bytes)
     if _is_sure(s, connection, arrival_ns):
         _received(
-            s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns,
-            arrival_ns,
-        )  # fmt: skip
+            s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, at_ns, left_ns, arrival_ns
+        )
         return
-    p = new_parcel(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns)
-    s.parcels[p].released_ns, s.parcels[p].left_server_ns = released_ns, left_ns
+    p = new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns)
+    s.parcels[p].released_ns, s.parcels[p].left_server_ns = at_ns, left_ns
     insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), m.id, p, 0)
+
+
+@njit(cache=True)
+def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
+    k, m = s.connections[connection], s.messages[slot]
+    cohort = s.clients[k.client].cohort
+    h = s.cohorts[cohort]
+    decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, queued_bytes, n_bytes)
+    if decision == ACCEPT:
+        return True
+    if decision == DISCONNECT:
+        failed(s, slot, place, k.client, k.serial, CONNECTION_LOST)
+        if k.alive:
+            _cut(s, connection)
+    elif land(s, slot, place):
+        close(s, slot, place, s.now)
+        record_copy(
+            s, m.id, k.client, k.server, DROPPED, cohort, m.batch, m.published_ns, m.at_broker_ns, left_broker_ns,
+            at_server_ns, started_ns, sent_ns, -1, -1, -1,
+        )  # fmt: skip
+    return False
 
 
 @njit(cache=True)
@@ -183,17 +225,6 @@ def _is_sure(s, connection, arrival_ns):
         and h.overflow != CUTS
         and (c.half_rtt_ns > 0 or not h.polls)  # a poll may fail at the very time the last answer arrives
     )
-
-
-@njit(cache=True)
-def _fits(s, connection, left_ns, n_bytes):
-    k = s.connections[connection]
-    h = s.cohorts[s.clients[k.client].cohort]
-    queued_bytes = max(0, k.link_free_ns - left_ns) * h.bandwidth / NS_PER_S
-    decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, np.int64(queued_bytes), n_bytes)
-    if decision == DISCONNECT and k.alive:
-        _cut(s, connection)
-    return decision == ACCEPT
 
 
 @njit(cache=True)
@@ -240,7 +271,7 @@ def _received(
         close(s, slot, place, arrival_ns)
         outcome = DELIVERED
     record_copy(
-        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.published_ns, m.at_broker_ns,
+        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.batch, m.published_ns, m.at_broker_ns,
         left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,
     )  # fmt: skip
 
@@ -251,9 +282,9 @@ def arrived(s, p, server, client):
     parcel = s.parcels[p]
     k, v = s.connections[parcel.connection], s.servers[server]
     if v.dead and parcel.left_server_ns > v.died_ns:
-        failed(s, parcel.message, parcel.place, client, SERVER_DIED)
+        failed(s, parcel.message, parcel.place, client, parcel.serial, SERVER_DIED)
     elif k.serial != parcel.serial or not k.alive:
-        failed(s, parcel.message, parcel.place, client, CONNECTION_LOST)
+        failed(s, parcel.message, parcel.place, client, parcel.serial, CONNECTION_LOST)
     else:
         _received(
             s, parcel.message, parcel.place, parcel.connection, parcel.left_broker_ns, parcel.at_server_ns,
@@ -272,9 +303,17 @@ def offer(s, p, server, client):
     k = s.connections[parcel.connection]
     if k.serial != parcel.serial or not k.registered:
         cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
-        failed(s, parcel.message, parcel.place, client, cause)
+        failed(s, parcel.message, parcel.place, client, parcel.serial, cause)
         free_parcel(s, p)
         return
+    n_bytes = s.payload[s.messages[parcel.message].traffic]
+    if not parcel.paced and not _takes(
+        s, parcel.message, parcel.place, parcel.connection, k.waiting_bytes, n_bytes, parcel.left_broker_ns,
+        parcel.at_server_ns, parcel.started_ns, parcel.sent_ns,
+    ):  # fmt: skip
+        free_parcel(s, p)
+        return
+    k.waiting_bytes += n_bytes
     if k.first < 0:
         k.first = p
     else:
@@ -303,6 +342,8 @@ def hold_over(s, connection, serial):
     if k.serial != serial:
         return
     k.armed = False
+    if not k.registered:
+        return
     if k.parked and k.parked_ns + s.hold_ns == s.now:
         answer(s, connection)
     elif k.parked:
@@ -315,15 +356,11 @@ def answer(s, connection):
     """One HTTP response with everything that waits; the client asks again when it has it."""
     k = s.connections[connection]
     c = s.clients[k.client]
-    payload, p, last = 0, k.first, -1
-    while p >= 0:
-        payload += s.payload[s.messages[s.parcels[p].message].traffic]
-        last = s.parcels[p].message
-        p = s.parcels[p].next
-    n_bytes = link_bytes(payload + POLL_HEADER_BYTES, s.cohorts[c.cohort].tls)
+    n_bytes = link_bytes(k.waiting_bytes + POLL_HEADER_BYTES, s.cohorts[c.cohort].tls)
+    k.waiting_bytes = 0
     left_ns = egress(s, k.server, s.now, n_bytes)
-    if last >= 0:
-        arrival_ns = _arrival(s, last, connection, left_ns, n_bytes)
+    if k.last >= 0:
+        arrival_ns = _arrival(s, s.parcels[k.last].message, connection, left_ns, n_bytes)
     else:
         arrival_ns = max(k.last_arrival_ns, left_ns + c.half_rtt_ns)
     p = k.first
@@ -350,9 +387,9 @@ def drop_waiting(s, connection):
     k = s.connections[connection]
     cause = SERVER_DIED if s.servers[k.server].dead else CONNECTION_LOST
     p = k.first
-    k.first, k.last, k.parked = -1, -1, False
+    k.first, k.last, k.waiting_bytes, k.parked = -1, -1, 0, False
     while p >= 0:
         following = s.parcels[p].next
-        failed(s, s.parcels[p].message, s.parcels[p].place, k.client, cause)
+        failed(s, s.parcels[p].message, s.parcels[p].place, k.client, s.parcels[p].serial, cause)
         free_parcel(s, p)
         p = following

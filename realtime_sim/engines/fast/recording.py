@@ -6,39 +6,39 @@ import numpy as np
 from numba import njit
 
 from realtime_sim.buckets import bucket
-from realtime_sim.trace import COUNTERS, N_BATCHES, OUTCOMES
+from realtime_sim.trace import COUNTERS, DELIVERIES, N_GROUPS, OUTCOMES
 
 DELIVERED = OUTCOMES.index("delivered")
-OUTCOME_ROW = 1
-"""Row of `deliveries` of the first outcome; `expected` is above it."""
+EXPECTED_ROW, CANCELLED_ROW = DELIVERIES.index("expected"), DELIVERIES.index("cancelled")
+OUTCOME_ROW, CAUSE_ROW = DELIVERIES.index(OUTCOMES[0]), DELIVERIES.index("lost_offline")
 
-(
-    ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED,
-    WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS,
-) = range(len(COUNTERS))  # fmt: skip
+ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED = (
+    COUNTERS.index(name)
+    for name in (
+        "attempts", "accepted", "reconnects", "refused", "backlog_full", "no_server", "timeouts", "session_unknown",
+        "server_died",
+    )
+)  # fmt: skip
+WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START = (
+    COUNTERS.index(name)
+    for name in ("wasted_handshakes", "lost_connections", "gave_up", "unsent", "polls", "connected_at_start")
+)
 
 
 @njit(cache=True)
-def count_opened(s, n):
-    """`n` more deliveries are under way from now on."""
-    bin = s.now // s.step_ns + 1
-    s.opened[bin] += n
-    s.opened_sum_ns[bin] += n * s.now
+def change_open(s, n, time):
+    """`n` more deliveries are under way from `time` on, which may lie ahead; fewer, if it is negative.
+
+    Changes are filed under the first sample that sees them, so that their time integral is known there.
+    """
+    i = time // s.step_ns + 1 if time < s.end_ns else np.int64(len(s.changes) - 1)
+    s.changes[i] += n
+    s.change_sum_ns[i] += n * time
     s.n_open += n
 
 
 @njit(cache=True)
-def count_closed(s, time):
-    """One delivery fewer is under way from `time` on, which may lie ahead."""
-    bin = time // s.step_ns + 1
-    if bin < len(s.closed):
-        s.closed[bin] += 1
-        s.closed_sum_ns[bin] += time
-    s.n_open -= 1
-
-
-@njit(cache=True)
-def _file(s, cohort, batch, hop, ns):
+def _file(s, client, cohort, batch, hop, ns):
     i = bucket(ns)
     s.histogram[cohort, hop, i] += 1
     s.batch_histogram[batch, hop, i] += 1
@@ -46,6 +46,12 @@ def _file(s, cohort, batch, hop, ns):
     s.batch_sum_ns[batch, hop] += ns
     if ns > s.max_ns[cohort, hop]:
         s.max_ns[cohort, hop] = ns
+    if ns < s.min_ns[cohort, hop]:
+        s.min_ns[cohort, hop] = ns
+    if len(s.group_count) > 0:
+        group = client % N_GROUPS
+        s.group_histogram[group, hop, i] += 1
+        s.group_sum_ns[group, hop] += ns
 
 
 @njit(cache=True)
@@ -59,9 +65,9 @@ def _row(s):
 
 
 @njit(cache=True)
-def record_settled(s, message, client, server, outcome, cohort, published_ns):
+def record_settled(s, message, client, server, outcome, cohort, batch, published_ns):
     """A delivery that ended before it reached anybody: its further stamps are -1."""
-    if published_ns >= s.record_from_ns:
+    if batch >= 0:
         s.deliveries[OUTCOME_ROW + outcome, cohort] += 1
     if s.full:
         row = _row(s)
@@ -71,24 +77,25 @@ def record_settled(s, message, client, server, outcome, cohort, published_ns):
 
 @njit(cache=True)
 def record_copy(
-    s, message, client, server, outcome, cohort, published_ns, at_broker_ns, left_broker_ns, at_server_ns, started_ns,
-    sent_ns, released_ns, left_server_ns, received_ns,
+    s, message, client, server, outcome, cohort, batch, published_ns, at_broker_ns, left_broker_ns, at_server_ns,
+    started_ns, sent_ns, released_ns, left_server_ns, received_ns,
 ):  # fmt: skip
     """A copy with all its stamps; one that was dropped has -1 for the last."""
-    if published_ns >= s.record_from_ns:
+    if batch >= 0:
         s.deliveries[OUTCOME_ROW + outcome, cohort] += 1
         if outcome == DELIVERED:
-            batch = (published_ns - s.record_from_ns) * N_BATCHES // (s.record_to_ns - s.record_from_ns)
             s.batch_count[batch] += 1
-            _file(s, cohort, batch, 0, at_broker_ns - published_ns)
-            _file(s, cohort, batch, 1, left_broker_ns - at_broker_ns)
-            _file(s, cohort, batch, 2, at_server_ns - left_broker_ns)
-            _file(s, cohort, batch, 3, started_ns - at_server_ns)
-            _file(s, cohort, batch, 4, sent_ns - started_ns)
-            _file(s, cohort, batch, 5, released_ns - sent_ns)
-            _file(s, cohort, batch, 6, left_server_ns - released_ns)
-            _file(s, cohort, batch, 7, received_ns - left_server_ns)
-            _file(s, cohort, batch, 8, received_ns - published_ns)
+            if len(s.group_count) > 0:
+                s.group_count[client % N_GROUPS] += 1
+            _file(s, client, cohort, batch, 0, at_broker_ns - published_ns)
+            _file(s, client, cohort, batch, 1, left_broker_ns - at_broker_ns)
+            _file(s, client, cohort, batch, 2, at_server_ns - left_broker_ns)
+            _file(s, client, cohort, batch, 3, started_ns - at_server_ns)
+            _file(s, client, cohort, batch, 4, sent_ns - started_ns)
+            _file(s, client, cohort, batch, 5, released_ns - sent_ns)
+            _file(s, client, cohort, batch, 6, left_server_ns - released_ns)
+            _file(s, client, cohort, batch, 7, received_ns - left_server_ns)
+            _file(s, client, cohort, batch, 8, received_ns - published_ns)
     if s.full:
         row = _row(s)
         row[0], row[1], row[2], row[3] = message, client, server, outcome

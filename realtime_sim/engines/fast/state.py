@@ -39,11 +39,15 @@ CLIENT = np.dtype(
         ("n_connections", "i4"),
         ("attempt", "i4"),  # tells the answer to this attempt from one to an earlier
         ("retry", "i4"),
+        ("wake", "i4"),  # number of the waiting time that counts
+        ("newest", "i4"),  # serial of its newest connection
+        ("n_parcels", "i4"),  # copies that are under way to it, or wait for its poll
         ("fault", "i4"),
         ("state", "u1"),  # policies.lifecycle.State
         ("stage", "u1"),  # what its own process waits for
         ("step", "u1"),  # request of a handshake
         ("online", "?"),
+        ("tried", "?"),
         ("asking", "?"),  # a request waits for its answer
         ("armed", "?"),  # a deadline event is under way
     ],
@@ -55,6 +59,7 @@ CONNECTION = np.dtype(
         ("link_free_ns", "i8"),
         ("last_arrival_ns", "i8"),
         ("parked_ns", "i8"),
+        ("waiting_bytes", "i8"),
         ("serial", "i4"),  # tells it from an earlier one in the same place
         ("client", "i4"),
         ("server", "i4"),
@@ -73,6 +78,7 @@ CONNECTION = np.dtype(
 SERVER = np.dtype(
     [
         ("egress_free_ns", "i8"),
+        ("link_busy_ns", "i8"),
         ("busy_ns", "i8"),
         ("died_ns", "i8"),
         ("link_free_ns", "i8"),  # of the way from the broker
@@ -95,7 +101,9 @@ SERVER = np.dtype(
     align=True,
 )
 
-LOOP = np.dtype([("started_ns", "i8"), ("service_ns", "i8"), ("job", "i4"), ("next_idle", "i4")], align=True)
+LOOP = np.dtype(
+    [("started_ns", "i8"), ("service_ns", "i8"), ("free_since_ns", "i8"), ("job", "i4"), ("next_idle", "i4")], align=True
+)
 
 MESSAGE = np.dtype(
     [
@@ -118,6 +126,7 @@ MESSAGE = np.dtype(
         ("following", "i4"),  # next message of the producer's batch
         ("server", "i4"),  # where it enters, without a broker
         ("size", "i4"),  # class of its block
+        ("batch", "i4"),  # slice of the measured time, -1 before it
         ("live", "?"),
     ],
     align=True,
@@ -152,8 +161,10 @@ PARCEL = np.dtype(
         ("message", "i4"),
         ("connection", "i4"),
         ("serial", "i4"),
+        ("client", "i4"),
         ("place", "i4"),  # of the client among the room's members
         ("next", "i4"),
+        ("paced", "?"),
     ],
     align=True,
 )
@@ -216,9 +227,9 @@ class State(structref.StructRefProxy):
 
 FIELDS = [
     # what stays as it is
-    "seed", "record_from_ns", "record_to_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
+    "seed", "record_from_ns", "batch_starts_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
     "egress", "task_per_client", "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "ping_s", "balancer", "sticky",
-    "broker", "per_room", "has_history", "tracks_rooms", "copy_ns", "subscribe_ns", "control_link_ns", "append_ns",
+    "broker", "per_room", "has_history", "copy_ns", "subscribe_ns", "control_link_ns", "append_ns",
     "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "full",
     "cohorts", "backoffs", "samplers", "table_x", "table_y", "payload", "echo", "wire", "send_ns",
     "member_offsets", "members", "room_offsets", "rooms",
@@ -239,8 +250,9 @@ FIELDS = [
     "n_pending", "n_in_window", "n_inserted", "run", "run_at", "run_n", "heap", "heap_n",
     # what is recorded
     "counters", "deliveries", "totals", "affected", "recovered", "n_recovered",
-    "histogram", "sum_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
-    "closed", "closed_sum_ns", "opened", "opened_sum_ns", "rows", "n_rows",
+    "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
+    "group_histogram", "group_sum_ns", "group_count",
+    "changes", "change_sum_ns", "rows", "n_rows",
 ]  # fmt: skip
 
 structref.define_proxy(State, StateType, FIELDS)

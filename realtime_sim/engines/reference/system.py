@@ -121,11 +121,17 @@ class System:
             progress(from_ns(time_ns))
         limit_ns = end_ns + to_ns(self.scenario.drain)
         while self.ledger.n_open and self.clock.peek() <= limit_ns:
-            self.clock.step()
+            moment_ns = self.clock.peek()
+            while self.clock.peek() == moment_ns:  # what happens at one time belongs together
+                self.clock.step()
         self.ledger.close_books()
         for server in self.servers:
             self.recorder.servers["busy_ns"][server.id] = server.busy_ns
+            self.recorder.servers["link_busy_ns"][server.id] = server.link_busy_ns
             self.recorder.servers["died_ns"][server.id] = server.died_ns
+        self.recorder.count(
+            "never_connected", sum(client.tried and not client.n_connections for client in self.clients)
+        )
 
     def publish_all(self) -> Generator:
         """Publish every message at its intended time."""
@@ -161,12 +167,14 @@ class System:
 
     def connect_at_start(self, client: Client) -> Connection | None:
         """A client that has been connected for a while when the run starts; None if no server has room."""
+        client.tried = True
         chosen = self.balancer.pick(client)
         server = self.servers[chosen]
         if server.full:
             client.turn(Event.REFUSED)
             self.count("refused")
             return None
+        self.count("connected_at_start")
         self.balancer.hold(chosen)
         self.broker.subscribe_at_start(server, client)
         return server.register(client)
@@ -183,7 +191,15 @@ class System:
 
     def count(self, what: str) -> None:
         """Add one to a counter of the run."""
-        self.recorder.counters[what] += 1
+        self.recorder.count(what)
+
+    def poll_unanswered(self, connection: Connection) -> None:
+        """A poll went to a server that died silently: the keepalive tells the client, and its own server as well."""
+        if connection.server.dead:
+            return  # they have been told when it died
+        connection.client.broke(connection, Event.SERVER_DIED)
+        self._client_notices_at(self.clock.now + self._detection_ns(connection, 0), connection)
+        self.server_notices_at(self.clock.now + self._detection_ns(connection, 1), connection)
 
     def server_notices_at(self, time_ns: int, connection: Connection) -> None:
         """The server takes the connection off its list at `time_ns`."""
@@ -246,19 +262,17 @@ class System:
 
     def observe(self) -> None:
         """Record one sample."""
-        deliveries, counters = self.recorder.deliveries, self.recorder.counters
         self.recorder.sample(
             time_ns=self.clock.now,
             connections=[len(server.connections) for server in self.servers],
             queue_length=[len(server.jobs.items) for server in self.servers],
             busy_ns=[server.busy_ns for server in self.servers],
+            link_busy_ns=[server.link_busy_ns for server in self.servers],
             under_way=self.ledger.n_open,
             under_way_area_ns=self.ledger.area_ns,
             broker_busy_ns=self.broker.busy_ns,
             broker_queue=self.broker.queue_length,
             subscriptions=self.broker.n_subscriptions,
-            expected=int(deliveries["expected"].sum()),
-            **{name: counters[name] for name in ("attempts", "accepted", "reconnects", "refused", "timeouts")},
         )
 
 
