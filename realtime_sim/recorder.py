@@ -121,6 +121,10 @@ class Recorder:
         if len(self._block) == _BLOCK:
             self._file()
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Rows of settled deliveries that an engine has counted itself, shape (n, columns)."""
+        self._kept.append(rows)
+
     def recovered(self, fault: int, now_ns: int) -> None:
         """A client that a fault cut off is connected again."""
         self.recovery[fault].append(now_ns)
@@ -171,7 +175,7 @@ class Recorder:
         rows: dict[str, np.ndarray] = {}
         if self.level == "full":
             table = np.concatenate([np.zeros((0, len(_COLUMNS)), dtype=np.int64), *self._kept])
-            table = table[np.lexsort((table[:, 3], table[:, 1], table[:, 0]))]
+            table = table[np.lexsort((table[:, -1], table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
         series = {name: np.array([sample[name] for sample in self._samples]) for name in self._samples[0]}
         arrays = (

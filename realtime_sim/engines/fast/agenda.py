@@ -10,8 +10,8 @@ so that memory is written and read in streams.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from realtime_sim.engines.fast.compiling import EVENTS, INDEX, ONE_EVENT, compiled
 from realtime_sim.engines.fast.state import EVENT
 
 __all__ = ["CHUNK", "N_COARSE", "N_FINE", "insert", "key_of", "peek", "pop"]
@@ -32,13 +32,13 @@ PER_FINE = 4
 MIN_HEAP = 1024
 
 
-@njit(cache=True)
+@compiled()
 def key_of(phase, server, client):
     """The order of events at one time: by phase, then server, then client; -1 comes before 0."""
     return (np.int64(phase) << 53) | (np.int64(server + 1) << 33) | np.int64(client + 1)
 
 
-@njit(cache=True)
+@compiled(a=ONE_EVENT, b=ONE_EVENT)
 def _before(a, b):
     if a.time != b.time:
         return a.time < b.time
@@ -49,12 +49,12 @@ def _before(a, b):
     return np.int32(a.number - b.number) < 0
 
 
-@njit(cache=True)
+@compiled(a=ONE_EVENT, b=ONE_EVENT)
 def _copy(a, b):
     a.time, a.key, a.message, a.ref, a.aux, a.number = b.time, b.key, b.message, b.ref, b.aux, b.number
 
 
-@njit(cache=True)
+@compiled()
 def _take_chunk(s):
     chunk = s.free_chunk
     if chunk >= 0:
@@ -72,7 +72,7 @@ def _take_chunk(s):
     return chunk
 
 
-@njit(cache=True)
+@compiled(first=INDEX, last=INDEX, fill=INDEX)
 def _place(s, first, last, fill, bucket):
     """Index in `chunks` for one more event of a bucket."""
     chunk = last[bucket]
@@ -89,36 +89,15 @@ def _place(s, first, last, fill, bucket):
     return at
 
 
-@njit(cache=True)
-def insert(s, time, key, message, ref, aux):
-    """An event at `time`; `ref` and `aux` are for whoever handles it."""
-    s.n_inserted += 1
-    s.n_pending += 1
-    if time < s.fine_until_ns:
-        if s.heap_n >= MIN_HEAP and s.heap_n >= s.run_n - s.run_at:
-            _spill(s)
-        at = s.heap_n
-        if at == len(s.heap):
-            heap = np.empty(2 * at, dtype=EVENT)
-            heap[:at] = s.heap
-            s.heap = heap
-        event = s.heap[at]
-        s.heap_n += 1
-    elif time < s.coarse_until_ns:
-        s.n_in_window += 1
-        bucket = (time - s.coarse_from_ns) >> s.fine_shift
-        event = s.chunks[_place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)]
-    else:
-        index = time >> COARSE_SHIFT
-        bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
-        event = s.chunks[_place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)]
-    event.time, event.key, event.message, event.ref, event.aux = time, key, message, ref, aux
-    event.number = np.uint32(s.n_inserted & 0xFFFFFFFF)
-    if time < s.fine_until_ns:
-        _sift_up(s.heap, s.heap_n - 1)
+@compiled(events=EVENTS)
+def _swap(events, i, j):
+    a, b = events[i], events[j]
+    time, key, message, ref, aux, number = a.time, a.key, a.message, a.ref, a.aux, a.number
+    _copy(a, b)
+    b.time, b.key, b.message, b.ref, b.aux, b.number = time, key, message, ref, aux, number
 
 
-@njit(cache=True)
+@compiled(heap=EVENTS)
 def _sift_up(heap, at):
     while at > 0:
         parent = (at - 1) >> 1
@@ -128,41 +107,40 @@ def _sift_up(heap, at):
         at = parent
 
 
-@njit(cache=True)
-def _swap(events, i, j):
-    a, b = events[i], events[j]
-    time, key, message, ref, aux, number = a.time, a.key, a.message, a.ref, a.aux, a.number
-    _copy(a, b)
-    b.time, b.key, b.message, b.ref, b.aux, b.number = time, key, message, ref, aux, number
+@compiled(events=EVENTS)
+def _insertion(events, low, high):
+    for i in range(low + 1, high + 1):
+        j = i
+        while j > low and _before(events[j], events[j - 1]):
+            _swap(events, j, j - 1)
+            j -= 1
 
 
-@njit(cache=True)
-def _sift_down(heap, n):
-    at = 0
-    while True:
-        child = 2 * at + 1
-        if child >= n:
-            return
-        if child + 1 < n and _before(heap[child + 1], heap[child]):
-            child += 1
-        if not _before(heap[child], heap[at]):
-            return
-        _swap(heap, at, child)
-        at = child
+@compiled(events=EVENTS)
+def _partition(events, low, high):
+    pivot = np.empty(1, dtype=EVENT)
+    middle = (low + high) >> 1
+    if _before(events[middle], events[low]):
+        _swap(events, middle, low)
+    if _before(events[high], events[low]):
+        _swap(events, high, low)
+    if _before(events[high], events[middle]):
+        _swap(events, high, middle)
+    _copy(pivot[0], events[middle])
+    i, j = low, high
+    while i <= j:
+        while _before(events[i], pivot[0]):
+            i += 1
+        while _before(pivot[0], events[j]):
+            j -= 1
+        if i <= j:
+            _swap(events, i, j)
+            i += 1
+            j -= 1
+    return i, j
 
 
-@njit(cache=True)
-def _spill(s):
-    """The heap has outgrown the sorted run: make one run of both."""
-    rest = s.run_n - s.run_at
-    run = np.empty(max(len(s.run), rest + s.heap_n), dtype=EVENT)
-    run[:rest] = s.run[s.run_at : s.run_n]
-    run[rest : rest + s.heap_n] = s.heap[: s.heap_n]
-    s.run, s.run_at, s.run_n, s.heap_n = run, 0, rest + s.heap_n, 0
-    _sort(s.run, s.run_n)
-
-
-@njit(cache=True)
+@compiled(events=EVENTS)
 def _sort(events, n):
     """Sort the first `n` events: quicksort, and insertion where few are left or all stand right already."""
     for i in range(1, n):
@@ -187,40 +165,64 @@ def _sort(events, n):
         _insertion(events, low, high)
 
 
-@njit(cache=True)
-def _partition(events, low, high):
-    pivot = np.empty(1, dtype=EVENT)
-    middle = (low + high) >> 1
-    if _before(events[middle], events[low]):
-        _swap(events, middle, low)
-    if _before(events[high], events[low]):
-        _swap(events, high, low)
-    if _before(events[high], events[middle]):
-        _swap(events, high, middle)
-    _copy(pivot[0], events[middle])
-    i, j = low, high
-    while i <= j:
-        while _before(events[i], pivot[0]):
-            i += 1
-        while _before(pivot[0], events[j]):
-            j -= 1
-        if i <= j:
-            _swap(events, i, j)
-            i += 1
-            j -= 1
-    return i, j
+@compiled()
+def _spill(s):
+    """The heap has outgrown the sorted run: make one run of both."""
+    rest = s.run_n - s.run_at
+    run = np.empty(max(len(s.run), rest + s.heap_n), dtype=EVENT)
+    run[:rest] = s.run[s.run_at : s.run_n]
+    run[rest : rest + s.heap_n] = s.heap[: s.heap_n]
+    s.run, s.run_at, s.run_n, s.heap_n = run, 0, rest + s.heap_n, 0
+    _sort(s.run, s.run_n)
 
 
-@njit(cache=True)
-def _insertion(events, low, high):
-    for i in range(low + 1, high + 1):
-        j = i
-        while j > low and _before(events[j], events[j - 1]):
-            _swap(events, j, j - 1)
-            j -= 1
+@compiled()
+def insert(s, time, key, message, ref, aux):
+    """An event at `time`; `ref` and `aux` are for whoever handles it."""
+    s.n_inserted += 1
+    s.n_pending += 1
+    if time < s.fine_until_ns:
+        if s.heap_n >= MIN_HEAP and s.heap_n >= s.run_n - s.run_at:
+            _spill(s)
+        at = s.heap_n
+        if at == len(s.heap):
+            heap = np.empty(2 * at, dtype=EVENT)
+            heap[:at] = s.heap
+            s.heap = heap
+        event = s.heap[at]
+        s.heap_n += 1
+    elif time < s.coarse_until_ns:
+        s.n_in_window += 1
+        bucket = (time - s.coarse_from_ns) >> s.fine_shift
+        at = _place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)  # may move the chunks
+        event = s.chunks[at]
+    else:
+        index = time >> COARSE_SHIFT
+        bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
+        at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)
+        event = s.chunks[at]
+    event.time, event.key, event.message, event.ref, event.aux = time, key, message, ref, aux
+    event.number = np.uint32(s.n_inserted & 0xFFFFFFFF)
+    if time < s.fine_until_ns:
+        _sift_up(s.heap, s.heap_n - 1)
 
 
-@njit(cache=True)
+@compiled(heap=EVENTS)
+def _sift_down(heap, n):
+    at = 0
+    while True:
+        child = 2 * at + 1
+        if child >= n:
+            return
+        if child + 1 < n and _before(heap[child + 1], heap[child]):
+            child += 1
+        if not _before(heap[child], heap[at]):
+            return
+        _swap(heap, at, child)
+        at = child
+
+
+@compiled(first=INDEX, last=INDEX, fill=INDEX)
 def _drain(s, first, last, fill, bucket):
     """Append a bucket's events to the run, in the order they were inserted."""
     chunk = first[bucket]
@@ -238,7 +240,7 @@ def _drain(s, first, last, fill, bucket):
     first[bucket], last[bucket], fill[bucket] = -1, -1, 0
 
 
-@njit(cache=True)
+@compiled()
 def _deal_out(s):
     """The coarse bucket that is due goes into fine ones."""
     s.run_at, s.run_n = 0, 0
@@ -253,13 +255,14 @@ def _deal_out(s):
     for i in range(n):
         event = s.run[i]
         bucket = (event.time - s.coarse_from_ns) >> s.fine_shift
-        _copy(s.chunks[_place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)], event)
+        at = _place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)
+        _copy(s.chunks[at], event)
     s.run_n = 0
     s.fine_index = -1
     s.fine_until_ns = s.coarse_from_ns
 
 
-@njit(cache=True)
+@compiled()
 def _next_coarse(s):
     """Move on to the next coarse bucket that holds something; the far ones come closer on the way."""
     while True:
@@ -271,13 +274,14 @@ def _next_coarse(s):
                 event = s.run[i]
                 index = event.time >> COARSE_SHIFT
                 bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
-                _copy(s.chunks[_place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)], event)
+                at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)
+                _copy(s.chunks[at], event)
             s.run_n = 0
         if s.coarse_first[s.coarse_index & (N_COARSE - 1)] >= 0:
             return
 
 
-@njit(cache=True)
+@compiled()
 def peek(s):
     """Make the earliest event ready for `pop`. Returns its time, or -1 if there is none."""
     while s.run_at == s.run_n and s.heap_n == 0:
@@ -299,7 +303,7 @@ def peek(s):
     return s.heap[0].time
 
 
-@njit(cache=True)
+@compiled()
 def head(s):
     """Key and message of the earliest event, after `peek`."""
     if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
@@ -307,7 +311,7 @@ def head(s):
     return s.heap[0].key, s.heap[0].message
 
 
-@njit(cache=True)
+@compiled()
 def pop(s):
     """Take the earliest event out, after `peek`: (key, message, ref, aux)."""
     s.n_pending -= 1

@@ -8,19 +8,34 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from realtime_sim.draws import Stream, uniform
+from realtime_sim.draws import uniform
+from realtime_sim.engines.constants import ATTEMPT_GAP_NS
 from realtime_sim.engines.fast.agenda import insert, key_of
-from realtime_sim.engines.fast.drawing import ABSENCE, HANDSHAKE_COST, SESSION, cohort_sampler, draw_ns
+from realtime_sim.engines.fast.compiling import FLAG, compiled
+from realtime_sim.engines.fast.drawing import (
+    ABSENCE,
+    ABSENCE_STREAM,
+    BACKOFF_STREAM,
+    BALANCE_STREAM,
+    CLIENT_STREAM,
+    DETECTION_STREAM,
+    HANDSHAKE_COST,
+    HANDSHAKE_COST_STREAM,
+    SESSION,
+    SESSION_STREAM,
+    cohort_sampler,
+    draw_ns,
+)
 from realtime_sim.engines.fast.jobs import HANDSHAKE, POLL, REPLAY, new_job, submit
 from realtime_sim.engines.fast.jobs import REQUEST as REQUEST_JOB
-from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, left, lost, place_of
+from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, left, lost, place_of, reconnected
 from realtime_sim.engines.fast.links import broke, give_up_slot, open_slot, slot_at
 from realtime_sim.engines.fast.recording import (
     ACCEPTED,
     ATTEMPTS,
     BACKLOG_FULL,
+    CONNECTED_AT_START,
     GAVE_UP,
     LOST_CONNECTIONS,
     NO_SERVER,
@@ -33,112 +48,53 @@ from realtime_sim.engines.fast.recording import (
     WASTED_HANDSHAKES,
 )
 from realtime_sim.engines.fast.state import NEVER_NS
-from realtime_sim.engines.fast.subscriptions import enlist, new_list, strike_off, subscribe_at_start
-from realtime_sim.engines.constants import ATTEMPT_GAP_NS
+from realtime_sim.engines.fast.subscriptions import enlist, new_list, strike_off, subscribe_at_start, unsubscribe
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import balancing, lifecycle
 from realtime_sim.policies.backoff import delay_kernel
+from realtime_sim.policies.keepalive import detection_delay_kernel
+from realtime_sim.trace import SERVER_TOTALS
 from realtime_sim.units import NS_PER_S
 
 REQUEST, ANSWER, DEADLINE, RETRY = int(Phase.REQUEST), int(Phase.ANSWER), int(Phase.DEADLINE), int(Phase.RETRY)
-SESSION_END, NOTICES = int(Phase.SESSION_END), int(Phase.SERVER_NOTICES)
+SESSION_END, NOTICES, LOST = int(Phase.SESSION_END), int(Phase.SERVER_NOTICES), int(Phase.CONNECTION_LOST)
 
 IDLE, CONNECTING, IS_OPEN, IS_LOST, BACKING_OFF, CLOSED, HAS_GIVEN_UP = (int(state) for state in lifecycle.State)
 
-AT_START, WAITING, READY, ASKING, STAYING, LEAVING, AWAY, DONE = range(8)
-"""Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; disconnected until
-the session ends; away; given up."""
+AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
+"""Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; away; given up."""
 
 CONNECTED, ANSWERED, POLL_FAILED = -1, -2, -3
 """Outcomes of a request; failures of an attempt are the number of their counter."""
 
+PEAK = SERVER_TOTALS.index("peak_connections")
+
 DRAWS = (balancing.Random.code, balancing.PowerOfTwo.code)
 
 
-@njit(cache=True)
+@compiled()
 def pick(s, client):
     """The server for a request of a client, -1 if none is healthy."""
     c = s.clients[client]
     u1, u2 = 0.0, 0.0
     if s.balancer == DRAWS[0] or s.balancer == DRAWS[1]:
-        u1 = uniform(s.seed, Stream.BALANCE, client, c.n_requests, 0)
-        u2 = uniform(s.seed, Stream.BALANCE, client, c.n_requests, 1)
+        u1 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 0)
+        u2 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 1)
     c.n_requests += 1
     previous = c.last_server if s.sticky else -1
-    chosen, s.counter = balancing.pick_affine(
-        s.balancer, s.load, s.healthy, u1, u2, client, s.counter, previous
-    )
+    chosen, s.counter = balancing.pick_affine(s.balancer, s.load, s.healthy, u1, u2, client, s.counter, previous)
     if s.sticky and chosen >= 0:
         c.last_server = chosen
     return chosen
 
 
-@njit(cache=True)
-def begin(s, client, connect_ns):
-    """A client comes into being: connected for a while already (-1), or about to connect."""
-    if connect_ns >= 0:
-        s.clients[client].stage = AT_START
-        insert(s, connect_ns, key_of(RETRY, -1, client), -1, client, 0)
-        return
-    c = s.clients[client]
-    c.state = CONNECTING
-    server = pick(s, client)
-    if is_full(s, server):
-        c.state = BACKING_OFF
-        s.counters[REFUSED] += 1
-        connect(s, client, True)
-        return
-    s.load[server] += 1
-    subscribe_at_start(s, server, client)
-    slot = register(s, server, client)
-    stay(s, client, slot)
-
-
-@njit(cache=True)
+@compiled()
 def is_full(s, server):
     """Whether file descriptors or memory are used up."""
     return s.limit >= 0 and s.servers[server].n_connections >= s.limit
 
 
-@njit(cache=True)
-def register(s, server, client):
-    """Put a new connection on the server's list. An old one of the same client gives way."""
-    old = slot_at(s, server, client)
-    if old >= 0:
-        strike_off(s, old)
-        give_up_slot(s, old)
-    slot = open_slot(s, client)
-    enlist(s, server, client, slot)
-    s.totals[0, server] = max(s.totals[0, server], s.servers[server].n_connections)
-    _opened(s, server, client, slot)
-    return slot
-
-
-@njit(cache=True)
-def _opened(s, server, client, slot):
-    """With the first connection, the session begins."""
-    c = s.clients[client]
-    c.state = IS_OPEN
-    c.n_connections += 1
-    c.connection, c.last_server = slot, server
-    s.counters[ACCEPTED] += 1
-    if not c.online:
-        c.online = True
-        c.n_sessions += 1
-        if s.cohorts[c.cohort].has_session:
-            which = cohort_sampler(c.cohort, SESSION)
-            c.session_ends_ns = s.now + draw_ns(s, which, Stream.SESSION, client, c.n_sessions, 0)
-    elif c.n_connections > 1:
-        s.counters[RECONNECTS] += 1
-        if s.cohorts[c.cohort].replays:
-            _catch_up(s, client, slot)
-    c = s.clients[client]
-    if c.fault >= 0:
-        _note_recovery(s, c.fault)
-        c.fault = -1
-
-
-@njit(cache=True)
+@compiled()
 def _note_recovery(s, fault):
     if s.n_recovered == len(s.recovered):
         recovered = np.empty((2 * s.n_recovered, 2), dtype=np.int64)
@@ -148,7 +104,31 @@ def _note_recovery(s, fault):
     s.n_recovered += 1
 
 
-@njit(cache=True)
+@compiled()
+def _sort_out(s, client):
+    """Mark what will be replayed to a client, and count it; what the log has lost is lost."""
+    n = 0
+    for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
+        room = s.rooms[i]
+        message = s.live[room]
+        place = place_of(s, room, client) if message >= 0 else np.int64(0)
+        while message >= 0:
+            m = s.messages[message]
+            following = m.next
+            at = m.block + place
+            s.states[at] &= ~np.uint8(REPLAYED)
+            if s.states[at] & (OPEN | FLYING) == OPEN and m.position >= 0:
+                if s.max_length >= 0 and m.position < s.n_log - s.max_length:
+                    lost(s, message, place, client, TRIMMED)
+                    forget(s, message)
+                else:
+                    s.states[at] |= REPLAYED
+                    n += 1
+            message = following
+    return n
+
+
+@compiled()
 def _catch_up(s, client, slot):
     """Ask for what was missed and is still in the broker's log, oldest first."""
     n = _sort_out(s, client)
@@ -177,31 +157,124 @@ def _catch_up(s, client, slot):
     submit(s, s.connections[slot].server, job)
 
 
-@njit(cache=True)
-def _sort_out(s, client):
-    """Mark what will be replayed to a client, and count it; what the log has lost is lost."""
-    n = 0
-    for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
-        room = s.rooms[i]
-        message = s.live[room]
-        place = place_of(s, room, client) if message >= 0 else np.int64(0)
-        while message >= 0:
-            m = s.messages[message]
-            following = m.next
-            at = m.block + place
-            s.states[at] &= ~np.uint8(REPLAYED)
-            if s.states[at] & (OPEN | FLYING) == OPEN and m.position >= 0:
-                if s.max_length >= 0 and m.position < s.n_log - s.max_length:
-                    lost(s, message, place, client, TRIMMED)
-                    forget(s, message)
-                else:
-                    s.states[at] |= REPLAYED
-                    n += 1
-            message = following
-    return n
+@compiled()
+def _opened(s, server, client, slot):
+    """With the first connection, the session begins."""
+    c = s.clients[client]
+    c.state = IS_OPEN
+    c.n_connections += 1
+    c.connection, c.last_server = slot, server
+    s.counters[ACCEPTED] += 1
+    if not c.online:
+        c.online = True
+        c.n_sessions += 1
+        if s.cohorts[c.cohort].has_session:
+            which = cohort_sampler(c.cohort, SESSION)
+            c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, c.n_sessions, 0)
+            insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
+    else:
+        s.counters[RECONNECTS] += 1
+        if s.cohorts[c.cohort].replays:
+            _catch_up(s, client, slot)
+    c = s.clients[client]
+    if c.fault >= 0:
+        _note_recovery(s, c.fault)
+        c.fault = -1
 
 
-@njit(cache=True)
+@compiled()
+def register(s, server, client):
+    """Put a new connection on the server's list. An old one of the same client gives way."""
+    old = slot_at(s, server, client)
+    if old >= 0:
+        strike_off(s, old)
+        give_up_slot(s, old)
+    reconnected(s, client)
+    slot = open_slot(s, client)
+    enlist(s, server, client, slot)
+    s.totals[PEAK, server] = max(s.totals[PEAK, server], s.servers[server].n_connections)
+    _opened(s, server, client, slot)
+    return slot
+
+
+@compiled()
+def _wake_at(s, client, time, stage):
+    """The client waits until then; whatever it was waiting for before counts no more."""
+    c = s.clients[client]
+    c.stage = stage
+    c.wake += 1
+    insert(s, time, key_of(RETRY, -1, client), -1, client, c.wake)
+
+
+@compiled()
+def _stay_away(s, client):
+    """Until the next user takes the place."""
+    c = s.clients[client]
+    absence_ns = draw_ns(s, cohort_sampler(c.cohort, ABSENCE), ABSENCE_STREAM, client, c.n_sessions, 0)
+    _wake_at(s, client, s.now + absence_ns, AWAY)
+
+
+@compiled()
+def _back_off(s, client):
+    c = s.clients[client]
+    h = s.cohorts[c.cohort]
+    u = uniform(s.seed, BACKOFF_STREAM, client, c.n_losses, c.retry)
+    u_client = uniform(s.seed, CLIENT_STREAM, client, 0, 0) if h.draws_client else 0.0
+    c.delay_s = delay_kernel(h.backoff, s.backoffs[c.cohort], c.retry, u, c.delay_s, u_client)
+    c.retry += 1
+    if math.isinf(c.delay_s):
+        c.state, c.stage = HAS_GIVEN_UP, DONE
+        s.counters[GAVE_UP] += 1
+        if not c.online and h.has_session:
+            c.state = CLOSED  # a user who never was let in; the next one will try
+            _stay_away(s, client)
+        return
+    _wake_at(s, client, s.now + np.int64(np.rint(c.delay_s * NS_PER_S)), WAITING)
+
+
+@compiled()
+def _arm(s, client):
+    """See to it that the client gives up when its time is over: one event serves for all its attempts."""
+    c = s.clients[client]
+    if not c.armed:
+        c.armed = True
+        insert(s, c.deadline_ns, key_of(DEADLINE, -1, client), -1, client, 0)
+
+
+@compiled()
+def _ask(s, client, arrival_ns):
+    """A request is on its way to the balancer, if it can get there in time."""
+    c = s.clients[client]
+    if arrival_ns >= c.deadline_ns:
+        c.asking = True
+        _arm(s, client)
+    else:
+        insert(s, arrival_ns, key_of(REQUEST, -1, client), -1, -1, c.attempt)
+
+
+@compiled()
+def _attempt(s, client):
+    c = s.clients[client]
+    h = s.cohorts[c.cohort]
+    c.next_attempt_ns = s.now + ATTEMPT_GAP_NS
+    c.state, c.stage, c.step, c.session_server, c.asking = CONNECTING, ASKING, 0, -1, False
+    c.attempt += 1
+    c.chosen, c.tried = -1, True
+    s.counters[ATTEMPTS] += 1
+    c.deadline_ns = s.now + h.connect_timeout_ns
+    _ask(s, client, s.now + c.half_rtt_ns * (2 * h.round_trips + 1))
+
+
+@compiled()
+def _attempt_when_ready(s, client):
+    c = s.clients[client]
+    if s.now < c.next_attempt_ns:
+        _wake_at(s, client, c.next_attempt_ns, READY)
+    else:
+        _attempt(s, client)
+
+
+@compiled(must_wait=FLAG)
 def connect(s, client, must_wait):
     """Attempts with backoff between them begin."""
     c = s.clients[client]
@@ -212,31 +285,54 @@ def connect(s, client, must_wait):
         _attempt_when_ready(s, client)
 
 
-@njit(cache=True)
-def _back_off(s, client):
+@compiled()
+def _connection_lost(s, client, slot):
     c = s.clients[client]
-    h = s.cohorts[c.cohort]
-    u = uniform(s.seed, Stream.BACKOFF, client, c.n_losses, c.retry)
-    u_client = uniform(s.seed, Stream.CLIENT, client, 0, 0) if h.draws_client else 0.0
-    c.delay_s = delay_kernel(h.backoff, s.backoffs[c.cohort], c.retry, u, c.delay_s, u_client)
-    c.retry += 1
-    if math.isinf(c.delay_s):
-        c.state, c.stage = HAS_GIVEN_UP, DONE
-        s.counters[GAVE_UP] += 1
+    c.connection = -1
+    give_up_slot(s, slot)
+    c.n_losses += 1
+    s.counters[LOST_CONNECTIONS] += 1
+    connect(s, client, True)
+
+
+@compiled()
+def stay(s, client, slot):
+    """Connected, until the connection is lost or the session ends."""
+    c, k = s.clients[client], s.connections[slot]
+    c.stage = STAYING
+    if s.cohorts[c.cohort].polls and k.alive:
+        insert(s, s.now + c.half_rtt_ns, key_of(REQUEST, -1, client), -1, slot, k.serial)
+    if k.over:
+        _connection_lost(s, client, slot)
+
+
+@compiled()
+def begin(s, client, connect_ns):
+    """A client comes into being: connected for a while already (-1), or about to connect."""
+    c = s.clients[client]
+    if connect_ns >= 0:
+        _wake_at(s, client, connect_ns, AT_START)
         return
-    wake_ns = s.now + np.int64(np.rint(c.delay_s * NS_PER_S))
-    if wake_ns >= c.session_ends_ns:
-        c.stage = LEAVING
-        insert(s, max(c.session_ends_ns, s.now), key_of(SESSION_END, -1, client), -1, client, 0)
-    else:
-        c.stage = WAITING
-        insert(s, wake_ns, key_of(RETRY, -1, client), -1, client, 0)
+    c.state, c.tried = CONNECTING, True
+    server = pick(s, client)
+    if is_full(s, server):
+        c.state = BACKING_OFF
+        s.counters[REFUSED] += 1
+        connect(s, client, True)
+        return
+    s.counters[CONNECTED_AT_START] += 1
+    s.load[server] += 1
+    subscribe_at_start(s, server, client)
+    slot = register(s, server, client)
+    stay(s, client, slot)
 
 
-@njit(cache=True)
-def retry(s, client):
-    """A waiting time is over."""
+@compiled()
+def retry(s, client, wake):
+    """A waiting time is over, if it is the one that counts."""
     c = s.clients[client]
+    if c.wake != wake:
+        return
     if c.stage == AWAY:
         c.state = IDLE  # the next user
         connect(s, client, False)
@@ -248,50 +344,14 @@ def retry(s, client):
         _attempt(s, client)
 
 
-@njit(cache=True)
-def _attempt_when_ready(s, client):
-    c = s.clients[client]
-    if s.now < c.next_attempt_ns:
-        c.stage = READY
-        insert(s, c.next_attempt_ns, key_of(RETRY, -1, client), -1, client, 0)
-    else:
-        _attempt(s, client)
+@compiled()
+def _attempt_failed(s, client, outcome):
+    s.counters[outcome] += 1
+    s.clients[client].state = BACKING_OFF
+    _back_off(s, client)
 
 
-@njit(cache=True)
-def _attempt(s, client):
-    c = s.clients[client]
-    h = s.cohorts[c.cohort]
-    c.next_attempt_ns = s.now + ATTEMPT_GAP_NS
-    c.state, c.stage, c.step, c.session_server, c.asking = CONNECTING, ASKING, 0, -1, False
-    c.attempt += 1
-    c.chosen = -1
-    s.counters[ATTEMPTS] += 1
-    c.deadline_ns = s.now + h.connect_timeout_ns
-    _ask(s, client, s.now + c.half_rtt_ns * (2 * h.round_trips + 1))
-
-
-@njit(cache=True)
-def _ask(s, client, arrival_ns):
-    """A request is on its way to the balancer, if it can get there in time."""
-    c = s.clients[client]
-    if arrival_ns >= c.deadline_ns:
-        c.asking = True
-        _arm(s, client)
-    else:
-        insert(s, arrival_ns, key_of(REQUEST, -1, client), -1, -1, 0)
-
-
-@njit(cache=True)
-def _arm(s, client):
-    """See to it that the client gives up when its time is over: one event serves for all its attempts."""
-    c = s.clients[client]
-    if not c.armed:
-        c.armed = True
-        insert(s, c.deadline_ns, key_of(DEADLINE, -1, client), -1, client, 0)
-
-
-@njit(cache=True)
+@compiled()
 def deadline(s, client):
     """The client may have waited long enough; an attempt that came later goes on."""
     c = s.clients[client]
@@ -308,14 +368,7 @@ def deadline(s, client):
     _attempt_failed(s, client, TIMEOUTS)
 
 
-@njit(cache=True)
-def _attempt_failed(s, client, outcome):
-    s.counters[outcome] += 1
-    s.clients[client].state = BACKING_OFF
-    _back_off(s, client)
-
-
-@njit(cache=True)
+@compiled()
 def _turned_away(s, server, session_server):
     """Why a request does not even reach the queue of a server: a counter, or `ANSWERED` if it does."""
     if server < 0:
@@ -328,10 +381,12 @@ def _turned_away(s, server, session_server):
     return BACKLOG_FULL if v.n_waiting >= s.backlog else ANSWERED
 
 
-@njit(cache=True)
-def request(s, client):
-    """A request of a handshake reaches the balancer."""
+@compiled()
+def request(s, client, attempt):
+    """A request of a handshake reaches the balancer, if its client is still there."""
     c = s.clients[client]
+    if c.attempt != attempt:
+        return
     is_last = c.step == s.cohorts[c.cohort].n_requests - 1
     server = pick(s, client)
     outcome = _turned_away(s, server, c.session_server)
@@ -340,14 +395,14 @@ def request(s, client):
         c.asking = True
         _arm(s, client)
     elif outcome != ANSWERED:
-        insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, client), -1, -1, outcome)
+        insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, client), c.attempt, -1, outcome)
     else:
         c.asking = True
         job = new_job(s, HANDSHAKE if is_last else REQUEST_JOB)
         j = s.jobs[job]
         j.client, j.number, j.b_ns = client, c.attempt, c.deadline_ns
         if is_last:
-            j.a_ns = draw_ns(s, HANDSHAKE_COST, Stream.HANDSHAKE_COST, client, c.n_requests, 0)
+            j.a_ns = draw_ns(s, HANDSHAKE_COST, HANDSHAKE_COST_STREAM, client, c.n_requests, 0)
             c.chosen = server
             s.load[server] += 1
         else:
@@ -357,12 +412,20 @@ def request(s, client):
         _arm(s, client)
 
 
-@njit(cache=True)
-def reply(s, job, outcome, slot):
-    """A server answers a request, unless the answer would come too late: then the work was for nothing."""
+@compiled()
+def _in_time(s, job):
+    """Whether an answer sent now reaches a client that still waits."""
     j = s.jobs[job]
     c = s.clients[j.client]
-    if s.now + c.half_rtt_ns > j.b_ns:
+    return c.attempt == j.number and c.asking and s.now + c.half_rtt_ns <= j.b_ns
+
+
+@compiled()
+def reply(s, job, outcome, slot):
+    """A server answers a request, unless nobody waits any more: then the work was for nothing."""
+    j = s.jobs[job]
+    c = s.clients[j.client]
+    if not _in_time(s, job):
         if outcome != SERVER_DIED:
             s.counters[WASTED_HANDSHAKES] += 1
         return
@@ -370,28 +433,30 @@ def reply(s, job, outcome, slot):
     if outcome >= 0 and c.chosen >= 0:
         s.load[c.chosen] -= 1
     c.chosen = -1
-    insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, j.client), -1, slot, outcome)
+    insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, j.client), c.attempt, slot, outcome)
 
 
-@njit(cache=True)
+@compiled()
 def admit(s, server, job):
-    """The last request of a handshake is done: admit or refuse."""
-    j = s.jobs[job]
-    in_time = s.now + s.clients[j.client].half_rtt_ns <= j.b_ns
+    """The last request of a handshake is done: admit, refuse, or find that the work was for nothing."""
+    client = s.jobs[job].client
     if s.servers[server].dead:
         if not s.servers[server].silent:
             reply(s, job, SERVER_DIED, -1)
-    elif not in_time or is_full(s, server):
-        reply(s, job, REFUSED, -1)
-    else:
-        slot = register(s, server, j.client)
+    elif _in_time(s, job) and not is_full(s, server):
+        slot = register(s, server, client)
         reply(s, job, CONNECTED, slot)
+    else:
+        unsubscribe(s, server, client)
+        reply(s, job, REFUSED, -1)
 
 
-@njit(cache=True)
-def answered(s, client, slot, outcome):
-    """The answer reaches the client."""
+@compiled()
+def answered(s, client, attempt, slot, outcome):
+    """The answer reaches the client, if it is still there."""
     c = s.clients[client]
+    if c.attempt != attempt:
+        return
     if outcome == CONNECTED:
         stay(s, client, slot)
     elif outcome == ANSWERED:
@@ -401,30 +466,7 @@ def answered(s, client, slot, outcome):
         _attempt_failed(s, client, outcome)
 
 
-@njit(cache=True)
-def stay(s, client, slot):
-    """Connected, until the connection is lost or the user leaves."""
-    c, k = s.clients[client], s.connections[slot]
-    c.stage = STAYING
-    if s.cohorts[c.cohort].polls and k.alive:
-        insert(s, s.now + c.half_rtt_ns, key_of(REQUEST, -1, client), -1, slot, k.serial)
-    if k.over:
-        _connection_lost(s, client, slot)
-    elif c.session_ends_ns < NEVER_NS:
-        insert(s, max(c.session_ends_ns, s.now), key_of(SESSION_END, -1, client), -1, client, 0)
-
-
-@njit(cache=True)
-def _connection_lost(s, client, slot):
-    c = s.clients[client]
-    c.connection = -1
-    give_up_slot(s, slot)
-    c.n_losses += 1
-    s.counters[LOST_CONNECTIONS] += 1
-    connect(s, client, True)
-
-
-@njit(cache=True)
+@compiled()
 def notice(s, slot, serial):
     """The client learns that the connection is gone."""
     k = s.connections[slot]
@@ -442,30 +484,49 @@ def notice(s, slot, serial):
             _connection_lost(s, k.client, slot)
 
 
-@njit(cache=True)
-def session_end(s, client):
-    """The user leaves, if this is still the time for it."""
+@compiled()
+def leave(s, client):
+    """The session is over, whatever the client is doing."""
     c = s.clients[client]
-    if c.session_ends_ns > s.now or (c.stage != STAYING and c.stage != LEAVING):
-        return
-    if c.stage == STAYING:
+    if c.connection >= 0:
         slot = c.connection
         k = s.connections[slot]
         k.alive = False
         insert(s, s.now + c.half_rtt_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
         c.connection = -1
         give_up_slot(s, slot)
+    if c.asking and c.chosen >= 0:
+        s.load[c.chosen] -= 1
+    c.attempt += 1  # no answer counts any more
+    c.asking, c.chosen = False, -1
     c.state, c.online, c.session_ends_ns = CLOSED, False, NEVER_NS
     left(s, client)
     if c.fault >= 0:
         s.affected[c.fault] -= 1  # nobody is left to recover
         c.fault = -1
-    absence_ns = draw_ns(s, cohort_sampler(c.cohort, ABSENCE), Stream.ABSENCE, client, c.n_sessions, 0)
-    c.stage = AWAY
-    insert(s, s.now + absence_ns, key_of(RETRY, -1, client), -1, client, 0)
+    _stay_away(s, client)
 
 
-@njit(cache=True)
+@compiled()
+def detection_ns(s, client, side):
+    """How long a dead peer of a client's newest connection goes unnoticed on one side (0 client, 1 server)."""
+    c = s.clients[client]
+    h = s.cohorts[c.cohort]
+    u = uniform(s.seed, DETECTION_STREAM, client, c.n_connections - 1, side)
+    return np.int64(np.rint(detection_delay_kernel(h.detect_interval_s, h.detect_timeout_s, u) * NS_PER_S))
+
+
+@compiled()
+def _miss_answer(s, slot):
+    """A poll went to a server that died silently: the keepalive tells the client, and its own server as well."""
+    k = s.connections[slot]
+    broke(s, slot)
+    for side, phase in ((0, LOST), (1, NOTICES)):
+        time = s.now + detection_ns(s, k.client, side)
+        insert(s, time, key_of(phase, k.server, k.client), -1, slot, k.serial)
+
+
+@compiled()
 def poll(s, client, slot, serial):
     """A long poll reaches the balancer. At another server the session is unknown, and that ends it."""
     k = s.connections[slot]
@@ -476,7 +537,9 @@ def poll(s, client, slot, serial):
     server = pick(s, client)
     problem = _turned_away(s, server, k.server)
     if problem == TIMEOUTS:
-        return  # no answer comes; the keepalive will tell
+        if not s.servers[k.server].dead:  # else they have been told when it died
+            _miss_answer(s, slot)
+        return
     if problem != ANSWERED:
         s.counters[problem] += 1
         insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, client), serial, slot, POLL_FAILED)
@@ -487,7 +550,7 @@ def poll(s, client, slot, serial):
     submit(s, server, job)
 
 
-@njit(cache=True)
+@compiled()
 def poll_failed(s, slot, serial):
     """The client learns that its session is unknown, and drops it."""
     k = s.connections[slot]

@@ -1,3 +1,230 @@
-"""The compiled engine as a `Cluster` of the control plane: faults on arrays, and one run from start to end."""
+"""The compiled engine as a `Cluster` of the control plane: faults and samples between stretches of compiled code."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import simpy
+
+from realtime_sim.control import start_control
+from realtime_sim.draws import uniform
+from realtime_sim.engines.clock import Clock
+from realtime_sim.engines.constants import PING_ROUNDS
+from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.brokers import broker_forgets
+from realtime_sim.engines.fast.clients import begin, detection_ns
+from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
+from realtime_sim.engines.fast.drawing import FAULT_STREAM
+from realtime_sim.engines.fast.kernel import advance, drain
+from realtime_sim.engines.fast.ledger import close_books
+from realtime_sim.engines.fast.links import broke, drop_waiting, give_up_slot
+from realtime_sim.engines.fast.servers import busy_ns, die
+from realtime_sim.engines.fast.setup import make_state
+from realtime_sim.engines.order import Phase
+from realtime_sim.recorder import Recorder
+from realtime_sim.trace import SERVER_TOTALS, Trace
+from realtime_sim.transports import TRANSPORTS
+from realtime_sim.units import from_ns, to_ns
+from realtime_sim.workload import Workload
+
+__all__ = ["CompiledCluster"]
+
+HEALTH, LOST, NOTICES, HEARTBEAT = (
+    int(phase) for phase in (Phase.HEALTH, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.HEARTBEAT)
+)
+
+BUSY, LINK_BUSY, DIED = (SERVER_TOTALS.index(name) for name in ("busy_ns", "link_busy_ns", "died_ns"))
+
+
+class CompiledCluster:
+    """One run: the state, and the control processes that look at it."""
+
+    def __init__(self, workload: Workload, recorder: Recorder) -> None:
+        self.workload, self.scenario, self.recorder = workload, workload.scenario, recorder
+        self.state = make_state(workload, recorder)
+        self.clock = Clock()
+        self.end_ns = to_ns(self.scenario.duration)
+        self._fault_ns = sorted(to_ns(event.at) for event in self.scenario.faults)
+        self._n_samples = 0
+        start_control(self.clock, self, self.scenario)
+
+    def run(self, progress: Callable[[float], None]) -> Trace:
+        """From the first event to the last."""
+        _begin_all(self.state, self.workload.connect_ns)
+        self._start_pings()
+        while self.clock.peek() <= self.end_ns:
+            time_ns = self.clock.peek()
+            self._advance(time_ns)
+            progress(from_ns(time_ns))
+            while self.clock.peek() == time_ns:
+                self.clock.step()
+        self._advance(self.end_ns + 1)
+        while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
+            progress(self.scenario.duration)
+        close_books(self.state)
+        return self._trace()
+
+    def _advance(self, until_ns: int) -> None:
+        """Handle everything before `until_ns`; nothing but a fault can break a connection by surprise."""
+        faults = [time_ns for time_ns in self._fault_ns if time_ns >= until_ns]
+        _set_horizon(self.state, min([*faults, self.end_ns + 1]))
+        while advance(self.state, until_ns):
+            pass
+
+    def _start_pings(self) -> None:
+        if self.scenario.servers.resolved_costs.ping_s == 0:
+            return
+        for index, cohort in enumerate(self.scenario.clients):
+            if cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message:
+                for server in range(self.scenario.servers.count):
+                    _first_ping(self.state, server, index)
+
+    def _trace(self) -> Trace:
+        recorder = self.recorder
+        totals, rows, recovered, affected, never_connected = _final(self.state)
+        for row, name in enumerate(SERVER_TOTALS):
+            recorder.servers[name][:] = totals[row]
+        recorder.affected = affected[: len(self.scenario.faults)].tolist()
+        for fault, time_ns in recovered.tolist():
+            recorder.recovered(fault, time_ns)
+        recorder.count("never_connected", int(never_connected))
+        if recorder.level == "full":
+            recorder.keep(rows)
+        return recorder.trace("fast")
+
+    # The Cluster protocol of `realtime_sim.control`.
+
+    def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
+        """The moment `time_ns`, for a control process."""
+        return self.clock.at(time_ns, Phase[phase.upper()])
+
+    def kill(self, server: int, silent: bool, fault: int) -> None:
+        """A server dies; its clients notice by a reset, or by a ping that is not answered."""
+        _kill(self.state, server, silent, fault, self.clock.now, to_ns(self.scenario.balancer.detection))
+
+    def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
+        """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
+        _drop(self.state, self.workload.clients_of(cohort), share, silent, fault, self.clock.now)
+
+    def observe(self) -> None:
+        """Record one sample."""
+        per_server, broker_busy_ns, broker_queue, subscriptions = _snapshot(self.state, self.clock.now)
+        changes, sums_ns = _changes(self.state)
+        seen = slice(0, self._n_samples + 1)
+        self._n_samples += 1
+        self.recorder.sample(
+            time_ns=self.clock.now,
+            connections=per_server[0].tolist(),
+            queue_length=per_server[1].tolist(),
+            busy_ns=per_server[2].tolist(),
+            link_busy_ns=per_server[3].tolist(),
+            under_way=int(changes[seen].sum()),
+            under_way_area_ns=int(changes[seen].sum() * self.clock.now - sums_ns[seen].sum()),
+            broker_busy_ns=int(broker_busy_ns),
+            broker_queue=int(broker_queue),
+            subscriptions=int(subscriptions),
+        )
+
+
+@compiled(connect_ns=NUMBERS)
+def _begin_all(s, connect_ns):
+    for client in range(len(connect_ns)):
+        begin(s, client, connect_ns[client])
+
+
+@compiled()
+def _set_horizon(s, time):
+    s.horizon_ns = time
+
+
+@compiled()
+def _first_ping(s, server, cohort):
+    insert(s, s.ping_interval_ns[cohort] // PING_ROUNDS, key_of(HEARTBEAT, server, cohort), -1, server, 1)
+
+
+@compiled()
+def _changes(s):
+    return s.changes.copy(), s.change_sum_ns.copy()
+
+
+@compiled()
+def _final(s):
+    never = 0
+    for client in range(len(s.clients)):
+        never += s.clients[client].tried and s.clients[client].n_connections == 0
+    for server in range(s.n_servers):
+        v = s.servers[server]
+        s.totals[BUSY, server], s.totals[LINK_BUSY, server] = busy_ns(s, server), v.link_busy_ns
+        s.totals[DIED, server] = v.died_ns
+    return s.totals.copy(), s.rows[: s.n_rows].copy(), s.recovered[: s.n_recovered].copy(), s.affected.copy(), never
+
+
+@compiled()
+def _snapshot(s, now):
+    s.now = now
+    per_server = np.zeros((4, s.n_servers), dtype=np.int64)
+    alive = 0
+    for server in range(s.n_servers):
+        v = s.servers[server]
+        alive += not v.dead
+        per_server[0, server], per_server[1, server] = v.n_connections, v.n_queued
+        per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
+    broker_busy_ns, broker_queue = 0, 0
+    for station in range(len(s.stations)):
+        broker_busy_ns += s.stations[station].busy_ns
+        broker_queue += s.stations[station].n
+    subscriptions = s.n_subscriptions if s.per_room else 0 if len(s.stations) == 0 else alive
+    return per_server, broker_busy_ns, broker_queue, subscriptions
+
+
+@compiled()
+def _cut_off(s, slot, fault):
+    broke(s, slot)
+    c = s.clients[s.connections[slot].client]
+    if c.fault < 0:
+        c.fault = fault
+        s.affected[fault] += 1
+
+
+@compiled(silent=FLAG)
+def _kill(s, server, silent, fault, now, detection):
+    s.now = now
+    v = s.servers[server]
+    if v.dead:
+        return
+    die(s, server, silent)
+    broker_forgets(s, server)
+    insert(s, now + detection, key_of(HEALTH, server, -1), -1, server, 0)
+    for slot in range(s.n_connections):
+        k = s.connections[slot]
+        if not k.registered or k.server != server:
+            continue
+        k.registered = False
+        drop_waiting(s, slot)
+        s.load[server] -= 1
+        if k.alive:
+            _cut_off(s, slot, fault)
+            delay_ns = detection_ns(s, k.client, 0) if silent else s.clients[k.client].half_rtt_ns
+            insert(s, now + delay_ns, key_of(LOST, server, k.client), -1, slot, k.serial)
+        give_up_slot(s, slot)
+    s.local[server, :] = 0
+    s.cohort_sizes[server, :] = 0
+    v.n_connections = 0
+
+
+@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG)
+def _drop(s, clients, share, silent, fault, now):
+    s.now = now
+    for i in range(len(clients)):
+        client = clients[i]
+        slot = s.clients[client].connection
+        if uniform(s.seed, FAULT_STREAM, fault, client, 0) >= share or slot < 0 or not s.connections[slot].alive:
+            continue
+        k = s.connections[slot]
+        k.alive = False
+        _cut_off(s, slot, fault)
+        client_ns = detection_ns(s, client, 0) if silent else 0
+        server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
+        insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
+        insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)

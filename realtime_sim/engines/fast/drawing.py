@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from realtime_sim.draws import Sampler, sample_ns, uniform
+from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
+from realtime_sim.engines.fast.compiling import compiled
 
 EVENT_COST, HANDSHAKE_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, COHORT = range(6)
 JITTER, SESSION, ABSENCE = range(3)
 PER_COHORT = 3
 
 
-@njit(cache=True)
+# Compiled code reads plain numbers, no attributes of a class.
+ABSENCE_STREAM = Stream.ABSENCE
+BACKOFF_STREAM = Stream.BACKOFF
+BALANCE_STREAM = Stream.BALANCE
+BROKER_COST_STREAM = Stream.BROKER_COST
+CLIENT_STREAM = Stream.CLIENT
+DETECTION_STREAM = Stream.DETECTION
+EVENT_COST_STREAM = Stream.EVENT_COST
+FAULT_STREAM = Stream.FAULT
+HANDSHAKE_COST_STREAM = Stream.HANDSHAKE_COST
+JITTER_STREAM = Stream.JITTER
+PUBLISHER_LINK_STREAM = Stream.PUBLISHER_LINK
+SERVER_LINK_STREAM = Stream.SERVER_LINK
+SESSION_STREAM = Stream.SESSION
+
+
+@compiled()
 def cohort_sampler(cohort, what):
     """Row of a cohort's own distribution."""
     return COHORT + PER_COHORT * cohort + what
 
 
-@njit(cache=True)
+@compiled()
 def draw_ns(s, which, stream, i, j, k):
     """A time drawn for an address; a constant needs no draw."""
     row = s.samplers[which]

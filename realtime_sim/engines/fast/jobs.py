@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.ledger import SERVER_DIED, copy_done
 from realtime_sim.engines.fast.state import JOB
 
 FANOUT, SEND, REQUEST, HANDSHAKE, POLL, INGEST, REPLAY, PINGS = range(8)
 
 
-@njit(cache=True)
+@compiled()
 def new_job(s, kind):
     """A record for one job."""
     job = s.free_job
@@ -29,20 +29,20 @@ def new_job(s, kind):
     return job
 
 
-@njit(cache=True)
+@compiled()
 def free_job(s, job):
     """The job is done."""
     s.jobs[job].next = s.free_job
     s.free_job = job
 
 
-@njit(cache=True)
+@compiled()
 def waits_in_backlog(kind):
     """Whether the accept queue holds a job until a loop takes it up: new requests."""
-    return kind == REQUEST or kind == HANDSHAKE or kind == POLL
+    return kind in (REQUEST, HANDSHAKE, POLL)
 
 
-@njit(cache=True)
+@compiled()
 def submit(s, server, job):
     """Queue a job; a dead server takes none. Requests never get here when the server is dead."""
     v, j = s.servers[server], s.jobs[job]
@@ -66,7 +66,7 @@ def submit(s, server, job):
         s.n_touched += 1
 
 
-@njit(cache=True)
+@compiled()
 def deliver(s, server, slot, left_broker_ns):
     """A copy of a message arrives from the broker."""
     job = new_job(s, FANOUT)

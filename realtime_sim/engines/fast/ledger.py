@@ -8,8 +8,8 @@ everybody got, costs nothing but counting.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.recording import CANCELLED_ROW, CAUSE_ROW, EXPECTED_ROW, change_open, record_settled
 from realtime_sim.engines.fast.state import MESSAGE
 from realtime_sim.trace import CAUSES, OUTCOMES
@@ -26,7 +26,7 @@ LEAST_BLOCK = 3
 EVERYONE_ROOM = 0
 
 
-@njit(cache=True)
+@compiled()
 def new_message(s, id):
     """A message is published; nobody expects it yet, and its publisher holds the one copy."""
     room = s.publish_room[id]
@@ -63,7 +63,7 @@ def new_message(s, id):
     return slot
 
 
-@njit(cache=True)
+@compiled()
 def expect_all(s, slot):
     """Every member of the room who is online becomes a recipient; the sender only where it is echoed."""
     m = s.messages[slot]
@@ -84,7 +84,7 @@ def expect_all(s, slot):
     change_open(s, n, s.now)
 
 
-@njit(cache=True)
+@compiled()
 def place_of(s, room, client):
     """Position of a client among the members of a room, or -1."""
     if room == EVERYONE_ROOM:
@@ -100,19 +100,19 @@ def place_of(s, room, client):
     return low - first if low < last and s.members[low] == client else np.int64(-1)
 
 
-@njit(cache=True)
+@compiled()
 def set_cause(s, at, cause):
     """Why a copy failed; the last reason stands."""
     s.states[at] = (s.states[at] & ~np.uint8(CAUSE_BITS)) | np.uint8(cause << CAUSE_SHIFT)
 
 
-@njit(cache=True)
+@compiled()
 def cause_at(s, at):
     """The cause noted for a recipient, 0 if none."""
     return (s.states[at] & CAUSE_BITS) >> CAUSE_SHIFT
 
 
-@njit(cache=True)
+@compiled()
 def take_off(s, slot, place):
     """A copy goes on the wire."""
     m = s.messages[slot]
@@ -122,7 +122,7 @@ def take_off(s, slot, place):
     s.states[at] |= FLYING
 
 
-@njit(cache=True)
+@compiled()
 def land(s, slot, place):
     """A copy is no longer on the wire; whether the client still waits for the message."""
     m = s.messages[slot]
@@ -134,7 +134,7 @@ def land(s, slot, place):
     return state & OPEN != 0
 
 
-@njit(cache=True)
+@compiled()
 def close(s, slot, place, time):
     """The delivery is settled at `time`."""
     m = s.messages[slot]
@@ -148,7 +148,7 @@ def close(s, slot, place, time):
         s.closed_ns = max(s.closed_ns, time)
 
 
-@njit(cache=True)
+@compiled()
 def lost(s, slot, place, client, cause):
     """The delivery will never happen."""
     m = s.messages[slot]
@@ -159,14 +159,14 @@ def lost(s, slot, place, client, cause):
     record_settled(s, m.id, client, -1, LOST, cohort, m.batch, m.published_ns)
 
 
-@njit(cache=True)
+@compiled()
 def _missed(s, slot, place, client):
     if not s.cohorts[s.clients[client].cohort].replays or s.messages[slot].position < 0:
         cause = cause_at(s, s.messages[slot].block + place)
         lost(s, slot, place, client, cause if cause > 0 else OFFLINE)
 
 
-@njit(cache=True)
+@compiled()
 def failed(s, slot, place, client, serial, cause):
     """The copy on a connection will not arrive. Another server may still have one, or the client may come back.
 
@@ -180,7 +180,24 @@ def failed(s, slot, place, client, serial, cause):
             _missed(s, slot, place, client)
 
 
-@njit(cache=True)
+@compiled()
+def forget(s, slot):
+    """Free the message if nobody can refer to it any more."""
+    m = s.messages[slot]
+    if m.copies > 0 or m.n_open > 0 or m.n_held > 0 or not m.live:
+        return
+    m.live = False
+    if m.previous >= 0:
+        s.messages[m.previous].next = m.next
+    else:
+        s.live[m.room] = m.next
+    if m.next >= 0:
+        s.messages[m.next].previous = m.previous
+    m.next = s.free_message[m.size]
+    s.free_message[m.size] = slot
+
+
+@compiled()
 def copy_done(s, slot, cause):
     """A server is done with its copy (`OFFLINE`), or the copy came to nothing for `cause`. After the last one, who was
     left out has missed the message."""
@@ -198,24 +215,17 @@ def copy_done(s, slot, cause):
     forget(s, slot)
 
 
-@njit(cache=True)
-def forget(s, slot):
-    """Free the message if nobody can refer to it any more."""
+@compiled()
+def _cancel(s, slot, place, client):
     m = s.messages[slot]
-    if m.copies > 0 or m.n_open > 0 or m.n_held > 0 or not m.live:
-        return
-    m.live = False
-    if m.previous >= 0:
-        s.messages[m.previous].next = m.next
-    else:
-        s.live[m.room] = m.next
-    if m.next >= 0:
-        s.messages[m.next].previous = m.previous
-    m.next = s.free_message[m.size]
-    s.free_message[m.size] = slot
+    close(s, slot, place, s.now)
+    if m.batch >= 0:
+        cohort = s.clients[client].cohort
+        s.deliveries[EXPECTED_ROW, cohort] -= 1
+        s.deliveries[CANCELLED_ROW, cohort] += 1
 
 
-@njit(cache=True)
+@compiled()
 def left(s, client):
     """A user has gone: what was under way is cancelled, what had been missed is lost."""
     for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
@@ -238,7 +248,7 @@ def left(s, client):
             slot = following
 
 
-@njit(cache=True)
+@compiled()
 def reconnected(s, client):
     """A client gets a new connection: what is under way on the one before will not arrive."""
     if s.clients[client].n_parcels == 0:
@@ -256,17 +266,7 @@ def reconnected(s, client):
             slot = following
 
 
-@njit(cache=True)
-def _cancel(s, slot, place, client):
-    m = s.messages[slot]
-    close(s, slot, place, s.now)
-    if m.batch >= 0:
-        cohort = s.clients[client].cohort
-        s.deliveries[EXPECTED_ROW, cohort] -= 1
-        s.deliveries[CANCELLED_ROW, cohort] += 1
-
-
-@njit(cache=True)
+@compiled()
 def close_books(s):
     """The run is over: what is still open is lost."""
     for slot in range(s.n_messages):

@@ -8,11 +8,10 @@ the first two the times are known.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from realtime_sim.draws import Stream
 from realtime_sim.engines.fast.agenda import insert, key_of
-from realtime_sim.engines.fast.drawing import JITTER, cohort_sampler, draw_ns
+from realtime_sim.engines.fast.compiling import FLAG, compiled
+from realtime_sim.engines.fast.drawing import JITTER, JITTER_STREAM, cohort_sampler, draw_ns
 from realtime_sim.engines.fast.ledger import (
     CONNECTION_LOST,
     DELIVERED,
@@ -41,7 +40,7 @@ ACCEPT, DISCONNECT = overflow.DECISIONS.index("accept"), overflow.DECISIONS.inde
 CUTS = overflow.Disconnect.code
 
 
-@njit(cache=True)
+@compiled()
 def open_slot(s, client):
     """A place for a new connection: the client's own, or another while an old one stands there."""
     slot = client
@@ -67,7 +66,7 @@ def open_slot(s, client):
     return slot
 
 
-@njit(cache=True)
+@compiled()
 def give_up_slot(s, slot):
     """Neither side holds the connection any more: its place is free, if it is not the client's own."""
     k = s.connections[slot]
@@ -81,7 +80,7 @@ def give_up_slot(s, slot):
     s.free_connection = slot
 
 
-@njit(cache=True)
+@compiled()
 def slot_at(s, server, client):
     """The connection of a client that a server has on its list, or -1."""
     slot = client
@@ -93,7 +92,7 @@ def slot_at(s, server, client):
     return -1
 
 
-@njit(cache=True)
+@compiled(paced=FLAG)
 def new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns):
     """A copy that will be looked at again."""
     p = s.free_parcel
@@ -116,7 +115,7 @@ def new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, 
     return p
 
 
-@njit(cache=True)
+@compiled()
 def free_parcel(s, p):
     """Nobody looks at the copy any more."""
     slot = s.parcels[p].message
@@ -127,7 +126,7 @@ def free_parcel(s, p):
     s.free_parcel = p
 
 
-@njit(cache=True)
+@compiled()
 def egress(s, server, released_ns, n_bytes):
     """When the last byte has left the server's link."""
     if s.egress == 0.0:
@@ -139,24 +138,7 @@ def egress(s, server, released_ns, n_bytes):
     return v.egress_free_ns
 
 
-@njit(cache=True)
-def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
-    """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer. What is read
-    from a log at the client's pace (`paced`) fills no buffer."""
-    k = s.connections[connection]
-    polls = s.cohorts[s.clients[k.client].cohort].polls
-    if not k.alive:
-        _send_in_vain(s, slot, place, connection, polls, at_ns)
-        return
-    take_off(s, slot, place)
-    if polls:
-        p = new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns)
-        insert(s, at_ns, key_of(SENT, k.server, k.client), s.messages[slot].id, p, 0)
-    else:
-        _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
-
-
-@njit(cache=True)
+@compiled(polls=FLAG)
 def _send_in_vain(s, slot, place, connection, polls, at_ns):
     """The connection is broken and the server does not know: its link carries the copy all the same."""
     k, m = s.connections[connection], s.messages[slot]
@@ -166,7 +148,93 @@ def _send_in_vain(s, slot, place, connection, polls, at_ns):
         set_cause(s, m.block + place, CONNECTION_LOST)
 
 
-@njit(cache=True)
+@compiled()
+def _arrival(s, slot, connection, left_ns, n_bytes):
+    """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
+    k, m = s.connections[connection], s.messages[slot]
+    c = s.clients[k.client]
+    h = s.cohorts[c.cohort]
+    done_ns = left_ns
+    if h.bandwidth > 0.0:
+        done_ns = max(left_ns, k.link_free_ns) + np.int64(np.rint(n_bytes / h.bandwidth * NS_PER_S))
+        k.link_free_ns = done_ns
+    jitter_ns = draw_ns(s, cohort_sampler(c.cohort, JITTER), JITTER_STREAM, m.number, k.client, m.traffic)
+    k.last_arrival_ns = max(k.last_arrival_ns, done_ns + c.half_rtt_ns + jitter_ns)
+    return k.last_arrival_ns
+
+
+@compiled()
+def _is_sure(s, connection, arrival_ns):
+    """Whether nothing can happen to the connection until then."""
+    k = s.connections[connection]
+    c = s.clients[k.client]
+    h = s.cohorts[c.cohort]
+    return (
+        k.alive
+        and arrival_ns < s.horizon_ns
+        and arrival_ns < c.session_ends_ns
+        and h.overflow != CUTS
+        and (c.half_rtt_ns > 0 or not h.polls)  # a poll may fail at the very time the last answer arrives
+    )
+
+
+@compiled()
+def _received(
+    s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns
+):
+    k, m = s.connections[connection], s.messages[slot]
+    outcome = DUPLICATE
+    if land(s, slot, place):
+        close(s, slot, place, arrival_ns)
+        outcome = DELIVERED
+    record_copy(
+        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.batch, m.published_ns, m.at_broker_ns,
+        left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,
+    )  # fmt: skip
+
+
+@compiled()
+def broke(s, connection):
+    """The connection breaks; whether the client knows is another matter."""
+    c = s.clients[s.connections[connection].client]
+    if c.connection == connection and c.state == STATE_OPEN:
+        c.state = STATE_LOST
+
+
+@compiled()
+def _cut(s, connection):
+    """The server closes the connection because its send buffer is full."""
+    k = s.connections[connection]
+    k.alive = False
+    broke(s, connection)
+    insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
+    half_ns = s.clients[k.client].half_rtt_ns
+    insert(s, s.now + half_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
+
+
+@compiled()
+def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
+    k, m = s.connections[connection], s.messages[slot]
+    cohort = s.clients[k.client].cohort
+    h = s.cohorts[cohort]
+    decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, queued_bytes, n_bytes)
+    if decision == ACCEPT:
+        return True
+    if decision == DISCONNECT:
+        failed(s, slot, place, k.client, k.serial, CONNECTION_LOST)
+        if k.alive:
+            _cut(s, connection)
+    elif land(s, slot, place):
+        close(s, slot, place, s.now)
+        record_copy(
+            s, m.id, k.client, k.server, DROPPED, cohort, m.batch, m.published_ns, m.at_broker_ns, left_broker_ns,
+            at_server_ns, started_ns, sent_ns, -1, -1, -1,
+        )  # fmt: skip
+    return False
+
+
+@compiled(paced=FLAG)
 def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
     k, m = s.connections[connection], s.messages[slot]
     cohort = s.clients[k.client].cohort
@@ -190,93 +258,24 @@ def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server
     insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), m.id, p, 0)
 
 
-@njit(cache=True)
-def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
-    """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
-    k, m = s.connections[connection], s.messages[slot]
-    cohort = s.clients[k.client].cohort
-    h = s.cohorts[cohort]
-    decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, queued_bytes, n_bytes)
-    if decision == ACCEPT:
-        return True
-    if decision == DISCONNECT:
-        failed(s, slot, place, k.client, k.serial, CONNECTION_LOST)
-        if k.alive:
-            _cut(s, connection)
-    elif land(s, slot, place):
-        close(s, slot, place, s.now)
-        record_copy(
-            s, m.id, k.client, k.server, DROPPED, cohort, m.batch, m.published_ns, m.at_broker_ns, left_broker_ns,
-            at_server_ns, started_ns, sent_ns, -1, -1, -1,
-        )  # fmt: skip
-    return False
-
-
-@njit(cache=True)
-def _is_sure(s, connection, arrival_ns):
-    """Whether nothing can happen to the connection until then."""
+@compiled(paced=FLAG)
+def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
+    """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer. What is read
+    from a log at the client's pace (`paced`) fills no buffer."""
     k = s.connections[connection]
-    c = s.clients[k.client]
-    h = s.cohorts[c.cohort]
-    return (
-        k.alive
-        and arrival_ns < s.horizon_ns
-        and arrival_ns < c.session_ends_ns
-        and h.overflow != CUTS
-        and (c.half_rtt_ns > 0 or not h.polls)  # a poll may fail at the very time the last answer arrives
-    )
+    polls = s.cohorts[s.clients[k.client].cohort].polls
+    if not k.alive:
+        _send_in_vain(s, slot, place, connection, polls, at_ns)
+        return
+    take_off(s, slot, place)
+    if polls:
+        p = new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns)
+        insert(s, at_ns, key_of(SENT, k.server, k.client), s.messages[slot].id, p, 0)
+    else:
+        _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
 
 
-@njit(cache=True)
-def _cut(s, connection):
-    """The server closes the connection because its send buffer is full."""
-    k = s.connections[connection]
-    k.alive = False
-    broke(s, connection)
-    insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
-    half_ns = s.clients[k.client].half_rtt_ns
-    insert(s, s.now + half_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
-
-
-@njit(cache=True)
-def broke(s, connection):
-    """The connection breaks; whether the client knows is another matter."""
-    c = s.clients[s.connections[connection].client]
-    if c.connection == connection and c.state == STATE_OPEN:
-        c.state = STATE_LOST
-
-
-@njit(cache=True)
-def _arrival(s, slot, connection, left_ns, n_bytes):
-    """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
-    k, m = s.connections[connection], s.messages[slot]
-    c = s.clients[k.client]
-    h = s.cohorts[c.cohort]
-    done_ns = left_ns
-    if h.bandwidth > 0.0:
-        done_ns = max(left_ns, k.link_free_ns) + np.int64(np.rint(n_bytes / h.bandwidth * NS_PER_S))
-        k.link_free_ns = done_ns
-    jitter_ns = draw_ns(s, cohort_sampler(c.cohort, JITTER), Stream.JITTER, m.number, k.client, m.traffic)
-    k.last_arrival_ns = max(k.last_arrival_ns, done_ns + c.half_rtt_ns + jitter_ns)
-    return k.last_arrival_ns
-
-
-@njit(cache=True)
-def _received(
-    s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns
-):
-    k, m = s.connections[connection], s.messages[slot]
-    outcome = DUPLICATE
-    if land(s, slot, place):
-        close(s, slot, place, arrival_ns)
-        outcome = DELIVERED
-    record_copy(
-        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.batch, m.published_ns, m.at_broker_ns,
-        left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,
-    )  # fmt: skip
-
-
-@njit(cache=True)
+@compiled()
 def arrived(s, p, server, client):
     """The time of a copy's arrival has come."""
     parcel = s.parcels[p]
@@ -293,65 +292,7 @@ def arrived(s, p, server, client):
     free_parcel(s, p)
 
 
-# Long polling: parked at the server, or away between two polls.
-
-
-@njit(cache=True)
-def offer(s, p, server, client):
-    """A copy goes to a parked client, or waits for its next poll."""
-    parcel = s.parcels[p]
-    k = s.connections[parcel.connection]
-    if k.serial != parcel.serial or not k.registered:
-        cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
-        failed(s, parcel.message, parcel.place, client, parcel.serial, cause)
-        free_parcel(s, p)
-        return
-    n_bytes = s.payload[s.messages[parcel.message].traffic]
-    if not parcel.paced and not _takes(
-        s, parcel.message, parcel.place, parcel.connection, k.waiting_bytes, n_bytes, parcel.left_broker_ns,
-        parcel.at_server_ns, parcel.started_ns, parcel.sent_ns,
-    ):  # fmt: skip
-        free_parcel(s, p)
-        return
-    k.waiting_bytes += n_bytes
-    if k.first < 0:
-        k.first = p
-    else:
-        s.parcels[k.last].next = p
-    k.last = p
-    if k.parked:
-        answer(s, parcel.connection)
-
-
-@njit(cache=True)
-def park(s, connection):
-    """A poll has arrived: answer with what is there, or hold it."""
-    k = s.connections[connection]
-    k.parked, k.parked_ns = True, s.now
-    if k.first >= 0:
-        answer(s, connection)
-    elif not k.armed:
-        k.armed = True
-        insert(s, s.now + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, k.serial)
-
-
-@njit(cache=True)
-def hold_over(s, connection, serial):
-    """A poll may have been held long enough; one that came later is held on."""
-    k = s.connections[connection]
-    if k.serial != serial:
-        return
-    k.armed = False
-    if not k.registered:
-        return
-    if k.parked and k.parked_ns + s.hold_ns == s.now:
-        answer(s, connection)
-    elif k.parked:
-        k.armed = True
-        insert(s, k.parked_ns + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, serial)
-
-
-@njit(cache=True)
+@compiled()
 def answer(s, connection):
     """One HTTP response with everything that waits; the client asks again when it has it."""
     k = s.connections[connection]
@@ -381,7 +322,65 @@ def answer(s, connection):
     insert(s, arrival_ns + c.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
 
 
-@njit(cache=True)
+# Long polling: parked at the server, or away between two polls.
+
+
+@compiled()
+def offer(s, p, server, client):
+    """A copy goes to a parked client, or waits for its next poll."""
+    parcel = s.parcels[p]
+    k = s.connections[parcel.connection]
+    if k.serial != parcel.serial or not k.registered:
+        cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
+        failed(s, parcel.message, parcel.place, client, parcel.serial, cause)
+        free_parcel(s, p)
+        return
+    n_bytes = s.payload[s.messages[parcel.message].traffic]
+    if not parcel.paced and not _takes(
+        s, parcel.message, parcel.place, parcel.connection, k.waiting_bytes, n_bytes, parcel.left_broker_ns,
+        parcel.at_server_ns, parcel.started_ns, parcel.sent_ns,
+    ):  # fmt: skip
+        free_parcel(s, p)
+        return
+    k.waiting_bytes += n_bytes
+    if k.first < 0:
+        k.first = p
+    else:
+        s.parcels[k.last].next = p
+    k.last = p
+    if k.parked:
+        answer(s, parcel.connection)
+
+
+@compiled()
+def park(s, connection):
+    """A poll has arrived: answer with what is there, or hold it."""
+    k = s.connections[connection]
+    k.parked, k.parked_ns = True, s.now
+    if k.first >= 0:
+        answer(s, connection)
+    elif not k.armed:
+        k.armed = True
+        insert(s, s.now + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, k.serial)
+
+
+@compiled()
+def hold_over(s, connection, serial):
+    """A poll may have been held long enough; one that came later is held on."""
+    k = s.connections[connection]
+    if k.serial != serial:
+        return
+    k.armed = False
+    if not k.registered:
+        return
+    if k.parked and k.parked_ns + s.hold_ns == s.now:
+        answer(s, connection)
+    elif k.parked:
+        k.armed = True
+        insert(s, k.parked_ns + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, serial)
+
+
+@compiled()
 def drop_waiting(s, connection):
     """The server gives the session up, and with it what was waiting there."""
     k = s.connections[connection]

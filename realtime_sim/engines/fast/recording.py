@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from realtime_sim.buckets import bucket
+from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.trace import COUNTERS, DELIVERIES, N_GROUPS, OUTCOMES
 
 DELIVERED = OUTCOMES.index("delivered")
@@ -25,7 +25,7 @@ WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START 
 )
 
 
-@njit(cache=True)
+@compiled()
 def change_open(s, n, time):
     """`n` more deliveries are under way from `time` on, which may lie ahead; fewer, if it is negative.
 
@@ -37,7 +37,7 @@ def change_open(s, n, time):
     s.n_open += n
 
 
-@njit(cache=True)
+@compiled()
 def _file(s, client, cohort, batch, hop, ns):
     i = bucket(ns)
     s.histogram[cohort, hop, i] += 1
@@ -54,7 +54,7 @@ def _file(s, client, cohort, batch, hop, ns):
         s.group_sum_ns[group, hop] += ns
 
 
-@njit(cache=True)
+@compiled()
 def _row(s):
     if s.n_rows == len(s.rows):
         rows = np.empty((2 * s.n_rows, s.rows.shape[1]), dtype=np.int64)
@@ -64,7 +64,7 @@ def _row(s):
     return s.rows[s.n_rows - 1]
 
 
-@njit(cache=True)
+@compiled()
 def record_settled(s, message, client, server, outcome, cohort, batch, published_ns):
     """A delivery that ended before it reached anybody: its further stamps are -1."""
     if batch >= 0:
@@ -75,7 +75,7 @@ def record_settled(s, message, client, server, outcome, cohort, batch, published
         row[0], row[1], row[2], row[3], row[4] = message, client, server, outcome, published_ns
 
 
-@njit(cache=True)
+@compiled()
 def record_copy(
     s, message, client, server, outcome, cohort, batch, published_ns, at_broker_ns, left_broker_ns, at_server_ns,
     started_ns, sent_ns, released_ns, left_server_ns, received_ns,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from realtime_sim.draws import Stream
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.brokers import publish
 from realtime_sim.engines.fast.clients import ANSWERED, admit, reply
-from realtime_sim.engines.fast.drawing import EVENT_COST, draw_ns
+from realtime_sim.engines.fast.compiling import FLAG, compiled
+from realtime_sim.engines.fast.drawing import EVENT_COST, EVENT_COST_STREAM, draw_ns
 from realtime_sim.engines.fast.jobs import (
     FANOUT,
     HANDSHAKE,
@@ -36,78 +35,107 @@ from realtime_sim.engines.fast.ledger import (
     forget,
     place_of,
 )
-from realtime_sim.engines.fast.links import drop_waiting, give_up_slot, hand_over, park, slot_at
+from realtime_sim.engines.fast.links import hand_over, park, slot_at
 from realtime_sim.engines.fast.recording import SERVER_DIED as DIED
-from realtime_sim.engines.fast.subscriptions import clear_bit, free_list, has_bit, subscribe
+from realtime_sim.engines.fast.subscriptions import free_list, has_bit, subscribe
 from realtime_sim.engines.order import Phase
+from realtime_sim.trace import SERVER_TOTALS
 from realtime_sim.units import NS_PER_S
 
 JOB_END, HEARTBEAT = int(Phase.JOB_END), int(Phase.HEARTBEAT)
-PEAK, BUSY, JOBS, SENDS, HANDSHAKES, DIED_NS = range(6)
-"""Rows of the servers' totals."""
+JOBS, SENDS, HANDSHAKES = (SERVER_TOTALS.index(name) for name in ("jobs", "sends", "handshakes"))
 
 WANTED = OPEN | FLYING | REPLAYED
 
 
-@njit(cache=True)
-def dispatch(s):
-    """Idle loops take up what this event has brought."""
-    for i in range(s.n_touched):
-        server = s.touched[i]
-        v = s.servers[server]
-        v.touched = False
-        while v.n_queued > 0 and v.n_idle > 0 and not v.dead:
-            loop = v.first_idle
-            v.first_idle = s.loops[server, loop].next_idle
-            v.n_idle -= 1
-            _take_up(s, server, loop)
-    s.n_touched = 0
-
-
-@njit(cache=True)
-def _take_up(s, server, loop):
-    """A loop takes the oldest job. One that need not wait wakes the loop."""
-    v = s.servers[server]
-    job = v.first
+@compiled()
+def _copy_to(s, server, job, slot, place, client, done_ns):
+    """Send one copy, or make a task of it; when the loop is done with that."""
+    m = s.messages[slot]
+    connection = slot_at(s, server, client)
+    if s.task_per_client:
+        task = new_job(s, SEND)
+        m.copies += 1
+        j, t = s.jobs[job], s.jobs[task]
+        t.message, t.connection, t.number, t.client = slot, connection, s.connections[connection].serial, client
+        t.n, t.a_ns, t.b_ns, t.c_ns = place, j.a_ns, j.arrived_ns, s.now
+        # The tasks of a fan-out are a chain from `block` to `n`, in the order of the clients.
+        if j.block < 0:
+            j.block = task
+        else:
+            s.jobs[j.n].next = task
+        j.n = task
+        return done_ns
+    done_ns += s.send_ns[m.traffic]
     j = s.jobs[job]
-    v.first = j.next
-    v.n_queued -= 1
-    if waits_in_backlog(j.kind):
-        v.n_waiting -= 1
-    wakeup_ns = s.wakeup_ns if j.arrived_ns == s.now else 0
-    p = s.loops[server, loop]
-    p.job, p.started_ns = job, s.now
-    p.service_ns = _start(s, server, job, wakeup_ns)
-    insert(s, s.now + p.service_ns, key_of(JOB_END, server, loop), -1, server, loop)
+    hand_over(s, slot, place, connection, False, done_ns, j.a_ns, j.arrived_ns, s.now, done_ns)
+    s.totals[SENDS, server] += 1
+    return done_ns
 
 
-@njit(cache=True)
-def loop_free(s, server, loop):
-    """A loop has finished its job."""
-    v = s.servers[server]
-    if v.dead:
-        return
-    p = s.loops[server, loop]
-    job, p.job = p.job, -1
-    v.busy_ns += p.service_ns
-    s.totals[JOBS, server] += 1
-    _finish(s, server, job)
-    if v.n_queued > 0 and v.n_idle == 0:
-        _take_up(s, server, loop)
-        return
-    # The loop that has been idle longest is the next to be woken.
-    p.next_idle = -1
-    if v.n_idle == 0:
-        v.first_idle = loop
+@compiled()
+def _fan_out(s, server, job, wakeup_ns):
+    """One message to all local members of its room: the k-th copy leaves after the first k sends."""
+    slot = s.jobs[job].message
+    m = s.messages[slot]
+    decode_ns = draw_ns(s, EVENT_COST, EVENT_COST_STREAM, m.number, server, m.traffic)
+    done_ns = s.now + wakeup_ns + decode_ns
+    if m.n_idle == 0:
+        return done_ns - s.now
+    first = s.member_offsets[m.room]
+    if m.room == EVERYONE_ROOM:
+        for word in range(s.local.shape[1]):
+            bits = s.local[server, word]
+            client = word * 64
+            while bits != 0:
+                if bits & np.uint64(1) and s.states[m.block + client] & WANTED == OPEN:
+                    done_ns = _copy_to(s, server, job, slot, client, client, done_ns)
+                bits >>= np.uint64(1)
+                client += 1
     else:
-        last = v.first_idle
-        while s.loops[server, last].next_idle >= 0:
-            last = s.loops[server, last].next_idle
-        s.loops[server, last].next_idle = loop
-    v.n_idle += 1
+        for place in range(s.member_offsets[m.room + 1] - first):
+            client = s.members[first + place]
+            if s.states[m.block + place] & WANTED == OPEN and has_bit(s.local, server, client):
+                done_ns = _copy_to(s, server, job, slot, place, client, done_ns)
+    return done_ns - s.now
 
 
-@njit(cache=True)
+@compiled()
+def _send(s, server, job, wakeup_ns):
+    """One copy to one client, in a task of its own."""
+    j = s.jobs[job]
+    m = s.messages[j.message]
+    cost_ns = wakeup_ns + s.send_ns[m.traffic]
+    if s.states[m.block + j.n] & OPEN:
+        sent_ns = s.now + cost_ns
+        hand_over(s, j.message, np.int64(j.n), j.connection, False, sent_ns, j.a_ns, j.b_ns, j.c_ns, sent_ns)
+        s.totals[SENDS, server] += 1
+    return cost_ns
+
+
+@compiled()
+def _replay(s, server, job, wakeup_ns):
+    """Catch-up of a client that has come back: one read of the log, then one send for each message."""
+    j = s.jobs[job]
+    done_ns = s.now + wakeup_ns + s.event_ns
+    k = s.connections[j.connection]
+    if k.serial == j.number and k.registered:
+        for i in range(j.block, j.block + j.n):
+            slot = s.lists[i]
+            m = s.messages[slot]
+            place = place_of(s, m.room, j.client)
+            if s.states[m.block + place] & OPEN:
+                done_ns += s.send_ns[m.traffic]
+                at = m.appended_ns
+                hand_over(s, slot, place, j.connection, True, done_ns, at, at, at, at)
+                s.totals[SENDS, server] += 1
+    for i in range(j.block, j.block + j.n):
+        s.messages[s.lists[i]].n_held -= 1
+        forget(s, s.lists[i])
+    return done_ns - s.now
+
+
+@compiled()
 def _start(s, server, job, wakeup_ns):
     """Nanoseconds of the loop that a job takes; copies set out at their times within it."""
     kind = s.jobs[job].kind
@@ -124,7 +152,47 @@ def _start(s, server, job, wakeup_ns):
     return wakeup_ns + s.jobs[job].a_ns
 
 
-@njit(cache=True)
+@compiled()
+def _take_up(s, server, loop):
+    """A loop takes the oldest job. One that finds it asleep wakes it."""
+    v = s.servers[server]
+    job = v.first
+    j = s.jobs[job]
+    v.first = j.next
+    v.n_queued -= 1
+    if waits_in_backlog(j.kind):
+        v.n_waiting -= 1
+    p = s.loops[server, loop]
+    wakeup_ns = s.wakeup_ns if p.free_since_ns < s.now else 0
+    p.job, p.started_ns = job, s.now
+    p.service_ns = _start(s, server, job, wakeup_ns)
+    insert(s, s.now + p.service_ns, key_of(JOB_END, server, loop), -1, server, loop)
+
+
+@compiled()
+def dispatch(s):
+    """Idle loops take up what this event has brought."""
+    for i in range(s.n_touched):
+        server = s.touched[i]
+        v = s.servers[server]
+        v.touched = False
+        while v.n_queued > 0 and v.n_idle > 0 and not v.dead:
+            loop = v.first_idle
+            v.first_idle = s.loops[server, loop].next_idle
+            v.n_idle -= 1
+            _take_up(s, server, loop)
+    s.n_touched = 0
+
+
+@compiled()
+def _queue_tasks(s, server, task, last):
+    while task >= 0:
+        following = s.jobs[task].next
+        submit(s, server, task)
+        task = following
+
+
+@compiled()
 def _finish(s, server, job):
     """What a job has brought about when it is done."""
     j = s.jobs[job]
@@ -151,7 +219,49 @@ def _finish(s, server, job):
     free_job(s, job)
 
 
-@njit(cache=True)
+@compiled()
+def loop_free(s, server, loop):
+    """A loop has finished its job."""
+    v = s.servers[server]
+    if v.dead:
+        return
+    p = s.loops[server, loop]
+    job, p.job = p.job, -1
+    p.free_since_ns = s.now
+    v.busy_ns += p.service_ns
+    s.totals[JOBS, server] += 1
+    _finish(s, server, job)
+    if v.n_queued > 0 and v.n_idle == 0:
+        _take_up(s, server, loop)
+        return
+    # The loop that has been idle longest is the next to be woken.
+    p.next_idle = -1
+    if v.n_idle == 0:
+        v.first_idle = loop
+    else:
+        last = v.first_idle
+        while s.loops[server, last].next_idle >= 0:
+            last = s.loops[server, last].next_idle
+        s.loops[server, last].next_idle = loop
+    v.n_idle += 1
+
+
+@compiled()
+def _abandon_copy(s, job):
+    copy_done(s, s.jobs[job].message, SERVER_DIED)
+    free_job(s, job)
+
+
+@compiled()
+def _release_replay(s, job):
+    j = s.jobs[job]
+    for i in range(j.block, j.block + j.n):
+        s.messages[s.lists[i]].n_held -= 1
+        forget(s, s.lists[i])
+    free_list(s, j.block, j.n)
+
+
+@compiled()
 def _abandon(s, server, job):
     """A server dies with a job."""
     j = s.jobs[job]
@@ -173,117 +283,7 @@ def _abandon(s, server, job):
     free_job(s, job)
 
 
-@njit(cache=True)
-def _abandon_copy(s, job):
-    copy_done(s, s.jobs[job].message, SERVER_DIED)
-    free_job(s, job)
-
-
-@njit(cache=True)
-def _fan_out(s, server, job, wakeup_ns):
-    """One message to all local members of its room: the k-th copy leaves after the first k sends."""
-    slot = s.jobs[job].message
-    m = s.messages[slot]
-    decode_ns = draw_ns(s, EVENT_COST, Stream.EVENT_COST, m.number, server, m.traffic)
-    done_ns = s.now + wakeup_ns + decode_ns
-    if m.n_idle == 0:
-        return done_ns - s.now
-    first = s.member_offsets[m.room]
-    if m.room == EVERYONE_ROOM:
-        for word in range(s.local.shape[1]):
-            bits = s.local[server, word]
-            client = word * 64
-            while bits != 0:
-                if bits & np.uint64(1) and s.states[m.block + client] & WANTED == OPEN:
-                    done_ns = _copy_to(s, server, job, slot, client, client, done_ns)
-                bits >>= np.uint64(1)
-                client += 1
-    else:
-        for place in range(s.member_offsets[m.room + 1] - first):
-            client = s.members[first + place]
-            if s.states[m.block + place] & WANTED == OPEN and has_bit(s.local, server, client):
-                done_ns = _copy_to(s, server, job, slot, place, client, done_ns)
-    return done_ns - s.now
-
-
-@njit(cache=True)
-def _copy_to(s, server, job, slot, place, client, done_ns):
-    """Send one copy, or make a task of it; when the loop is done with that."""
-    m = s.messages[slot]
-    connection = slot_at(s, server, client)
-    if s.task_per_client:
-        task = new_job(s, SEND)
-        m.copies += 1
-        j, t = s.jobs[job], s.jobs[task]
-        t.message, t.connection, t.number, t.client = slot, connection, s.connections[connection].serial, client
-        t.n, t.a_ns, t.b_ns, t.c_ns = place, j.a_ns, j.arrived_ns, s.now
-        # The tasks of a fan-out are a chain from `block` to `n`, in the order of the clients.
-        if j.block < 0:
-            j.block = task
-        else:
-            s.jobs[j.n].next = task
-        j.n = task
-        return done_ns
-    done_ns += s.send_ns[m.traffic]
-    j = s.jobs[job]
-    hand_over(s, slot, place, connection, done_ns, j.a_ns, j.arrived_ns, s.now, done_ns)
-    s.totals[SENDS, server] += 1
-    return done_ns
-
-
-@njit(cache=True)
-def _queue_tasks(s, server, task, last):
-    while task >= 0:
-        following = s.jobs[task].next
-        submit(s, server, task)
-        task = following
-
-
-@njit(cache=True)
-def _send(s, server, job, wakeup_ns):
-    """One copy to one client, in a task of its own."""
-    j = s.jobs[job]
-    m = s.messages[j.message]
-    cost_ns = wakeup_ns + s.send_ns[m.traffic]
-    if s.states[m.block + j.n] & OPEN:
-        sent_ns = s.now + cost_ns
-        hand_over(s, j.message, np.int64(j.n), j.connection, sent_ns, j.a_ns, j.b_ns, j.c_ns, sent_ns)
-        s.totals[SENDS, server] += 1
-    return cost_ns
-
-
-@njit(cache=True)
-def _replay(s, server, job, wakeup_ns):
-    """Catch-up of a client that has come back: one read of the log, then one send for each message."""
-    j = s.jobs[job]
-    done_ns = s.now + wakeup_ns + s.event_ns
-    k = s.connections[j.connection]
-    if k.serial == j.number and k.registered:
-        for i in range(j.block, j.block + j.n):
-            slot = s.lists[i]
-            m = s.messages[slot]
-            place = place_of(s, m.room, j.client)
-            if s.states[m.block + place] & OPEN:
-                done_ns += s.send_ns[m.traffic]
-                at = m.appended_ns
-                hand_over(s, slot, place, j.connection, done_ns, at, at, at, at)
-                s.totals[SENDS, server] += 1
-    for i in range(j.block, j.block + j.n):
-        s.messages[s.lists[i]].n_held -= 1
-        forget(s, s.lists[i])
-    return done_ns - s.now
-
-
-@njit(cache=True)
-def _release_replay(s, job):
-    j = s.jobs[job]
-    for i in range(j.block, j.block + j.n):
-        s.messages[s.lists[i]].n_held -= 1
-        forget(s, s.lists[i])
-    free_list(s, j.block, j.n)
-
-
-@njit(cache=True)
+@compiled()
 def ping(s, server, cohort, tick, interval_ns):
     """Ping a share of a cohort's connections, and see to the next share."""
     if s.servers[server].dead:
@@ -298,7 +298,7 @@ def ping(s, server, cohort, tick, interval_ns):
     insert(s, (tick + 1) * interval_ns // PING_ROUNDS, key, -1, server, tick + 1)
 
 
-@njit(cache=True)
+@compiled()
 def busy_ns(s, server):
     """Nanoseconds of loop time spent so far, work in progress included."""
     spent_ns = s.servers[server].busy_ns
@@ -309,7 +309,7 @@ def busy_ns(s, server):
     return spent_ns
 
 
-@njit(cache=True)
+@compiled(silent=FLAG)
 def die(s, server, silent):
     """The process ends: jobs, queue and connections with it."""
     v = s.servers[server]
@@ -330,21 +330,3 @@ def die(s, server, silent):
         following = s.jobs[job].next
         _abandon(s, server, job)
         job = following
-
-
-@njit(cache=True)
-def close_all(s, server):
-    """A dead server has no connections; what waited there for polls is lost."""
-    for word in range(s.local.shape[1]):
-        while s.local[server, word] != 0:
-            client, bits = word * 64, s.local[server, word]
-            while bits & np.uint64(1) == 0:
-                bits >>= np.uint64(1)
-                client += 1
-            clear_bit(s.local, server, client)
-            slot = slot_at(s, server, client)
-            s.connections[slot].registered = False
-            drop_waiting(s, slot)
-            give_up_slot(s, slot)
-    s.servers[server].n_connections = 0
-    s.cohort_sizes[server, :] = 0

@@ -7,9 +7,13 @@ to them. `State` is handed on by reference; an array of arguments in its place c
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 from numba import types
-from numba.experimental import structref
+
+from realtime_sim.engines.fast.memory import Block, BlockType, array_of
 
 __all__ = ["CLIENT", "CONNECTION", "EVENT", "JOB", "LOOP", "MESSAGE", "NEVER_NS", "OP", "PARCEL", "SERVER", "State"]
 
@@ -102,7 +106,8 @@ SERVER = np.dtype(
 )
 
 LOOP = np.dtype(
-    [("started_ns", "i8"), ("service_ns", "i8"), ("free_since_ns", "i8"), ("job", "i4"), ("next_idle", "i4")], align=True
+    [("started_ns", "i8"), ("service_ns", "i8"), ("free_since_ns", "i8"), ("job", "i4"), ("next_idle", "i4")],
+    align=True,
 )
 
 MESSAGE = np.dtype(
@@ -212,47 +217,79 @@ COHORT = np.dtype(
 SAMPLER = np.dtype([("kind", "i4"), ("n", "i4"), ("at", "i8"), ("a", "f8"), ("b", "f8"), ("a_ns", "i8")], align=True)
 
 
-@structref.register
-class StateType(types.StructRef):
-    """Numba's type of a `State`."""
+NUMBERS = [
+    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
+    "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns",
+    "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns",
+    "batch_bytes", "hold_ns", "now", "horizon_ns", "next_publish", "n_open", "closed_ns", "free_connection",
+    "n_connections", "n_opened", "n_touched", "counter", "n_messages", "n_states", "free_job", "n_jobs",
+    "free_parcel", "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk",
+    "n_chunks", "fine_shift", "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns",
+    "coarse_until_ns", "n_pending", "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered",
+    "n_rows",
+]  # fmt: skip
+FRACTIONS = ["egress", "ping_s"]
+FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full"]
+ARRAYS = {
+    ("i8", 1): [
+        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "members",
+        "room_offsets", "rooms", "publish_ns", "publish_traffic", "publish_number", "publish_room",
+        "publish_sender", "touched", "load", "free_message", "lists", "free_lists", "batch_first",
+        "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count",
+        "changes", "change_sum_ns",
+    ],
+    (COHORT, 1): ["cohorts"],
+    ("f8", 2): ["backoffs"],
+    (SAMPLER, 1): ["samplers"],
+    ("f8", 1): ["table_x", "table_y"],
+    ("?", 1): ["echo", "healthy"],
+    ("i8", 2): [
+        "wire", "cohort_sizes", "deliveries", "totals", "recovered", "sum_ns", "min_ns", "max_ns",
+        "batch_sum_ns", "group_sum_ns", "rows",
+    ],
+    (CLIENT, 1): ["clients"],
+    (CONNECTION, 1): ["connections"],
+    (SERVER, 1): ["servers"],
+    (LOOP, 2): ["loops"],
+    ("u8", 2): ["local", "channels", "wanted"],
+    (MESSAGE, 1): ["messages"],
+    ("u1", 1): ["states"],
+    ("i4", 1): [
+        "live", "log", "chunk_next", "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last",
+        "coarse_fill",
+    ],
+    (JOB, 1): ["jobs"],
+    (PARCEL, 1): ["parcels"],
+    (OP, 1): ["ops"],
+    (STATION, 1): ["stations"],
+    (EVENT, 1): ["chunks", "run", "heap"],
+    ("i8", 3): ["histogram"],
+    ("i4", 3): ["batch_histogram", "group_histogram"],
+}  # fmt: skip
+"""Element and number of axes, and the arrays that are so."""
 
-    def preprocess_fields(self, fields):
-        """Keep the types of the fields, not their first values."""
-        return tuple((name, types.unliteral(field)) for name, field in fields)
+
+def _fingerprint() -> str:
+    """Number of all the source that is compiled into this engine.
+
+    Numba's cache on disk looks at the file of a function alone, not at those of the functions it calls. As part of the
+    name of the state's type, this makes it compile anew whatever any of them has changed.
+    """
+    package = Path(__file__).parents[2]
+    places = (".", "policies", "engines", "engines/fast")
+    files = sorted(file for place in places for file in (package / place).glob("*.py"))
+    return f"{zlib.crc32(b''.join(file.read_bytes() for file in files)):08x}"
 
 
-class State(structref.StructRefProxy):
+class State(Block):
     """One run in arrays; `setup.make_state` builds it."""
 
-
-FIELDS = [
-    # what stays as it is
-    "seed", "record_from_ns", "batch_starts_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
-    "egress", "task_per_client", "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "ping_s", "balancer", "sticky",
-    "broker", "per_room", "has_history", "copy_ns", "subscribe_ns", "control_link_ns", "append_ns",
-    "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "full",
-    "cohorts", "backoffs", "samplers", "table_x", "table_y", "payload", "echo", "wire", "send_ns",
-    "member_offsets", "members", "room_offsets", "rooms",
-    "publish_ns", "publish_traffic", "publish_number", "publish_room", "publish_sender",
-    # what happens
-    "now", "horizon_ns", "next_publish", "n_open", "closed_ns",
-    "clients", "connections", "free_connection", "n_connections", "n_opened",
-    "servers", "loops", "touched", "n_touched", "local", "load", "healthy", "counter", "cohort_sizes",
-    "messages", "free_message", "n_messages", "states", "free_states", "n_states", "live",
-    "jobs", "free_job", "n_jobs", "parcels", "free_parcel", "n_parcels", "ops", "free_op", "n_ops",
-    "lists", "free_lists", "n_lists",
-    "stations", "channels", "wanted", "n_subscriptions", "log", "n_log", "batch_first", "batch_last", "batch_filled",
-    "batch_serial",
-    # the agenda
-    "chunks", "chunk_next", "free_chunk", "n_chunks",
-    "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last", "coarse_fill",
-    "fine_shift", "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns",
-    "n_pending", "n_in_window", "n_inserted", "run", "run_at", "run_n", "heap", "heap_n",
-    # what is recorded
-    "counters", "deliveries", "totals", "affected", "recovered", "n_recovered",
-    "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
-    "group_histogram", "group_sum_ns", "group_count",
-    "changes", "change_sum_ns", "rows", "n_rows",
-]  # fmt: skip
-
-structref.define_proxy(State, StateType, FIELDS)
+    kind = BlockType(
+        f"State{_fingerprint()}",
+        {
+            **dict.fromkeys(NUMBERS, types.int64),
+            **dict.fromkeys(FRACTIONS, types.float64),
+            **dict.fromkeys(FLAGS, types.boolean),
+            **{name: array_of(dtype, ndim) for (dtype, ndim), names in ARRAYS.items() for name in names},
+        },
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.compiling import BITS, compiled
 from realtime_sim.engines.fast.links import drop_waiting, give_up_slot
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
@@ -15,26 +15,25 @@ EVERYONE_ROOM = 0
 PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE = range(5)
 
 
-
-@njit(cache=True)
+@compiled(table=BITS)
 def has_bit(table, row, i):
     """Whether bit `i` of a row of 64-bit words is set."""
     return (table[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1) != 0
 
 
-@njit(cache=True)
+@compiled(table=BITS)
 def set_bit(table, row, i):
     """Set bit `i` of a row."""
     table[row, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
 
 
-@njit(cache=True)
+@compiled(table=BITS)
 def clear_bit(table, row, i):
     """Clear bit `i` of a row."""
     table[row, i >> 6] &= ~(np.uint64(1) << np.uint64(i & 63))
 
 
-@njit(cache=True)
+@compiled()
 def new_op(s, kind):
     """Work for a thread of the broker."""
     op = s.free_op
@@ -52,7 +51,23 @@ def new_op(s, kind):
     return op
 
 
-@njit(cache=True)
+@compiled()
+def _list_class(n):
+    size = 0
+    while (1 << size) < n:
+        size += 1
+    return size
+
+
+@compiled()
+def free_list(s, at, n):
+    """The numbers are not needed any more."""
+    size = _list_class(n)
+    s.lists[at] = s.free_lists[size]
+    s.free_lists[size] = at
+
+
+@compiled()
 def free_op(s, op):
     """The work is done."""
     if s.ops[op].block >= 0:
@@ -61,15 +76,7 @@ def free_op(s, op):
     s.free_op = op
 
 
-@njit(cache=True)
-def _list_class(n):
-    size = 0
-    while (1 << size) < n:
-        size += 1
-    return size
-
-
-@njit(cache=True)
+@compiled()
 def new_list(s, n):
     """A place for `n` numbers in `s.lists`."""
     size = _list_class(n)
@@ -86,15 +93,7 @@ def new_list(s, n):
     return at
 
 
-@njit(cache=True)
-def free_list(s, at, n):
-    """The numbers are not needed any more."""
-    size = _list_class(n)
-    s.lists[at] = s.free_lists[size]
-    s.free_lists[size] = at
-
-
-@njit(cache=True)
+@compiled()
 def has_member(s, server, room):
     """Whether a server has a connection of any member of a room."""
     if room == EVERYONE_ROOM:
@@ -105,7 +104,7 @@ def has_member(s, server, room):
     return False
 
 
-@njit(cache=True)
+@compiled()
 def enlist(s, server, client, slot):
     """Put a connection on the server's list; an old one of the same client gives way.
 
@@ -121,7 +120,7 @@ def enlist(s, server, client, slot):
     set_bit(s.local, server, client)
 
 
-@njit(cache=True)
+@compiled()
 def strike_off(s, slot):
     """Take a connection off its server's list; the rooms stay subscribed."""
     k = s.connections[slot]
@@ -134,7 +133,38 @@ def strike_off(s, slot):
     drop_waiting(s, slot)
 
 
-@njit(cache=True)
+@compiled()
+def _send(s, op, server, block, n):
+    o = s.ops[op]
+    o.server, o.block, o.n = server, block, n
+    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, s.lists[block]), -1, op, 1)
+
+
+@compiled()
+def unsubscribe(s, server, client):
+    """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
+    if not s.per_room:
+        return
+    first, last = s.room_offsets[client], s.room_offsets[client + 1]
+    n = 0
+    for i in range(first, last):
+        if has_bit(s.wanted, s.rooms[i], server) and not has_member(s, server, s.rooms[i]):
+            n += 1
+    if n == 0:
+        return
+    op = new_op(s, UNSUBSCRIBE)
+    block = new_list(s, n)
+    at = block
+    for i in range(first, last):
+        room = s.rooms[i]
+        if has_bit(s.wanted, room, server) and not has_member(s, server, room):
+            clear_bit(s.wanted, room, server)
+            s.lists[at] = room
+            at += 1
+    _send(s, op, server, block, n)
+
+
+@compiled()
 def unregister(s, slot, serial):
     """A server learns that a connection is gone, if that one is still on its list."""
     k = s.connections[slot]
@@ -146,38 +176,7 @@ def unregister(s, slot, serial):
     give_up_slot(s, slot)
 
 
-@njit(cache=True)
-def unsubscribe(s, server, client):
-    """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
-    if not s.per_room:
-        return
-    first, last = s.room_offsets[client], s.room_offsets[client + 1]
-    n = 0
-    for i in range(first, last):
-        if not has_member(s, server, s.rooms[i]):
-            n += 1
-    if n == 0:
-        return
-    op = new_op(s, UNSUBSCRIBE)
-    block = new_list(s, n)
-    at = block
-    for i in range(first, last):
-        room = s.rooms[i]
-        if not has_member(s, server, room):
-            clear_bit(s.wanted, room, server)
-            s.lists[at] = room
-            at += 1
-    _send(s, op, server, block, n)
-
-
-@njit(cache=True)
-def _send(s, op, server, block, n):
-    o = s.ops[op]
-    o.server, o.block, o.n = server, block, n
-    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, s.lists[block]), -1, op, 1)
-
-
-@njit(cache=True)
+@compiled()
 def subscribe(s, server, client, job):
     """One SUBSCRIBE for the rooms that are new to the server; False if there are none."""
     if not s.per_room:
@@ -200,7 +199,7 @@ def subscribe(s, server, client, job):
     return True
 
 
-@njit(cache=True)
+@compiled()
 def add_channel(s, room, server):
     """A server hears of a room from now on."""
     if not has_bit(s.channels, room, server):
@@ -208,7 +207,7 @@ def add_channel(s, room, server):
         s.n_subscriptions += 1
 
 
-@njit(cache=True)
+@compiled()
 def remove_channel(s, room, server):
     """A server hears of a room no more."""
     if has_bit(s.channels, room, server):
@@ -216,7 +215,7 @@ def remove_channel(s, room, server):
         s.n_subscriptions -= 1
 
 
-@njit(cache=True)
+@compiled()
 def subscribe_at_start(s, server, client):
     """Everyone who is connected at the start has been for a while: subscriptions stand."""
     if s.per_room:

@@ -9,10 +9,10 @@ import simpy
 
 from realtime_sim.control import start_control
 from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
+from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.brokers import make_broker
 from realtime_sim.engines.reference.clients import Client
-from realtime_sim.engines.reference.clock import Clock
 from realtime_sim.engines.reference.connections import Connection
 from realtime_sim.engines.reference.jobs import Ingest
 from realtime_sim.engines.reference.ledger import Ledger, Message

@@ -1,0 +1,166 @@
+"""The loop of the compiled engine: take the earliest event, do what it brings, until a time is reached."""
+
+from __future__ import annotations
+
+from realtime_sim.engines.fast.agenda import head, insert, key_of, peek, pop
+from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
+from realtime_sim.engines.fast.clients import POLL_FAILED, answered, deadline, leave, notice, poll, poll_failed, request
+from realtime_sim.engines.fast.clients import retry as retry_
+from realtime_sim.engines.fast.compiling import compiled
+from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
+from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, new_message
+from realtime_sim.engines.fast.links import arrived, hold_over, offer
+from realtime_sim.engines.fast.recording import UNSENT
+from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
+from realtime_sim.engines.fast.subscriptions import unregister
+from realtime_sim.engines.order import Phase
+
+HEALTH, SESSION_END, LOST, NOTICES = (
+    int(phase) for phase in (Phase.HEALTH, Phase.SESSION_END, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES)
+)
+JOB_END, BROKER_JOB_END, PUBLISH, BATCH = (
+    int(phase) for phase in (Phase.JOB_END, Phase.BROKER_JOB_END, Phase.PUBLISH, Phase.BATCH)
+)
+AT_BROKER, AT_SERVER, REQUEST, ANSWER = (
+    int(phase) for phase in (Phase.AT_BROKER, Phase.AT_SERVER, Phase.REQUEST, Phase.ANSWER)
+)
+SENT, RECEIVED, HOLD_OVER, HEARTBEAT = (
+    int(phase) for phase in (Phase.SENT, Phase.RECEIVED, Phase.HOLD_OVER, Phase.HEARTBEAT)
+)
+DEADLINE, RETRY = int(Phase.DEADLINE), int(Phase.RETRY)
+
+AT_ONCE = 2_000_000
+"""Events handled before control goes back to Python, so that progress shows and Ctrl-C is heard."""
+
+
+@compiled()
+def _request(s, server, client, ref, aux):
+    if server >= 0:
+        job = new_job(s, INGEST)
+        s.jobs[job].message = ref
+        submit(s, server, job)
+    elif ref >= 0:
+        poll(s, client, ref, aux)
+    else:
+        request(s, client, aux)
+
+
+@compiled()
+def _handle_rare(s, phase, server, client, ref, aux):
+    if phase == DEADLINE:
+        deadline(s, client)
+    elif phase == HOLD_OVER:
+        hold_over(s, ref, aux)
+    elif phase == SESSION_END:
+        leave(s, client)
+    elif phase == LOST:
+        notice(s, ref, aux)
+    elif phase == NOTICES:
+        unregister(s, ref, aux)
+    elif phase == HEARTBEAT:
+        ping(s, server, client, aux, s.ping_interval_ns[client])
+    elif phase == BATCH:
+        linger_over(s, ref, aux)
+    elif phase == HEALTH:
+        s.healthy[server] = False
+
+
+@compiled()
+def _handle(s, key, message, ref, aux):
+    phase = key >> 53
+    server = ((key >> 33) & 0xFFFFF) - 1
+    client = (key & 0x1FFFFFFFF) - 1
+    if phase == JOB_END:
+        loop_free(s, server, aux)
+    elif phase == AT_SERVER:
+        at_server(s, server, ref, aux)
+    elif phase == AT_BROKER:
+        at_broker(s, ref, aux)
+    elif phase == BROKER_JOB_END:
+        thread_free(s, ref)
+    elif phase == RETRY:
+        retry_(s, client, aux)
+    elif phase == REQUEST:
+        _request(s, server, client, ref, aux)
+    elif phase == ANSWER:
+        if aux == POLL_FAILED:
+            poll_failed(s, ref, message)
+        else:
+            answered(s, client, message, ref, aux)
+    elif phase == SENT:
+        offer(s, ref, server, client)
+    elif phase == RECEIVED:
+        arrived(s, ref, server, client)
+    else:
+        _handle_rare(s, phase, server, client, ref, aux)
+
+
+@compiled()
+def _publish(s, i):
+    """A message sets out from the backend, or from a client through its server."""
+    sender = s.publish_sender[i]
+    if sender >= 0 and s.clients[sender].connection < 0:
+        s.counters[UNSENT] += 1
+        return
+    slot = new_message(s, i)
+    expect_all(s, slot)
+    if sender < 0:
+        publish(s, slot, -1)
+        return
+    k = s.connections[s.clients[sender].connection]
+    if not k.alive:
+        copy_done(s, slot, CONNECTION_LOST)
+        return
+    time = s.now + s.clients[sender].half_rtt_ns
+    insert(s, time, key_of(REQUEST, k.server, sender), s.messages[slot].id, slot, 0)
+
+
+@compiled()
+def _step(s, until_ns):
+    """Handle the earliest event, if it is before `until_ns`; whether there was one."""
+    time = peek(s)
+    i = s.next_publish
+    if i < len(s.publish_ns) and (time < 0 or s.publish_ns[i] <= time):
+        is_first = time < 0 or s.publish_ns[i] < time
+        if not is_first:
+            key, message = head(s)
+            mine = key_of(PUBLISH, -1, -1)
+            is_first = mine < key or (mine == key and i < message)
+        if is_first:
+            if s.publish_ns[i] >= until_ns:
+                return False
+            s.now = s.publish_ns[i]
+            s.next_publish += 1
+            _publish(s, i)
+            if s.n_touched > 0:
+                dispatch(s)
+            return True
+    if time < 0 or time >= until_ns:
+        return False
+    s.now = time
+    key, message, ref, aux = pop(s)
+    _handle(s, key, message, ref, aux)
+    if s.n_touched > 0:
+        dispatch(s)
+    return True
+
+
+@compiled()
+def advance(s, until_ns):
+    """Handle every event before `until_ns`. Returns whether there may be more."""
+    n = 0
+    while n < AT_ONCE and _step(s, until_ns):
+        n += 1
+    return n == AT_ONCE
+
+
+@compiled()
+def drain(s, limit_ns):
+    """After the traffic: on until nothing is under way, at most to `limit_ns`. Returns whether there may be more."""
+    for _ in range(AT_ONCE):
+        if s.n_open > 0:
+            if not _step(s, limit_ns + 1):
+                return False
+        elif not _step(s, s.now + 1):  # what happens at one time belongs together
+            return False
+    return True

@@ -1,0 +1,268 @@
+"""From a Workload to the State that a compiled run starts with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from realtime_sim.draws import Sampler
+from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.fast import agenda
+from realtime_sim.engines.fast import state as st
+from realtime_sim.engines.fast.brokers import KINDS
+from realtime_sim.policies import balancing
+from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
+from realtime_sim.recorder import Recorder
+from realtime_sim.scenario import Scenario
+from realtime_sim.trace import SERVER_TOTALS
+from realtime_sim.transports import TRANSPORTS, handshake_round_trips
+from realtime_sim.units import to_ns
+from realtime_sim.wire import wire_bytes
+from realtime_sim.workload import Workload
+
+__all__ = ["make_state"]
+
+SIZES = 48
+"""Classes of blocks, by powers of two."""
+
+_NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))
+
+
+def make_state(workload: Workload, recorder: Recorder) -> st.State:
+    """The state before the first event. Arrays of the recorder are filled in place."""
+    scenario = workload.scenario
+    fields = {
+        **_settings(scenario, recorder),
+        **_inputs(workload),
+        **_servers(scenario, workload.n_clients),
+        **_clients(workload),
+        **_tables(scenario, workload),
+        **_agenda(),
+        **_records(scenario, recorder),
+    }
+    return st.State(**fields)
+
+
+def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
+    """What stays as it is during the run: plain numbers."""
+    servers, costs, broker = scenario.servers, scenario.servers.resolved_costs, scenario.broker
+    kind = broker.kind
+    is_log = kind in ("redis_streams", "kafka")
+    return {
+        "seed": scenario.seed,
+        "record_from_ns": recorder.from_ns,
+        "batch_starts_ns": recorder.batch_starts_ns,
+        "end_ns": to_ns(scenario.duration),
+        "step_ns": max(1, to_ns(scenario.sample_interval)),
+        "n_servers": servers.count,
+        "n_workers": servers.workers,
+        "backlog": servers.backlog,
+        "limit": -1 if servers.connection_limit is None else servers.connection_limit,
+        "egress": float(servers.egress or 0.0),
+        "task_per_client": servers.fanout == "task_per_client",
+        "http_request_ns": to_ns(costs.http_request_s),
+        "event_ns": to_ns(costs.event_s),
+        "wakeup_ns": to_ns(costs.wakeup_s),
+        "ingest_ns": to_ns(costs.ingest_s),
+        "ping_s": float(costs.ping_s),
+        "balancer": balancing.REGISTRY[scenario.balancer.policy].code,
+        "sticky": scenario.balancer.affinity == "cookie",
+        "broker": KINDS.index(kind),
+        "per_room": kind == "redis_pubsub" and broker.subscription == "per_room",
+        "has_history": is_log,
+        "copy_ns": to_ns(getattr(broker, "copy_cost", 0.0)),
+        "subscribe_ns": to_ns(getattr(broker, "subscribe", 0.0)),
+        "control_link_ns": to_ns(broker.server_link.mean_s) if kind != "none" else 0,
+        "append_ns": to_ns(broker.append) if is_log else 0,
+        "read_ns": to_ns(broker.read) if is_log else 0,
+        "read_limit": broker.read_count if kind == "redis_streams" else getattr(broker, "max_poll_records", 1),
+        "max_length": broker.max_length if kind == "redis_streams" else -1,
+        "n_partitions": getattr(broker, "partitions", 1),
+        "linger_ns": to_ns(getattr(broker, "linger", 0.0)),
+        "batch_bytes": getattr(broker, "batch_size", 0),
+        "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
+        "full": recorder.level == "full",
+        "now": 0, "horizon_ns": 0, "next_publish": 0, "n_open": 0, "closed_ns": 0, "counter": 0,
+    }  # fmt: skip
+
+
+def _inputs(workload: Workload) -> dict[str, object]:
+    scenario, rooms, publishes = workload.scenario, workload.rooms, workload.publishes
+    costs, own_task = scenario.servers.resolved_costs, scenario.servers.fanout == "task_per_client"
+    traffic = scenario.traffic
+    wire = [[wire_bytes(c.transport, t.payload, c.tls) for c in scenario.clients] for t in traffic]
+    return {
+        "payload": np.array([t.payload for t in traffic], dtype=np.int64),
+        "echo": np.array([t.echo for t in traffic], dtype=np.bool_),
+        "wire": np.array(wire, dtype=np.int64).reshape(len(traffic), len(scenario.clients)),
+        "send_ns": np.array([to_ns(costs.send_to_one_s(t.payload, own_task)) for t in traffic], dtype=np.int64),
+        "member_offsets": rooms.member_offsets.astype(np.int64, copy=False),
+        "members": rooms.members.astype(np.int64, copy=False),
+        "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
+        "rooms": rooms.rooms.astype(np.int64, copy=False),
+        "publish_ns": publishes.time_ns,
+        "publish_traffic": publishes.traffic,
+        "publish_number": publishes.number,
+        "publish_room": publishes.room,
+        "publish_sender": publishes.sender,
+    }
+
+
+def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
+    n, workers = scenario.servers.count, scenario.servers.workers
+    servers = np.zeros(n, dtype=st.SERVER)
+    servers["n_idle"], servers["died_ns"] = workers, -1
+    loops = np.zeros((n, workers), dtype=st.LOOP)
+    loops["job"], loops["free_since_ns"] = -1, -1
+    loops["next_idle"] = [*range(1, workers), -1]
+    if scenario.broker.kind in ("redis_streams", "kafka"):
+        servers["parked"] = True  # every reader waits for the first entry
+    return {
+        "servers": servers,
+        "loops": loops,
+        "touched": np.zeros(n, dtype=np.int64),
+        "n_touched": 0,
+        "local": np.zeros((n, (n_clients + 63) // 64), dtype=np.uint64),
+        "load": np.zeros(n, dtype=np.int64),
+        "healthy": np.ones(n, dtype=np.bool_),
+        "cohort_sizes": np.zeros((n, len(scenario.clients)), dtype=np.int64),
+    }
+
+
+def _clients(workload: Workload) -> dict[str, object]:
+    scenario, n = workload.scenario, workload.n_clients
+    clients = np.zeros(n, dtype=st.CLIENT)
+    clients["cohort"], clients["half_rtt_ns"] = workload.cohort, workload.rtt_ns // 2
+    clients["session_ends_ns"] = st.NEVER_NS
+    for name in ("connection", "last_server", "chosen", "session_server", "newest", "fault"):
+        clients[name] = -1
+    connections = np.zeros(n + 64, dtype=st.CONNECTION)
+    connections["elder"], connections["serial"], connections["server"] = -1, -1, -1
+    connections["client"][:n] = np.arange(n)
+    interval_ns = [0 if c.keepalive is None else to_ns(c.keepalive.interval) for c in scenario.clients]
+    return {
+        "clients": clients,
+        "connections": connections,
+        "free_connection": -1, "n_connections": n, "n_opened": 0,
+        "cohorts": _cohorts(scenario),
+        "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
+        "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
+        **_samplers(scenario),
+    }  # fmt: skip
+
+
+def _cohorts(scenario: Scenario) -> np.ndarray:
+    log = scenario.broker.kind in ("redis_streams", "kafka")
+    table = np.zeros(len(scenario.clients), dtype=st.COHORT)
+    for row, cohort in zip(table, scenario.clients, strict=True):
+        row["connect_timeout_ns"] = to_ns(cohort.connect_timeout)
+        if cohort.keepalive is not None:
+            row["detect_interval_s"], row["detect_timeout_s"] = cohort.keepalive.interval, cohort.keepalive.timeout
+        row["bandwidth"] = cohort.network.bandwidth or 0.0
+        row["overflow"], row["overflow_limit_bytes"] = cohort.overflow.code, getattr(cohort.overflow, "limit_bytes", 0)
+        row["round_trips"] = handshake_round_trips(cohort.tls, 0)
+        row["n_requests"] = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
+        row["backoff"] = cohort.backoff.code
+        row["polls"] = TRANSPORTS[cohort.transport].request_per_message
+        row["tls"], row["replays"] = cohort.tls, log and cohort.resumes
+        row["has_session"] = cohort.session is not None
+        row["draws_client"] = cohort.backoff.code == BACKOFFS["reconnecting_websocket"].code
+    return table
+
+
+def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
+    """All distributions in one table, in the order of `drawing`."""
+    broker, servers = scenario.broker, scenario.servers
+    samplers = [
+        servers.event_cost.sampler(),
+        servers.handshake_cost.sampler(),
+        broker.publisher_link.sampler(),
+        broker.server_link.sampler() if broker.kind != "none" else _NOTHING,
+        broker.publish.sampler() if broker.kind == "redis_pubsub" else _NOTHING,
+    ]
+    for cohort in scenario.clients:
+        session = cohort.session
+        samplers.append(cohort.network.jitter.sampler())
+        samplers += [session.length.sampler(), session.absence.sampler()] if session else [_NOTHING, _NOTHING]
+    table = np.zeros(len(samplers), dtype=st.SAMPLER)
+    x, y = [], []
+    for row, sampler in zip(table, samplers, strict=True):
+        row["kind"], row["a"], row["b"] = sampler.kind, sampler.a, sampler.b
+        row["a_ns"] = to_ns(sampler.a) if sampler.kind == 0 else 0
+        row["at"], row["n"] = sum(map(len, y)), len(sampler.y)
+        # Only one of the two families of tables has abscissas; the places are the same in both arrays.
+        x.append(sampler.x if len(sampler.x) == len(sampler.y) else np.zeros(len(sampler.y)))
+        y.append(sampler.y)
+    return {"samplers": table, "table_x": np.concatenate(x), "table_y": np.concatenate(y)}
+
+
+def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:
+    """Records that come and go, and what the broker knows."""
+    n_servers, kind = scenario.servers.count, scenario.broker.kind
+    per_room = kind == "redis_pubsub" and scenario.broker.subscription == "per_room"
+    words = ((workload.rooms.n_rooms if per_room else 1), ((n_servers + 63) // 64 if per_room else 1))
+    n_stations = {"none": 0, "kafka": getattr(scenario.broker, "partitions", 1)}.get(kind, 1)
+    n_batches = (n_servers + 1) * n_stations if kind == "kafka" else 1
+    stations = np.zeros(n_stations, dtype=st.STATION)
+    stations["op"] = -1
+    return {
+        "messages": np.zeros(1024, dtype=st.MESSAGE),
+        "free_message": np.full(SIZES, -1, dtype=np.int64),
+        "states": np.zeros(1 << 16, dtype=np.uint8),
+        "live": np.full(workload.rooms.n_rooms, -1, dtype=np.int32),
+        "jobs": np.zeros(1024, dtype=st.JOB),
+        "parcels": np.zeros(1024, dtype=st.PARCEL),
+        "ops": np.zeros(1024, dtype=st.OP),
+        "lists": np.zeros(1024, dtype=np.int64),
+        "free_lists": np.full(SIZES, -1, dtype=np.int64),
+        **dict.fromkeys(("free_job", "free_parcel", "free_op"), -1),
+        **dict.fromkeys(("n_messages", "n_states", "n_jobs", "n_parcels", "n_ops", "n_lists", "n_log"), 0),
+        "stations": stations,
+        "channels": np.zeros(words, dtype=np.uint64),
+        "wanted": np.zeros(words, dtype=np.uint64),
+        "n_subscriptions": 0,
+        "log": np.zeros(1024, dtype=np.int32),
+        "batch_first": np.full(n_batches, -1, dtype=np.int64),
+        "batch_last": np.full(n_batches, -1, dtype=np.int64),
+        "batch_filled": np.zeros(n_batches, dtype=np.int64),
+        "batch_serial": np.zeros(n_batches, dtype=np.int64),
+    }
+
+
+def _agenda() -> dict[str, object]:
+    fields: dict[str, object] = {
+        "chunks": np.zeros(1024 * agenda.CHUNK, dtype=st.EVENT),
+        "chunk_next": np.full(1024, -1, dtype=np.int32),
+        "run": np.zeros(1024, dtype=st.EVENT),
+        "heap": np.zeros(1024, dtype=st.EVENT),
+        "free_chunk": -1,
+        "fine_shift": 0,
+        "fine_index": -1,
+        "coarse_index": -1,
+    }
+    for rung, n in (("fine", agenda.N_FINE), ("coarse", agenda.N_COARSE + 1)):
+        for name, value in (("first", -1), ("last", -1), ("fill", 0)):
+            fields[f"{rung}_{name}"] = np.full(n, value, dtype=np.int32)
+    zeros = (
+        "n_chunks", "fine_count", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending", "n_in_window",
+        "n_inserted", "run_at", "run_n", "heap_n",
+    )  # fmt: skip
+    return fields | dict.fromkeys(zeros, 0)
+
+
+def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
+    n_samples = to_ns(scenario.duration) // max(1, to_ns(scenario.sample_interval)) + 2
+    arrays = (
+        "counters", "deliveries", "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns",
+        "batch_count", "group_histogram", "group_sum_ns", "group_count",
+    )  # fmt: skip
+    return {
+        **{name: getattr(recorder, name) for name in arrays},
+        "totals": np.zeros((len(SERVER_TOTALS), scenario.servers.count), dtype=np.int64),
+        "affected": np.zeros(max(1, len(scenario.faults)), dtype=np.int64),
+        "recovered": np.zeros((16, 2), dtype=np.int64),
+        "n_recovered": 0,
+        "changes": np.zeros(n_samples + 1, dtype=np.int64),
+        "change_sum_ns": np.zeros(n_samples + 1, dtype=np.int64),
+        "rows": np.zeros((1024 if recorder.level == "full" else 1, 13), dtype=np.int64),
+        "n_rows": 0,
+    }
