@@ -1,7 +1,7 @@
 """Results: what one or several traces mean. It never knows which producer made them.
 
-Figures come with 95 % intervals: over replications where there are several, over 32 slices of the measured time where
-there is one.
+Figures come with 95 % intervals: over replications where there are several; where there is one, over 32 slices of the
+measured time, and over 32 groups of clients where these differ by chance.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, stats
+from realtime_sim import __version__, diagnosis, latency, stats
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
@@ -27,8 +27,6 @@ from realtime_sim.trace import HOPS, OUTCOMES, Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
 __all__ = ["Results"]
-
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 class Results:
@@ -53,7 +51,8 @@ class Results:
         first = traces[0].scenario.replace(seed=0)
         if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
             raise EngineError("replications must differ in their seed alone")
-        # Slices of the run give intervals where there is one run; of several they would only take memory.
+        self._slice_histogram = latency.slice_histogram(traces)
+        # Parts of the run give intervals where there is one run; of several they would only take memory.
         lean = [
             dataclasses.replace(
                 trace, batch_histogram=trace.batch_histogram[:0], group_histogram=trace.group_histogram[:0]
@@ -104,52 +103,7 @@ class Results:
         ScenarioError
             If there is no such cohort or hop.
         """
-        rows = self._cohort_rows(cohort)
-        column = self._hop_column(hop)
-        if self.n_replications > 1:
-            each = [_figures(trace, rows, column) for trace in self._traces]
-            return {name: stats.over_replications([figures[name] for figures in each]) for name in each[0]}
-        figures = _figures(self.trace, rows, column)
-        estimates = {name: Estimate(value) for name, value in figures.items()}
-        if cohort is None:
-            estimates["mean"] = self._batched_mean(figures["mean"], column)
-            for name, p in QUANTILES.items():
-                estimates[name] = self._batched_quantile(figures[name], p, column)
-        return estimates
-
-    def _batched_mean(self, value: float, column: int) -> Estimate:
-        trace = self.trace
-        with np.errstate(invalid="ignore", divide="ignore"):
-            batches = trace.batch_sum_ns[:, column] / trace.batch_count / NS_PER_S
-        return _not_below_zero(stats.over_batches(value, batches, trace.batch_count))
-
-    def _batched_quantile(self, value: float, p: float, column: int) -> Estimate:
-        """Interval of a quantile by sectioning on the share of each slice above it.
-
-        The share of values above the quantile varies from slice to slice; the interval of that share is read back
-        as latencies. Unlike an average of the slices' own quantiles it is not biased by slices with few values.
-        """
-        trace = self.trace
-        counts = trace.batch_histogram[:, column].astype(np.int64)
-        total = counts.sum(axis=0)
-        n = int(total.sum())
-        if n == 0:
-            return Estimate(value)
-        bucket = int(np.searchsorted(np.cumsum(total), max(1, math.ceil(p * n - 1e-9))))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            below = counts[:, : bucket + 1].sum(axis=1) / counts.sum(axis=1)
-        share = float(total[: bucket + 1].sum() / n)
-        spread = stats.over_batches(share, below, counts.sum(axis=1))
-        if spread.low is None or spread.high is None or share == 1.0:
-            return Estimate(value)
-        # On a logarithmic scale of the share above, so that no bound of it is negative.
-        above = 1 - share
-        factor = math.exp((spread.high - spread.low) / 2 / above)
-        if n * above / factor < 1 or above * factor >= 1:
-            return Estimate(value)  # too few values beyond the quantile for an interval
-        low = from_ns(stats.histogram_quantile_ns(total, 1 - above * factor))
-        high = from_ns(stats.histogram_quantile_ns(total, 1 - above / factor))
-        return Estimate(value, min(low, value), max(high, value))
+        return latency.latency_of(self._traces, self._cohort_rows(cohort), self._hop_column(hop))
 
     def _cohort_rows(self, cohort: str | None) -> list[int]:
         names = [part.name for part in self.scenario.clients]
@@ -187,6 +141,14 @@ class Results:
                 }
             )  # fmt: skip
         return pd.DataFrame(rows).set_index("hop").astype(float)
+
+    @cached_property
+    def latency_over_time(self) -> pd.DataFrame:
+        """Latency in each of 32 slices of the measured time, by publish time, over all replications.
+
+        `time_s` is the middle of the slice; `delivered`, `mean_s`, `p50_s`, `p99_s`. NaN where nothing was delivered.
+        """
+        return latency.latency_over_time(self._traces, self._slice_histogram)
 
     @cached_property
     def deliveries(self) -> pd.DataFrame:
@@ -389,7 +351,8 @@ class Results:
             "recovery": self.recovery.to_dict("records"),
             "monitoring": self.monitoring,
             "warnings": list(self.warnings),
-            "timeseries": {name: series[name].tolist() for name in series},
+            "timeseries": {name: series[name].tolist() for name in series}
+            | {"latency_over_time": self.latency_over_time.to_dict("list")},
         }
         return _without_nan(plain)
 
@@ -420,25 +383,6 @@ class Results:
         parts.append(self.summary.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         parts.append(self.hops.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         return "\n".join(parts)
-
-
-def _figures(trace: Trace, rows: list[int], column: int) -> dict[str, float]:
-    """Mean, quantiles and maximum in seconds of some cohorts in one run."""
-    histogram = trace.histogram[rows, column].sum(axis=0)
-    count = int(histogram.sum())
-    figures = {"mean": from_ns(int(trace.sum_ns[rows, column].sum())) / count if count else math.nan}
-    largest = from_ns(int(trace.max_ns[rows, column].max())) if count else math.nan
-    for name, p in QUANTILES.items():
-        # The middle of the last bucket may lie above the largest value.
-        figures[name] = min(from_ns(stats.histogram_quantile_ns(histogram, p)), largest)
-    figures["max"] = largest
-    return figures
-
-
-def _not_below_zero(estimate: Estimate) -> Estimate:
-    if estimate.low is None:
-        return estimate
-    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
 
 
 def _without_nan(value: object) -> object:

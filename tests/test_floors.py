@@ -45,6 +45,7 @@ FLOORS = {
     "engines.reference": 3,
     # 4 meaning
     "diagnosis": 4,
+    "latency": 4,
     "results": 4,
     "stats": 4,
     # 5 questions
@@ -98,6 +99,8 @@ SAME_FLOOR = {
     ("diagnosis", "stats"): "checks compare intervals",
     ("simulation", "progress"): "a long run shows how far it is",
     ("results", "diagnosis"): "results carry their own warnings",
+    ("latency", "stats"): "figures come with intervals",
+    ("results", "latency"): "results give out the figures of their traces",
     ("results", "stats"): "figures come with intervals",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",
