@@ -346,18 +346,21 @@ class Slo(Part):
 
     Parameters
     ----------
-    p50, p99 : float or str, optional
-        Latency that half, or 99 in 100, of the deliveries stay below, seconds.
+    p50, p90, p95, p99, p999 : float or str, optional
+        Latency that half, 90, 95 or 99 in 100, or 999 in 1,000 of the deliveries stay below, seconds.
     max_lost_ratio : float, optional
         Largest share of deliveries that may be lost, 0 to 1.
     recover_within : float or str, optional
         Longest time after a fault until the clients are back, seconds.
     survive_servers : int, optional
-        How many servers may be dead with all of this kept.
+        How many servers may be dead with all of this kept; `limits` judges it, a run does not.
     """
 
     p50: Duration | None = None
+    p90: Duration | None = None
+    p95: Duration | None = None
     p99: Duration | None = None
+    p999: Duration | None = None
     max_lost_ratio: Ratio | None = None
     recover_within: Duration | None = None
     survive_servers: Index | None = None
