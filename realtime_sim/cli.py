@@ -11,7 +11,6 @@ import typer
 from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError
 
 if TYPE_CHECKING:
-    from realtime_sim.results import Results
     from realtime_sim.scenario import Scenario
 
 __all__ = ["main"]
@@ -19,7 +18,7 @@ __all__ = ["main"]
 _UsageError = typer.BadParameter.__mro__[2]
 """What the command line itself finds wrong; Typer and Click keep its name in different places."""
 
-BAD_INPUT, INTERNAL, INTERRUPTED = 2, 70, 130
+MISSED, BAD_INPUT, INTERNAL, INTERRUPTED = 1, 2, 70, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -111,6 +110,7 @@ def simulate(
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     json_: JsonOption = "",
     plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
+    fail_on_slo: Annotated[bool, typer.Option("--fail-on-slo", help="Exit with 1 if an objective is missed.")] = False,
 ) -> None:
     """Simulate a scenario: latency hop by hop, deliveries, connections, recovery.
 
@@ -118,6 +118,7 @@ def simulate(
     """
     from realtime_sim.files import check_writable
     from realtime_sim.simulation import simulate as run
+    from realtime_sim.tables import report_text
 
     if json_ not in ("", "-"):
         check_writable(Path(json_))
@@ -135,55 +136,8 @@ def simulate(
         print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         _give_json(results.to_json(), json_)
-
-
-def report_text(results: Results) -> str:
-    """Everything `simulate` prints about a run, as aligned tables."""
-    scenario = results.scenario
-    runs = "1 run" if results.n_replications == 1 else f"{results.n_replications} replications"
-    parts = [f"{scenario.name}: {runs} of {scenario.duration:g} s, engine {results.engine} ({results.reason})"]
-    parts += [f"Warning: {text}" for text in results.warnings]
-    parts.append(latency_table(results))
-    parts.append(hop_table(results))
-    total = results.deliveries.loc["total"]
-    counts = ", ".join(f"{total[name]:,} {name}" for name in ("expected", "delivered", "lost", "dropped", "duplicate"))
-    parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s: {counts}")
-    known = {name: value for name, value in results.connections.items() if value and name != "recovered_at_s"}
-    parts.append("Connections: " + ", ".join(f"{value:,.0f} {name.replace('_', ' ')}" for name, value in known.items()))
-    busiest = results.servers["utilization"].max()
-    parts.append(f"Busiest of {len(results.servers)} servers: {busiest:.1%} of its loops")
-    if scenario.faults:
-        parts.append("Recovery, seconds after each fault\n" + results.recovery.to_string(index=False, na_rep="never"))
-    if len(results.objectives()):
-        parts.append("Objectives\n" + results.objectives().to_string(float_format=lambda x: f"{x:,.4g}"))
-    return "\n\n".join(parts)
-
-
-def latency_table(results: Results) -> str:
-    """Delivery latency in milliseconds with its intervals, in all and by cohort."""
-    lines = [f"{'Delivery latency, ms':24}{'value':>10}   95 % interval"]
-    for name, figure in results.latency_s().items():
-        interval = "" if figure.low is None else f"{figure.low * 1e3:,.3f} to {figure.high * 1e3:,.3f}"
-        lines.append(f"  {name:22}{figure.value * 1e3:>10,.3f}   {interval}".rstrip())
-    cohorts = results.scenario.clients
-    if len(cohorts) > 1:
-        for cohort in cohorts:
-            figures = results.latency_s(cohort.name)
-            lines.append(
-                f"  {cohort.name[:14]} ({cohort.transport}): mean {figures['mean'].value * 1e3:,.3f}, "
-                f"p99 {figures['p99'].value * 1e3:,.3f}"
-            )
-    return "\n".join(lines)
-
-
-def hop_table(results: Results) -> str:
-    """Mean of each hop in milliseconds; they add up to the last row."""
-    lines = [f"{'Mean of each hop, ms':24}{'mean':>10}{'share':>8}{'p99':>12}   95 % interval of the mean"]
-    for hop, row in results.hops.iterrows():
-        interval = "" if row["low_s"] != row["low_s"] else f"{row['low_s'] * 1e3:,.3f} to {row['high_s'] * 1e3:,.3f}"
-        text = f"  {hop:22}{row['mean_s'] * 1e3:>10,.3f}{row['share']:>8.1%}{row['p99_s'] * 1e3:>12,.3f}   {interval}"
-        lines.append(text.rstrip())
-    return "\n".join(lines)
+    if fail_on_slo and any(kept is False for kept in results.objectives()["kept"]):
+        raise typer.Exit(MISSED)
 
 
 @app.command()

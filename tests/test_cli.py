@@ -29,6 +29,15 @@ def test_simulate_prints_latency_hops_and_counts():
         assert text in done.stdout
 
 
+@pytest.mark.parametrize(("promise", "code"), [("1ms", 1), ("10s", 0)])
+def test_a_missed_objective_fails_where_asked_to(promise, code):
+    words = ["simulate", "chat", *QUICK, "--set", f"slo={{p99: {promise}}}"]
+    done = command(*words, "--fail-on-slo")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("missed" if code else "kept") in done.stdout
+    assert command(*words).returncode == 0
+
+
 def test_json_is_that_of_the_results():
     done = command("simulate", "chat", *QUICK, "--json", "-")
     expected = simulate(presets.load("chat").replace(duration="3s", warmup="1s")).to_json()
