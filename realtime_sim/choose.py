@@ -238,22 +238,32 @@ def _read(direction, messages_per_s, client_messages_per_s, payload, rtt, http_v
 def _judge(name: str, needs: _Needs, costs) -> RankedTransport:
     transport = TRANSPORTS[name]
     one_way_s = needs.rtt_s / 2
-    mean_s, max_s, polls_per_s = one_way_s, one_way_s, 0.0
+    mean_s, max_s, polls_per_s, answers = one_way_s, one_way_s, 0.0, None
     if transport.request_per_message:
         delay = theory.long_poll_delay_s(one_way_s, needs.messages_per_s)
         mean_s, max_s = delay.mean_s, delay.max_s
-        hold_rate = 1 / (transport.poll_hold_s + needs.rtt_s)
-        # Answers wait for one round trip, and everything that comes meanwhile goes together.
-        polls_per_s = max(hold_rate, needs.messages_per_s / (1 + needs.messages_per_s * needs.rtt_s))
+        gap_s = needs.rtt_s + costs.http_request_s
+        answers = theory.long_poll_answers_per_s(needs.messages_per_s, gap_s, transport.poll_hold_s)
+        polls_per_s = answers.per_s
     posts_per_s = 0.0 if transport.bidirectional else needs.client_messages_per_s
     cpu = needs.messages_per_s * costs.send_to_one_s(needs.payload_bytes) + needs.client_messages_per_s * costs.ingest_s
     cpu += (polls_per_s + posts_per_s) * costs.http_request_s
-    n_bytes = needs.messages_per_s * wire_bytes(name, needs.payload_bytes) + polls_per_s * POLL_REQUEST_BYTES
+    n_bytes = needs.messages_per_s * wire_bytes(name, needs.payload_bytes)
+    if answers is not None:
+        n_bytes = _polling_bytes_per_s(needs, answers)
     broken, against, advantages = _reasons(name, needs, polls_per_s)
     return RankedTransport(
         name, not broken, tuple(broken), tuple(against), tuple(advantages), mean_s, max_s, n_bytes,
         polls_per_s + posts_per_s, cpu, needs.rtt_s * handshake_round_trips(True),
     )  # fmt: skip
+
+
+def _polling_bytes_per_s(needs: _Needs, answers: theory.LongPollAnswers) -> float:
+    """Bytes on the wire for one long-polling client: what came since the last answer goes out together."""
+    full = answers.per_s - answers.empty_per_s
+    together = wire_bytes("long_polling", round(needs.messages_per_s * needs.payload_bytes / full)) if full else 0
+    empty = answers.empty_per_s * wire_bytes("long_polling", 0)
+    return full * together + empty + answers.per_s * POLL_REQUEST_BYTES
 
 
 def _reasons(name: str, needs: _Needs, polls_per_s: float) -> tuple[list[str], list[str], list[str]]:

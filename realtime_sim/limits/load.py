@@ -5,7 +5,6 @@ Everything is counted as the engines charge it, with all clients connected and a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,12 @@ import numpy as np
 from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
-from realtime_sim.theory import node_copies
+from realtime_sim.theory import long_poll_answers_per_s, node_copies
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import room_sizes
 
-__all__ = ["Load", "Stream", "answers_per_s"]
+__all__ = ["Load", "Stream"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +96,8 @@ class Load:
         """Answers a second to a long-polling cohort, and their bytes; its requests are added to the others."""
         per_s = float(sum(stream.rate * stream.recipients[c] for stream in self.streams)) / cohort.count
         gap_s = cohort.network.rtt.mean_s + cohort.network.jitter.mean_s + self.costs.http_request_s
-        answers, empty = answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        polls = long_poll_answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        answers, empty = polls.per_s, polls.empty_per_s
         payload = float(sum(stream.rate * stream.recipients[c] * stream.payload_bytes for stream in self.streams))
         full = cohort.count * (answers - empty)
         together = wire_bytes("long_polling", round(payload / full), cohort.tls) if full else 0
@@ -166,39 +166,6 @@ class Load:
             alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
         return commands * self.broker.subscribe
-
-
-def answers_per_s(messages_per_s: float, gap_s: float, hold_s: float) -> tuple[float, float]:
-    """Answers a second to one long-polling client, and how many of them are empty.
-
-    Between an answer and the next poll there is a gap. A poll that finds messages from the gap is answered at once,
-    any other at the next message or after the hold time: `1 / (gap + exp(-lam gap) (1 - exp(-lam hold)) / lam)`.
-
-    Parameters
-    ----------
-    messages_per_s : float
-        Poisson messages a second, 0 or more.
-    gap_s : float
-        From an answer to the next poll at the server, seconds, 0 or more.
-    hold_s : float
-        Time an empty poll is held, seconds, above 0.
-
-    Returns
-    -------
-    tuple of float
-        Answers a second, one for each poll; empty ones among them.
-
-    Examples
-    --------
-    >>> answers_per_s(0.0, 0.1, 29.9)[0] * 30
-    1.0
-    >>> [round(figure, 4) for figure in answers_per_s(5.0, 0.1, 30.0)]
-    [4.5186, 0.0]
-    """
-    quiet = math.exp(-messages_per_s * gap_s)
-    waits_s = -math.expm1(-messages_per_s * hold_s) / messages_per_s if messages_per_s else hold_s
-    answers = 1 / (gap_s + quiet * waits_s)
-    return answers, answers * quiet * math.exp(-messages_per_s * hold_s)
 
 
 def _sizes(group: RoomGroup | None, eligible: int) -> tuple[np.ndarray, np.ndarray]:

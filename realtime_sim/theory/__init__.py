@@ -35,8 +35,10 @@ from realtime_sim.theory.queues import (
 )
 from realtime_sim.theory.slowest import max_of_exponentials, max_of_exponentials_quantile_s, max_of_n_quantile
 from realtime_sim.theory.transport import (
+    LongPollAnswers,
     LongPollDelay,
     level_time_s,
+    long_poll_answers_per_s,
     long_poll_delay_s,
     pubsub_cut_after_s,
     websockets_memory_bytes,
@@ -52,6 +54,7 @@ from realtime_sim.theory.waits import (
 
 __all__ = [
     "FanoutFigures",
+    "LongPollAnswers",
     "LongPollDelay",
     "QueueFigures",
     "erlang_c",
@@ -60,6 +63,7 @@ __all__ = [
     "fanout_md1_delay_quantile_s",
     "level_time_s",
     "little",
+    "long_poll_answers_per_s",
     "long_poll_delay_s",
     "max_of_exponentials",
     "max_of_exponentials_quantile_s",
