@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_sim import presets
 from realtime_sim.errors import ScenarioError
 from realtime_sim.limits import connections_claim, server_limits
+from realtime_sim.limits.load import Load
 from realtime_sim.scenario import Scenario
+from realtime_sim.simulation import simulate
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def scenario(**changes: object) -> Scenario:
@@ -85,3 +92,58 @@ def test_wrong_arguments_are_refused():
         server_limits(scenario(), target_utilization=1.5)
     with pytest.raises(ScenarioError, match="scenario must be a Scenario"):
         server_limits("chat")
+
+
+# --- agreement with the simulator -----------------------------------------------------------------------------------
+
+
+def busy_rooms(servers: int, source: str = "backend", workers: int = 1) -> Scenario:
+    """1,000 clients in 100 rooms of 10, 2,500 messages a second: many small jobs, most of which wake a loop."""
+    return scenario(
+        duration=5, warmup=1,
+        clients=[{"name": "c", "count": 1000, "network": {"rtt": "40ms"}}],
+        servers={"count": servers, "workers": workers},
+        broker={"kind": "redis_pubsub"},
+        rooms=[{"name": "group", "count": 100, "members": 10}],
+        traffic=[{"name": "t", "to": "group", "rate": "2500/s", "payload": "200B", "from": source}],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case, predicted",
+    [
+        (busy_rooms(1), 0.758),
+        (busy_rooms(1, "clients"), 0.859),
+        (busy_rooms(4), 0.512),
+        (busy_rooms(4, "clients"), 0.567),
+        (busy_rooms(1, workers=2), 0.517),
+        (busy_rooms(4, "clients", workers=2), 0.419),
+        (presets.load("chat").replace(duration=30), 0.046),
+        (presets.load("dashboard"), 0.046),
+        (presets.load("fallback").replace(duration=30), 0.080),
+        (Scenario.from_yaml(EXAMPLES / "million_scaled.yaml").replace(duration=10), 0.362),
+    ],
+    ids=lambda value: value.name if isinstance(value, Scenario) else str(value),
+)
+def test_the_busy_share_is_that_of_the_simulator(case, predicted):
+    """Within 3 points, and an eighth of small figures; standard errors are below a fifth of that."""
+    assert Load(case).utilization(case.servers.count) == pytest.approx(predicted, abs=6e-4)
+    simulated = simulate(case).servers["utilization"].mean()
+    assert simulated == pytest.approx(predicted, abs=min(0.03, predicted / 8))
+
+
+def test_wakeups_are_a_line_of_the_arithmetic():
+    """By hand: 545 + 42.5 + 5.9 ms of work, 2,505 jobs; (0.5934 + 2,505 x 271 us) / (1 + 0.6789) = 75.8 %."""
+    case = busy_rooms(1)
+    row = server_limits(case, target_utilization=0.8).row("cpu")
+    assert row.servers == 1 and row.demand == pytest.approx(0.7578, abs=1e-4)
+    assert "each server: rho = (0.5934 + 2,505/s x 271 us) / (1 + 0.6789) = 75.8%" in row.arithmetic
+    assert any(line.startswith("wake-ups") and line.endswith("CPU s/s") for line in row.arithmetic.splitlines())
+
+
+def test_the_servers_needed_are_those_that_the_simulator_confirms():
+    """86 % on one server, and below the target on the two that are asked for."""
+    needed = server_limits(busy_rooms(1, "clients")).needed
+    assert needed == 2
+    busy = [simulate(busy_rooms(n, "clients")).servers["utilization"].max() for n in (needed - 1, needed)]
+    assert busy[0] > 0.7 >= busy[1]

@@ -138,6 +138,23 @@ def test_a_poll_that_finds_messages_is_answered_at_once(rate, gap_s, per_s):
     assert theory.long_poll_answers_per_s(0.0, gap_s, hold_s=30 - gap_s).empty_per_s == pytest.approx(1 / 30, rel=1e-12)
 
 
+@given(RATES, st.floats(0, 0.999), st.floats(0, 10))
+def test_wakeups_of_one_server_are_welchs(rate, load, wakeup_s):
+    """Welch (1964): the busy share of M/G/1 with an exceptional first service, from its probability of being idle."""
+    service_s = max(load, 1e-6) / rate
+    welch = theory.mg1_exceptional_first(rate, service_s, 1.0, service_s + wakeup_s, 1.0).utilization
+    assert theory.utilization_with_wakeups(1, rate * service_s, rate, wakeup_s) == pytest.approx(welch, rel=1e-9)
+
+
+@given(st.integers(1, 64), UTILIZATIONS, RATES, st.floats(0, 1))
+def test_wakeups_never_fill_servers_that_had_time_left(servers, utilization, rate, wakeup_s):
+    busy = theory.utilization_with_wakeups(servers, utilization * servers, rate, wakeup_s)
+    assert utilization * (1 - 1e-9) <= busy <= 1
+    idle_ratio = 1 - theory.erlang_c(servers, min(busy * servers, servers))
+    waking = rate * wakeup_s
+    assert busy * servers == pytest.approx(utilization * servers + waking * idle_ratio, abs=1e-6 * (1 + waking))
+
+
 @pytest.mark.parametrize(
     ("window_bits", "mem_level", "kib"),
     [(15, 8, 316), (14, 7, 172), (13, 6, 100), (12, 5, 64), (11, 4, 46), (10, 3, 37), (9, 2, 33), (None, None, 14)],

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.reference.servers import PING_ROUNDS
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
-from realtime_sim.theory import long_poll_answers_per_s, node_copies
+from realtime_sim.theory import long_poll_answers_per_s, node_copies, utilization_with_wakeups
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import room_sizes
@@ -81,7 +82,7 @@ class Load:
             if TRANSPORTS[cohort.transport].request_per_message:
                 self.egress.append(self._polling(c, cohort))
                 continue
-            if cohort.keepalive is not None:
+            if _pings(cohort):
                 self.pings += cohort.count / cohort.keepalive.interval
             sizes = [wire_bytes(cohort.transport, stream.payload_bytes, cohort.tls) for stream in self.streams]
             sent = [stream.rate * stream.recipients[c] for stream in self.streams]
@@ -115,21 +116,52 @@ class Load:
             return node_copies(n, int(stream.sizes[-1]))
         return sum(w * node_copies(n, int(size)) for w, size in zip(stream.weights, stream.sizes, strict=True))
 
-    def cpu(self, n: int) -> list[tuple[str, float, float]]:
-        """What the loops of `n` servers do: how often a second in all, and CPU seconds each."""
+    def work(self, n: int) -> list[tuple[str, float, float]]:
+        """What the loops of `n` servers do once awake: how often a second in all, and CPU seconds each."""
         costs = self.costs
         return [
             ("sends", self.sends, self.send_s),
-            ("decodes", sum(stream.rate * self.copies(n, stream) for stream in self.streams), costs.event_s),
+            ("decodes", self.decodes_per_s(n), costs.event_s),
             ("from clients", self.ingests, costs.ingest_s),
             ("pings", self.pings, costs.ping_s),
             ("handshakes", sum(self.churn), costs.handshake_s),
             ("requests", self.requests, costs.http_request_s),
         ]
 
+    def decodes_per_s(self, n: int) -> float:
+        """Copies of messages that reach one of `n` servers; each is one job, all its sends included."""
+        return sum(stream.rate * self.copies(n, stream) for stream in self.streams)
+
+    def work_s(self, n: int) -> float:
+        """CPU seconds a second of all `n` servers together, wake-ups left out."""
+        return sum(per_s * cost_s for _, per_s, cost_s in self.work(n))
+
+    def jobs_per_s(self, n: int) -> float:
+        """Jobs a second, for all `n` servers together, that may find a loop asleep.
+
+        Pings come in rounds: each server pings a share of a cohort at once. The tasks of a `task_per_client` fan-out
+        are left out: they are queued by a loop that is awake.
+        """
+        pings = 0.0
+        for cohort in self.scenario.clients:
+            if self.costs.ping_s and _pings(cohort):
+                pings += min(n * PING_ROUNDS, cohort.count) / cohort.keepalive.interval
+        return self.decodes_per_s(n) + self.ingests + pings + sum(self.churn) + self.requests
+
+    def utilization(self, n: int) -> float:
+        """Busy share of the loops of `n` servers, wake-ups included."""
+        jobs_per_s = self.jobs_per_s(n) / n
+        return utilization_with_wakeups(self.servers.workers, self.work_s(n) / n, jobs_per_s, self.costs.wakeup_s)
+
+    def cpu(self, n: int) -> list[tuple[str, float, float]]:
+        """`work`, and the wake-ups."""
+        woken_s = self.cpu_s(n) - self.work_s(n)
+        cost_s = self.costs.wakeup_s
+        return [*self.work(n), ("wake-ups", woken_s / cost_s if cost_s else 0.0, cost_s)]
+
     def cpu_s(self, n: int) -> float:
         """CPU seconds a second of all `n` servers together."""
-        return sum(per_s * cost_s for _, per_s, cost_s in self.cpu(n))
+        return self.utilization(n) * self.servers.workers * n
 
     @property
     def every_server_decodes(self) -> bool:
@@ -213,6 +245,11 @@ def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | No
     ratios = np.full(partitions, float(n_rooms // partitions))
     ratios[(first + np.arange(n_rooms % partitions)) % partitions] += 1
     return ratios / n_rooms
+
+
+def _pings(cohort: Cohort) -> bool:
+    """Whether servers ping the clients of a cohort."""
+    return cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message
 
 
 def _churn_per_s(c: int, cohort: Cohort, n_requests: int) -> float:

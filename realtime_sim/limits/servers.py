@@ -47,9 +47,14 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
 
     Notes
     -----
-    Queueing is not in it: that is `simulate`'s. Left out are also wake-ups of an idle loop, first connections, and
-    spare servers for failures. Streams of traffic that never run together are added up all the same. Long polls are
-    counted as for Poisson messages.
+    Queueing is not in it: that is `simulate`'s. Left out are also first connections and spare servers for failures.
+    Streams of traffic that never run together are added up all the same. Long polls are counted as for Poisson
+    messages. A job that finds its loop asleep wakes it, as `theory.utilization_with_wakeups` has it for Poisson jobs;
+    bursts, such as polls that come back together after a broadcast, wake it less often.
+
+    References
+    ----------
+    Welch, Operations Research 12 (1964), for wake-ups.
 
     Examples
     --------
@@ -139,7 +144,7 @@ def _smallest(fits: Callable[[int], bool]) -> int | None:
 def _cpu(load: Load, target: float) -> Limit:
     workers = load.servers.workers
     capacity = target * workers
-    servers = _smallest(lambda n: load.cpu_s(n) <= capacity * n)
+    servers = _smallest(lambda n: load.utilization(n) <= target)
     n = servers or load.servers.count
     work_s = load.cpu_s(n)
     parts = [
@@ -150,22 +155,44 @@ def _cpu(load: Load, target: float) -> Limit:
     lines = [
         *(aligned(parts, left={0, 4}) if parts else []),
         f"{number(work_s)} CPU s/s on {plural(n, 'server')} in all",
+        *_wakeup_lines(load, n),
     ]
     one = f"{target:g} x {plural(workers, 'loop')} = {capacity:,.4g} CPU s/s a server"
-    notes = []
+    needs = "" if servers is None else f": {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> "
+    lines.append(one + needs + ("" if servers is None else plural(servers, "server")))
+    note, possible = " ".join(_cpu_notes(load, target, servers)), servers is not None
+    return Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+
+
+def _wakeup_lines(load: Load, n: int) -> list[str]:
+    """How the wake-ups follow from the busy share of a loop, and it from them."""
+    work, jobs, cost_s = load.work_s(n) / n, load.jobs_per_s(n) / n, load.costs.wakeup_s
+    workers = load.servers.workers
+    if not jobs * cost_s or work >= workers:
+        return []
+    sum_s = f"{number(work)} + {number(jobs)}/s x {cost_s * 1e6:,.4g} us"
+    share = f"{load.utilization(n):.1%}"
+    if workers == 1:
+        chance, solved = "1 - rho", f"rho = ({sum_s}) / (1 + {number(jobs * cost_s)}) = {share}"
+    else:
+        chance = "1 - C, all loops busy with C (Erlang C)"
+        solved = f"{workers:,} rho = {sum_s} x (1 - C), so rho = {share}"
+    return [f"wake-ups: a job finds a loop asleep with {chance} (Welch 1964; jobs Poisson)", f"each server: {solved}"]
+
+
+def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
+    """What more servers cannot change."""
+    notes = [] if servers is not None else [f"No number of servers up to {MOST_SERVERS:,} is enough."]
     own = load.publish_rate * load.costs.event_s
-    if load.every_server_decodes and own >= WORTH_A_NOTE * capacity:
+    if load.every_server_decodes and own >= WORTH_A_NOTE * target * load.servers.workers:
         about = f"Every server decodes all {number(load.publish_rate)} messages/s"
         notes.append(f"{about}: {number(own)} CPU s/s on each, which no other server can take over.")
-    if servers is None:
-        notes.insert(0, f"No number of servers up to {MOST_SERVERS:,} is enough.")
-        lines.append(one)
-    else:
-        lines.append(
-            f"{one}: {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> {plural(servers, 'server')}"
-        )
-    text, note = "\n".join(lines), " ".join(notes)
-    return Limit("cpu", servers, capacity, work_s, "CPU s/s", text, note=note, possible=servers is not None)
+    awake = _smallest(lambda n: load.work_s(n) <= target * load.servers.workers * n)
+    if awake is not None and awake != servers:
+        notes.append(f"Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
+    if load.servers.fanout == "task_per_client" and load.costs.wakeup_s and load.sends:
+        notes.append("Loops that the tasks of a fan-out wake are left out, so it is more than this: ask `simulate`.")
+    return notes
 
 
 def _egress(load: Load, target: float) -> Limit:
@@ -193,7 +220,7 @@ def _egress(load: Load, target: float) -> Limit:
 def _used(row: Limit, load: Load, n: int) -> float | None:
     """Share of what `n` servers have that is used."""
     if row.name == "cpu":
-        return load.cpu_s(n) / (n * load.servers.workers)
+        return load.utilization(n)
     if row.per_server_capacity is None:
         return None
     each = load.servers.egress if row.name == "egress" else row.per_server_capacity
