@@ -7,6 +7,6 @@ and how long is for `simulate` to say.
 
 from realtime_sim.limits.claim import Claim, connections_claim
 from realtime_sim.limits.servers import server_limits
-from realtime_sim.limits.table import Limit, Limits
+from realtime_sim.limits.table import Limit, Limits, Storm
 
-__all__ = ["Claim", "Limit", "Limits", "connections_claim", "server_limits"]
+__all__ = ["Claim", "Limit", "Limits", "Storm", "connections_claim", "server_limits"]

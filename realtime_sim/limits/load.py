@@ -5,6 +5,7 @@ Everything is counted as the engines charge it, with all clients connected and a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,10 @@ from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import room_sizes
 
-__all__ = ["Load", "Stream"]
+__all__ = ["MOST_SERVERS", "Load", "Stream", "smallest"]
+
+MOST_SERVERS = 1_000_000
+"""Where the search for enough servers ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,6 +202,26 @@ class Load:
             alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
         return commands * self.broker.subscribe
+
+
+def smallest(fits: Callable[[int], bool]) -> int | None:
+    """The least number of servers that fits, where more always fit too; None if there is none.
+
+    Examples
+    --------
+    >>> smallest(lambda n: n >= 13), smallest(lambda n: False)
+    (13, None)
+    """
+    high = 1
+    while not fits(high):
+        if high >= MOST_SERVERS:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
 
 
 def _sizes(group: RoomGroup | None, eligible: int) -> tuple[np.ndarray, np.ndarray]:
