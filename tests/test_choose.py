@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from hypothesis import given
@@ -94,3 +95,76 @@ def test_a_choice_shows_itself():
     assert choice.to_plain()["best"] == "sse"
     assert list(choice.frame.index) == [one.name for one in choice.ranked]
     assert "<pre>" in choice._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "needs, first, second",
+    [
+        (
+            {},
+            "sse before websocket: the simpler one",
+            "websocket before long_polling: server CPU for each client, 0.0022%",
+        ),
+        (
+            {"client_messages_per_s": 1},
+            "websocket before sse: one connection for both directions",
+            "sse before long_polling: server CPU",
+        ),
+        (
+            {"messages_per_s": 50, "rtt": "100ms"},
+            "sse before websocket: the simpler one",
+            "websocket before long_polling: mean latency, 50.0 ms against 99.9 ms, in steps of 10 ms",
+        ),
+        (
+            {"buffering_proxies": True},
+            "websocket before long_polling: server CPU",
+            "long_polling before sse: fewer broken requirements, 0 against 1",
+        ),
+    ],
+)
+def test_the_ranking_says_what_decided(needs, first, second):
+    choice = choose_transport(**needs)
+    assert choice.decided_by[0].startswith(first) and choice.decided_by[1].startswith(second)
+    assert choice.to_plain()["decided_by"] == list(choice.decided_by)
+    lines = str(choice).splitlines()
+    assert lines[lines.index("decided by") + 1 :][:2] == [f"  {text}" for text in choice.decided_by]
+
+
+def test_clients_that_send_make_the_direction_both():
+    """5 messages a second from each client are so many requests more where there is no way back."""
+    told = choose_transport(direction="both", client_messages_per_s=5)
+    inferred = choose_transport(client_messages_per_s=5)
+    assert inferred.ranked == told.ranked and told.notes == ()
+    assert inferred.notes == ("clients send 5/s each, so the direction is taken as both",)
+    against = {one.name: one.drawbacks for one in inferred.ranked}
+    for name in ("sse", "long_polling"):
+        assert "clients send by separate POST requests, 5/s each" in against[name]
+    assert not any("POST" in text for text in against["websocket"])
+    silent = choose_transport(direction="both")
+    assert silent.notes == ("clients send, but nobody said how often: give client_messages_per_s to count it",)
+
+
+def test_a_round_trip_of_seconds_is_asked_about():
+    assert choose_transport(rtt=5).notes == ()
+    choice = choose_transport(rtt=50)
+    assert choice.notes == ("a round trip of 50 s is hardly possible: did you mean 50ms?",)
+    assert "Note: a round trip of 50 s" in str(choice) and choice.to_plain()["notes"] == list(choice.notes)
+
+
+@given(st.floats(0, 1e9), st.floats(0, 1e9), st.integers(0, 10**9), st.floats(0, 1e4))
+def test_columns_never_collide(rate, up, payload, rtt):
+    choice = choose_transport(messages_per_s=rate, client_messages_per_s=up, payload=payload, rtt=rtt)
+    table = str(choice).split("\n\n")[0].splitlines()
+    assert len({len(line) for line in table}) == 1
+    assert all(len(re.split(r" {2,}", line.strip())) == 7 for line in table)
+
+
+def test_an_unknown_profile_is_reported_with_the_others():
+    with pytest.raises(ScenarioError) as caught:
+        choose_transport(direction="up", profile="websocket-asyncio")
+    assert [problem.path for problem in caught.value.problems] == ["direction", "profile"]
+    assert "did you mean 'websockets-asyncio'?" in str(caught.value)
+
+
+def test_the_profile_is_what_cpu_costs():
+    assert by_name(profile="centrifugo")["sse"].server_cpu_ratio == pytest.approx(64e-6)
