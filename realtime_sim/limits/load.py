@@ -118,7 +118,8 @@ class Load:
             return float(n)
         if largest:
             return node_copies(n, int(stream.sizes[-1]))
-        return sum(w * node_copies(n, int(size)) for w, size in zip(stream.weights, stream.sizes, strict=True))
+        each = zip(stream.weights, stream.sizes, strict=True)
+        return float(sum(w * node_copies(n, int(size)) for w, size in each))
 
     def work(self, n: int) -> list[tuple[str, float, float]]:
         """What the loops of `n` servers do once awake: how often a second in all, and CPU seconds each."""
@@ -201,7 +202,7 @@ class Load:
             sizes, rooms = _sizes(group, eligible)
             alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
-        return commands * self.broker.subscribe
+        return float(commands * self.broker.subscribe)
 
 
 def smallest(fits: Callable[[int], bool]) -> int | None:

@@ -209,7 +209,8 @@ def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
         notes.append(f"{about}: {number(own)} CPU s/s on each, which no other server can take over.")
     awake = smallest(lambda n: load.work_s(n) <= target * load.servers.workers * n)
     if awake is not None and awake != servers:
-        notes.append(f"Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
+        only = "" if servers is not None else "Wake-ups alone keep the loops so busy. "
+        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
     if load.servers.fanout == "task_per_client" and load.costs.wakeup_s and load.sends:
         notes.append("Loops that the tasks of a fan-out wake are left out, so it is more than this: ask `simulate`.")
     return notes
