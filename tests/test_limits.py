@@ -292,15 +292,15 @@ def test_limits_are_plain_json():
 # --- agreement with the simulator -----------------------------------------------------------------------------------
 
 
-def busy_rooms(servers: int, source: str = "backend", workers: int = 1) -> Scenario:
+def busy_rooms(servers: int, source: str = "backend", rate: int = 2500, **more: object) -> Scenario:
     """1,000 clients in 100 rooms of 10, 2,500 messages a second: many small jobs, most of which wake a loop."""
     return scenario(
         duration=5, warmup=1,
         clients=[{"name": "c", "count": 1000, "network": {"rtt": "40ms"}}],
-        servers={"count": servers, "workers": workers},
+        servers={"count": servers} | more,
         broker={"kind": "redis_pubsub"},
         rooms=[{"name": "group", "count": 100, "members": 10}],
-        traffic=[{"name": "t", "to": "group", "rate": "2500/s", "payload": "200B", "from": source}],
+        traffic=[{"name": "t", "to": "group", "rate": rate, "payload": "200B", "from": source}],
     )  # fmt: skip
 
 
@@ -313,6 +313,7 @@ def busy_rooms(servers: int, source: str = "backend", workers: int = 1) -> Scena
         (busy_rooms(4, "clients"), 0.567),
         (busy_rooms(1, workers=2), 0.517),
         (busy_rooms(4, "clients", workers=2), 0.419),
+        (busy_rooms(1, rate=800, fanout="task_per_client"), 0.466),
         (presets.load("chat").replace(duration=30), 0.046),
         (presets.load("dashboard"), 0.046),
         (presets.load("fallback").replace(duration=30), 0.080),
@@ -325,6 +326,12 @@ def test_the_busy_share_is_that_of_the_simulator(case, predicted):
     assert Load(case).utilization(case.servers.count) == pytest.approx(predicted, abs=6e-4)
     simulated = simulate(case).servers["utilization"].mean()
     assert simulated == pytest.approx(predicted, abs=min(0.03, predicted / 8))
+
+
+def test_tasks_that_wake_further_loops_are_said_to_be_left_out():
+    told = server_limits(busy_rooms(1, workers=4, fanout="task_per_client")).row("cpu").note
+    assert "Tasks of a fan-out wake further loops" in told
+    assert "further loops" not in server_limits(busy_rooms(1, fanout="task_per_client")).row("cpu").note
 
 
 def test_wakeups_are_a_line_of_the_arithmetic():

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
-from realtime_sim.engines.reference.servers import PING_ROUNDS
+from realtime_sim.engines.constants import PING_ROUNDS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
 from realtime_sim.theory import long_poll_answers_per_s, node_copies, utilization_with_wakeups

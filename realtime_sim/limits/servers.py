@@ -211,8 +211,11 @@ def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
     if awake is not None and awake != servers:
         only = "" if servers is not None else "Wake-ups alone keep the loops so busy. "
         notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
-    if load.servers.fanout == "task_per_client" and load.costs.wakeup_s and load.sends:
-        notes.append("Loops that the tasks of a fan-out wake are left out, so it is more than this: ask `simulate`.")
+    several = load.servers.workers > 1 and load.servers.fanout == "task_per_client"
+    if several and load.costs.wakeup_s and load.sends:
+        notes.append(
+            "Tasks of a fan-out wake further loops; that is left out, so it is more than this: ask `simulate`."
+        )
     return notes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.draws import sample_ns
-from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.limits.load import Load, smallest
 from realtime_sim.limits.table import Storm, number, plural
 from realtime_sim.policies.backoff import delay_s
