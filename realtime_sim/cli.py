@@ -172,8 +172,10 @@ def choose(
     http_version: Annotated[str, typer.Option(help="1.1 or 2.")] = "1.1",
     tabs_per_browser: Annotated[int, typer.Option(help="Tabs that one browser may have open.")] = 1,
     buffering_proxies: Annotated[bool, typer.Option(help="Proxies on the way hold responses back.")] = False,
+    proxies_block_upgrade: Annotated[bool, typer.Option(help="Proxies on the way let no WebSocket through.")] = False,
     mobile: Annotated[bool, typer.Option(help="Clients run on batteries.")] = False,
     needs_resume: Annotated[bool, typer.Option(help="Clients must get what they missed.")] = False,
+    profile: Annotated[str, typer.Option(help="Cost profile of the servers.")] = "websockets-asyncio",
     json_: JsonOption = "",
 ) -> None:
     """Rank the transports for what you need, with reasons and numbers.
@@ -187,7 +189,8 @@ def choose(
     choice = choose_transport(
         direction=direction, messages_per_s=messages_per_s, client_messages_per_s=client_messages_per_s,
         payload=payload, rtt=rtt, http_version=http_version, tabs_per_browser=tabs_per_browser,
-        buffering_proxies=buffering_proxies, mobile=mobile, needs_resume=needs_resume,
+        buffering_proxies=buffering_proxies, proxies_block_upgrade=proxies_block_upgrade, mobile=mobile,
+        needs_resume=needs_resume, profile=profile,
     )  # fmt: skip
     if json_ != "-":
         print(choice)

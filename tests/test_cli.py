@@ -11,6 +11,7 @@ import time
 import pytest
 
 from realtime_sim import presets
+from realtime_sim.choose import choose_transport
 from realtime_sim.simulation import simulate
 
 QUICK = ["--set", "duration=3s", "--set", "warmup=1s"]
@@ -59,6 +60,23 @@ def test_a_scenario_comes_from_standard_input():
 def test_set_takes_yaml_values():
     done = command("simulate", "chat", *QUICK, "--set", "broker={kind: kafka, linger: 1ms}", "--json", "-")
     assert json.loads(done.stdout)["scenario"]["broker"] == {"kind": "kafka", "linger": "1ms"}
+
+
+def test_choose_takes_what_python_takes():
+    done = command("choose", "--proxies-block-upgrade", "--profile", "centrifugo", "--json", "-")
+    found = json.loads(done.stdout)
+    assert found == choose_transport(proxies_block_upgrade=True, profile="centrifugo").to_plain()
+    assert {one["name"]: one["suitable"] for one in found["ranked"]}["websocket"] is False
+    table = command("choose", "--payload", "1MB", "--messages-per-s", "1000").stdout
+    assert "  25.0  1,037,371,000  " in table and "decided by\n" in table
+
+
+def test_limits_prints_and_writes_what_is_asked_and_what_is_given():
+    changes = ["--set", "slo.survive_servers=1", "--set", "servers.count=2"]
+    table = command("limits", "chat", *changes).stdout
+    assert table.startswith("chat: 2 servers needed (1 and 1 that may be lost), 2 given.")
+    assert "Your 2 servers, 1 of them lost, meet every limit." in table
+    assert json.loads(command("limits", "chat", *changes, "--json", "-").stdout)["exceeded"] == []
 
 
 def test_presets_are_listed_and_printed():
@@ -113,6 +131,7 @@ def test_help_and_version_are_quick_and_end_well():
         (["limits", "nope"], "preset must be a preset"),
         (["choose", "--direction", "up"], "direction must be one of"),
         (["choose", "--payload", "-3B"], "payload must be"),
+        (["choose", "--profile", "nope"], "profile must be one of"),
         (["presets", "nope"], "preset must be a preset"),
         (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
         (["schema", "chat"], "unexpected extra argument"),

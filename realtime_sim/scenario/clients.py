@@ -157,7 +157,8 @@ class Cohort(Part):
     def _consistent(self) -> Cohort:
         if self.polling_handshake and self.transport != "websocket":
             raise fault("must be false unless transport is websocket", "remove it", at="polling_handshake")
-        if not isinstance(self.overflow, overflow.Unbounded) and self.network.bandwidth is None:
+        streams = not TRANSPORTS[self.transport].request_per_message  # what waits for a poll needs no slow network
+        if streams and not isinstance(self.overflow, overflow.Unbounded) and self.network.bandwidth is None:
             raise fault(
                 "has a limit but the client's network has no bandwidth, so no buffer can fill",
                 "set network.bandwidth, or remove overflow",

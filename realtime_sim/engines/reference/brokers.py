@@ -120,8 +120,8 @@ class NoBroker:
         """Make sure `server` hears of the client's rooms, then `done()`."""
         done()
 
-    def unsubscribe(self, server: Server, rooms: list[int]) -> None:
-        """`server` has nobody in these rooms any more."""
+    def unsubscribe(self, server: Server, client: Client) -> None:
+        """A client is not at `server` any more, or never was let in."""
 
     def subscribe_at_start(self, server: Server, client: Client) -> None:
         """As `subscribe`, before the run starts and at no cost."""
@@ -206,10 +206,12 @@ class PubSub(NoBroker):
         for room in rooms:
             self.channels.setdefault(room, set()).add(server.id)
 
-    def unsubscribe(self, server: Server, rooms: list[int]) -> None:
-        """One UNSUBSCRIBE; it takes its turn at the broker like everything else."""
-        if self.per_room and rooms:
-            self.wanted[server.id].difference_update(rooms)
+    def unsubscribe(self, server: Server, client: Client) -> None:
+        """One UNSUBSCRIBE for the rooms in which the server has nobody; it takes its turn like everything else."""
+        wanted = self.wanted[server.id]
+        rooms = [room for room in client.rooms if room in wanted and not server.rooms.get(room)]
+        if rooms:
+            wanted.difference_update(rooms)
             self.clock.process(self._unsubscribe(server, rooms))
 
     def _unsubscribe(self, server: Server, rooms: list[int]) -> Generator:
@@ -295,6 +297,7 @@ class StreamLog(NoBroker):
                 yield self.parked[server.id]
                 if server.dead:
                     return
+            self._skip_trimmed(server)
             position = self.positions[server.id]
             batch = self.log[position : position + self.read_limit]
             self.positions[server.id] += len(batch)
@@ -307,6 +310,12 @@ class StreamLog(NoBroker):
             for message in batch:
                 server.deliver(message, left_ns)
             yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_BROKER, server.id)
+
+    def _skip_trimmed(self, server: Server) -> None:
+        """A reader that is too far behind goes on with the oldest entry that is still there."""
+        while self.trimmed(self.log[self.positions[server.id]]):
+            self.system.ledger.copy_done(self.log[self.positions[server.id]], "trimmed")
+            self.positions[server.id] += 1
 
     def read(self, server: Server, batch: list[Message]) -> Generator:
         """The broker hands a batch out; its one thread does that too."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from realtime_sim.draws import Stream, uniform
+from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, LongPollingConnection
 from realtime_sim.engines.reference.jobs import Handshake, Poll, Replay, Request
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from realtime_sim.engines.reference.system import System
 
 __all__ = ["Client"]
-
-POLLING_HANDSHAKE_REQUESTS = 4
-"""Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
-
-ATTEMPT_GAP_NS = 1_000_000
-"""Least time between two attempts of one client, 1 ms: its own event loop takes that long to come round again. Without
-it a client that is turned away in no time, and tries again at once, would try for ever without time passing."""
 
 _COUNTERS = {"timed_out": "timeouts"}
 """Counters of failures that go by another name than the event."""
@@ -53,72 +47,67 @@ class Client:
         self.fault: int | None = None
         self.last_server = -1
         self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
-        self.session_ends_ns: int | None = None
+        self.replayed: set[int] = set()
         self.next_attempt_ns = 0
-        self.clock.process(self.live())
+        self.life = self.clock.process(self.live())
 
     def turn(self, event: Event) -> None:
         """Something happens to the client: the table of `policies.lifecycle` says what it is now."""
         self.state = next_state(self.state, event)
 
     def live(self) -> Generator:
-        """Connect, stay, and come back; session after session, until the client gives up."""
+        """One user after the other. A session ends by an interrupt, whatever the client is doing then."""
         connect_ns = int(self.system.workload.connect_ns[self.id])
+        connection = None
         if connect_ns == CONNECTED:
             self.turn(Event.ATTEMPT)
             connection = self.system.connect_at_start(self)
         else:
             yield self.clock.at(connect_ns, Phase.RETRY, -1, self.id)
-            connection = None
         must_wait = connect_ns == CONNECTED
+        while True:
+            try:
+                yield from self.visit(connection, must_wait)
+            except simpy.Interrupt:
+                self.leave()
+            yield from self.stay_away()
+            connection, must_wait = None, False
+
+    def visit(self, connection: Connection | None, must_wait: bool) -> Generator:
+        """Connect, stay and come back; returns if a user gives up who never was let in."""
         while True:
             if connection is None:
                 connection = yield from self.connect(must_wait)
-            if connection is None and self.session_over:
-                must_wait = False
-                yield from self.stay_away()
-            elif connection is None:
-                return  # it has given up
-            else:
-                must_wait = yield from self.stay(connection)
-                connection = None
-                if not must_wait:
-                    yield from self.stay_away()
-
-    def stay(self, connection: Connection) -> Generator:
-        """Until the connection is lost (True) or the user leaves (False)."""
-        if isinstance(connection, LongPollingConnection):
-            self.clock.process(self.poll(connection))
-        if self.session_ends_ns is None:
+            if connection is None:
+                if self.online or self.cohort.session is None:
+                    yield simpy.Event(self.clock)  # nothing more, until the session ends
+                self.turn(Event.SESSION_ENDED)
+                return
+            if isinstance(connection, LongPollingConnection):
+                self.clock.process(self.poll(connection))
             yield connection.over
-        else:
-            ends = self.clock.at(max(self.session_ends_ns, self.clock.now), Phase.SESSION_END, -1, self.id)
-            yield connection.over | ends
-        if connection.over.triggered:
-            self.connection = None
+            self.connection = connection = None
             self.n_losses += 1
             self.system.count("lost_connections")
-            return True
-        connection.alive = False
-        self.system.server_notices_at(self.clock.now + self.half_rtt_ns, connection)
-        self.leave()
-        return False
+            must_wait = True
+
+    def user(self, ends_ns: int) -> Generator:
+        """The session ends at its time."""
+        yield self.clock.at(ends_ns, Phase.SESSION_END, -1, self.id)
+        self.life.interrupt()
 
     def leave(self) -> None:
         """The user's session is over."""
         self.turn(Event.SESSION_ENDED)
+        if self.connection is not None:
+            self.connection.alive = False
+            self.system.server_notices_at(self.clock.now + self.half_rtt_ns, self.connection)
         self.connection = None
         self.online = False
-        self.session_ends_ns = None
         self.system.ledger.left(self.id)
         if self.fault is not None:
             self.system.recorder.affected[self.fault] -= 1  # nobody is left to recover
             self.fault = None
-
-    @property
-    def session_over(self) -> bool:
-        """Whether the user has left."""
-        return not self.online and self.n_sessions > 0
 
     def stay_away(self) -> Generator:
         """Until the next user takes the place."""
@@ -152,9 +141,10 @@ class Client:
             length = system.sessions[self.cohort_index]
             if length is not None:
                 length_ns = system.draw_ns(length, Stream.SESSION, self.id, self.n_sessions)
-                self.session_ends_ns = self.clock.now + length_ns
-        elif self.n_connections > 1:
+                self.clock.process(self.user(self.clock.now + length_ns))
+        else:
             system.count("reconnects")
+            system.ledger.reconnected(self.id)
             self._catch_up(connection)
         if self.fault is not None:
             system.recorder.recovered(self.fault, self.clock.now)
@@ -170,12 +160,12 @@ class Client:
                 self.system.ledger.lost(message, self.id, "trimmed")
             else:
                 missed.append(message)
+        self.replayed = {message.id for message in missed}
         if missed:
-            connection.replayed.update(message.id for message in missed)
             connection.server.submit(Replay(connection, missed))
 
     def connect(self, must_wait: bool) -> Generator:
-        """Attempts with backoff between them: a connection, or None if the user leaves or the client gives up."""
+        """Attempts with backoff between them: a connection, or None if the client gives up."""
         retry, delay_s = 0, 0.0
         while True:
             if must_wait:
@@ -185,13 +175,7 @@ class Client:
                     self.turn(Event.GAVE_UP)
                     self.system.count("gave_up")
                     return None
-                wake_ns = self.clock.now + to_ns(delay_s)
-                if self.session_ends_ns is not None and wake_ns >= self.session_ends_ns:
-                    ends_ns = max(self.session_ends_ns, self.clock.now)
-                    yield self.clock.at(ends_ns, Phase.SESSION_END, -1, self.id)
-                    self.leave()
-                    return None
-                yield self.clock.at(wake_ns, Phase.RETRY, -1, self.id)
+                yield self.clock.at(self.clock.now + to_ns(delay_s), Phase.RETRY, -1, self.id)
             if self.clock.now < self.next_attempt_ns:
                 yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
             self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
@@ -238,15 +222,7 @@ class Client:
         if outcome == "timed_out":
             yield self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
         elif outcome is None:
-            server = system.servers[chosen]
-            answer = simpy.Event(self.clock)
-            self._submit_request(server, answer, is_last, deadline_ns)
-            if is_last:
-                system.balancer.hold(chosen)
-            yield answer | self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
-            outcome = answer.value if answer.triggered else "timed_out"
-            if is_last and not isinstance(outcome, Connection):
-                system.balancer.release(chosen)
+            outcome = yield from self._wait(system.servers[chosen], is_last, deadline_ns)
         if outcome != "timed_out":
             yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)
         return chosen if outcome == "answered" else outcome
@@ -264,13 +240,26 @@ class Client:
             return "session_unknown"
         return "backlog_full" if self.system.servers[chosen].backlog_full else None
 
-    def _submit_request(self, server: Server, answer: simpy.Event, is_last: bool, deadline_ns: int) -> None:
-        system, number = self.system, self.n_requests
+    def _wait(self, server: Server, is_last: bool, deadline_ns: int) -> Generator:
+        """Queue a request at a server, and wait for its answer, the deadline, or the end of the session."""
+        system, number, answer = self.system, self.n_requests, simpy.Event(self.clock)
         if is_last:
             cost_ns = system.draw_ns(system.handshake_cost, Stream.HANDSHAKE_COST, self.id, number)
-            server.submit(Handshake(self, answer, deadline_ns, cost_ns))
+            request: Request = Handshake(self, answer, deadline_ns, cost_ns)
+            system.balancer.hold(server.id)
         else:
-            server.submit(Request(self, answer, deadline_ns, to_ns(server.costs.http_request_s)))
+            request = Request(self, answer, deadline_ns, to_ns(server.costs.http_request_s))
+        server.submit(request)
+        outcome = "timed_out"
+        try:
+            yield answer | self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
+            if answer.triggered:
+                outcome = answer.value
+        finally:
+            request.given_up = not answer.triggered
+            if is_last and not isinstance(outcome, Connection):
+                system.balancer.release(server.id)
+        return outcome
 
     def poll(self, connection: LongPollingConnection) -> Generator:
         """Long polls, one after the other. A poll that reaches another server ends the session: it is unknown there."""
@@ -284,7 +273,8 @@ class Client:
             chosen = system.balancer.pick(self)
             problem = self._turned_away(chosen, connection.server.id)
             if problem == "timed_out":
-                return  # no answer comes; the keepalive will tell
+                system.poll_unanswered(connection)
+                return
             if problem is not None:
                 system.count(_COUNTERS.get(problem, problem))
                 yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)

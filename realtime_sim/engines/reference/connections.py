@@ -44,7 +44,6 @@ class Connection:
         self.number = client.n_connections
         self.alive = True
         self.over = simpy.Event(self.clock)
-        self.replayed: set[int] = set()
         self._link_free_ns = 0
         self._last_arrival_ns = 0
 
@@ -52,35 +51,35 @@ class Connection:
         """A copy leaves the loop at `sent_ns`; `stamps` are its first five."""
         self.hand_over(message, sent_ns, (*stamps, sent_ns))
 
-    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...]) -> None:
-        """The copy is on its way from `at_ns` on; `stamps` are its first six."""
-        message.flying.add(self.client.id)
-        self._release(message, at_ns, stamps)
-
-    def _release(self, message: Message, released_ns: int, stamps: tuple[int, ...]) -> None:
-        """The copy goes to the server's link now, and from there to the client; `stamps` are its first six."""
-        cohort = self.client.cohort
+    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...], paced: bool = False) -> None:
+        """The copy is on its way from `at_ns` on; `stamps` are its first six. What is read from a log at the client's
+        pace (`paced`) fills no buffer."""
+        cohort, network = self.client.cohort, self.client.cohort.network
         n_bytes = wire_bytes(cohort.transport, message.payload_bytes, cohort.tls)
-        left_ns = self.server.egress(released_ns, n_bytes)
-        stamps = (*stamps, released_ns, left_ns)
-        if not self._fits(left_ns, n_bytes):
-            ledger = self.server.system.ledger
-            message.flying.discard(self.client.id)
-            ledger.dropped(message, self.client.id, self.server.id, (*stamps, -1))
+        if not self.alive:
+            self.server.egress(at_ns, n_bytes)  # the server does not know better
+            message.causes.setdefault(self.client.id, "connection_lost")
             return
+        message.flying[self.client.id] = self
+        if network.bandwidth is not None and not paced:
+            queued_bytes = max(0, self._link_free_ns - at_ns) * network.bandwidth / NS_PER_S
+            if not self._takes(message, int(queued_bytes), n_bytes, stamps):
+                return
+        left_ns = self.server.egress(at_ns, n_bytes)
         arrival_ns = self._arrival(message, left_ns, n_bytes)
         moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
-        self.clock.call_at(moment, self._received, message, (*stamps, arrival_ns))
+        self.clock.call_at(moment, self._received, message, (*stamps, at_ns, left_ns, arrival_ns))
 
-    def _fits(self, left_ns: int, n_bytes: int) -> bool:
-        """Whether the send buffer takes the copy; a full one may cost the client its connection."""
-        network, policy = self.client.cohort.network, self.client.cohort.overflow
-        if network.bandwidth is None:
-            return True
-        queued_bytes = max(0, self._link_free_ns - left_ns) * network.bandwidth / NS_PER_S
-        decision = admit_kernel(policy.code, getattr(policy, "limit_bytes", 0), int(queued_bytes), n_bytes)
-        if decision == DISCONNECT and self.alive:
-            self.client.disconnected_by_server(self)
+    def _takes(self, message: Message, queued_bytes: int, n_bytes: int, stamps: tuple[int, ...]) -> bool:
+        """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
+        policy, ledger = self.client.cohort.overflow, self.server.system.ledger
+        decision = admit_kernel(policy.code, getattr(policy, "limit_bytes", 0), queued_bytes, n_bytes)
+        if decision == DROP:
+            ledger.dropped(message, self.client.id, self.server.id, (*stamps, -1, -1, -1))
+        elif decision == DISCONNECT:
+            ledger.failed(message, self, "connection_lost")
+            if self.alive:
+                self.client.disconnected_by_server(self)
         return decision == ACCEPT
 
     def _arrival(self, message: Message, left_ns: int, n_bytes: int) -> int:
@@ -100,9 +99,9 @@ class Connection:
         ledger = self.server.system.ledger
         left_ns = stamps[-2]
         if self.server.dead and left_ns > self.server.died_ns:
-            ledger.failed(message, self.client.id, "server_died")
+            ledger.failed(message, self, "server_died")
         elif not self.alive:
-            ledger.failed(message, self.client.id, "connection_lost")
+            ledger.failed(message, self, "connection_lost")
         else:
             ledger.received(message, self.client.id, self.server.id, stamps)
 
@@ -126,20 +125,27 @@ class LongPollingConnection(Connection):
     def __init__(self, client: Client, server: Server) -> None:
         super().__init__(client, server)
         self.buffer: list[tuple[Message, tuple[int, ...]]] = []
+        self.buffered_bytes = 0
         self.answered: simpy.Event | None = None
 
-    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...]) -> None:
+    def hand_over(self, message: Message, at_ns: int, stamps: tuple[int, ...], paced: bool = False) -> None:
         """At `at_ns` the copy goes to a parked client, or into the buffer."""
-        message.flying.add(self.client.id)
+        if not self.alive:
+            message.causes.setdefault(self.client.id, "connection_lost")
+            return
+        message.flying[self.client.id] = self
         moment = self.clock.at(at_ns, Phase.SENT, self.server.id, self.client.id, message.id)
-        self.clock.call_at(moment, self._offer, message, stamps)
+        self.clock.call_at(moment, self._offer, message, stamps, paced)
 
-    def _offer(self, message: Message, stamps: tuple[int, ...]) -> None:
+    def _offer(self, message: Message, stamps: tuple[int, ...], paced: bool) -> None:
         if not self.server.holds(self):
             cause = "server_died" if self.server.dead else "connection_lost"
-            self.server.system.ledger.failed(message, self.client.id, cause)
+            self.server.system.ledger.failed(message, self, cause)
+            return
+        if not paced and not self._takes(message, self.buffered_bytes, message.payload_bytes, stamps):
             return
         self.buffer.append((message, stamps))
+        self.buffered_bytes += message.payload_bytes
         if self.answered is not None:
             self.answer()
 
@@ -151,14 +157,19 @@ class LongPollingConnection(Connection):
             return
         hold_ns = to_ns(TRANSPORTS["long_polling"].poll_hold_s)
         moment = self.clock.at(self.clock.now + hold_ns, Phase.HOLD_OVER, self.server.id, self.client.id)
-        self.clock.call_at(moment, lambda: self.answer() if self.answered is answered else None)
+        self.clock.call_at(moment, self._hold_over, answered)
+
+    def _hold_over(self, answered: simpy.Event) -> None:
+        """A poll has been held for as long as it may be, if it still is."""
+        if self.answered is answered and self.server.holds(self):
+            self.answer()
 
     def answer(self) -> None:
         """One HTTP response with everything in the buffer; the client asks again when it has it."""
         now = self.clock.now
         batch, self.buffer = self.buffer, []
-        cohort = self.client.cohort
-        n_bytes = wire_bytes("long_polling", sum(message.payload_bytes for message, _ in batch), cohort.tls)
+        n_bytes = wire_bytes("long_polling", self.buffered_bytes, self.client.cohort.tls)
+        self.buffered_bytes = 0
         left_ns = self.server.egress(now, n_bytes)
         arrival_ns = max(self._last_arrival_ns, left_ns + self.client.half_rtt_ns)
         if batch:
@@ -173,5 +184,5 @@ class LongPollingConnection(Connection):
         """The server gives the session up, and with it what was waiting there."""
         cause = "server_died" if self.server.dead else "connection_lost"
         for message, _ in self.buffer:
-            self.server.system.ledger.failed(message, self.client.id, cause)
-        self.buffer = []
+            self.server.system.ledger.failed(message, self, cause)
+        self.buffer, self.buffered_bytes = [], 0

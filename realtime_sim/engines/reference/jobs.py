@@ -110,6 +110,7 @@ class Request(Job):
 
     def __init__(self, client: Client, answer: simpy.Event, deadline_ns: int, cost_ns: int) -> None:
         self.client, self.answer, self.deadline_ns, self.cost_ns = client, answer, deadline_ns, cost_ns
+        self.given_up = False
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """A request costs the same whether its client still waits or not."""
@@ -123,8 +124,8 @@ class Request(Job):
             server.system.count("wasted_handshakes")
 
     def in_time(self, server: Server) -> bool:
-        """Whether an answer sent now reaches the client before it gives up."""
-        return server.clock.now + self.client.half_rtt_ns <= self.deadline_ns
+        """Whether an answer sent now reaches a client that still waits."""
+        return not self.given_up and server.clock.now + self.client.half_rtt_ns <= self.deadline_ns
 
     def abandon(self, server: Server, silent: bool) -> None:
         """A reset reaches the client; silence does not."""
@@ -143,10 +144,14 @@ class Handshake(Request):
     def _admit(self, server: Server) -> None:
         if server.dead:
             self.abandon(server, server.died_silently)
-        elif not self.in_time(server):
-            server.system.count("wasted_handshakes")
+        elif self.in_time(server) and not server.full:
+            self.answer.succeed(server.register(self.client))
         else:
-            self.answer.succeed("refused" if server.full else server.register(self.client))
+            server.system.broker.unsubscribe(server, self.client)
+            if self.in_time(server):
+                self.answer.succeed("refused")
+            else:
+                server.system.count("wasted_handshakes")
 
 
 class Poll(Request):
@@ -201,7 +206,7 @@ class Replay(Job):
                 done_ns += server.send_ns(message.payload_bytes)
                 at = message.appended_ns
                 stamps = (message.published_ns, message.at_broker_ns, at, at, at, at)
-                self.connection.hand_over(message, done_ns, stamps)
+                self.connection.hand_over(message, done_ns, stamps, paced=True)
                 server.count("sends")
         return done_ns - now
 

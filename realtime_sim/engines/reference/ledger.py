@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import simpy
 
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import OUTCOMES, STAMPS
+
+if TYPE_CHECKING:
+    from realtime_sim.engines.reference.connections import Connection
 
 __all__ = ["Ledger", "Message"]
 
@@ -25,8 +29,8 @@ class Message:
     """One published message on its way.
 
     `copies` counts the copies that are between the publisher and the end of a server's work on them. `open` holds
-    the clients that still wait for it, `flying` those to whom a copy is on the wire, `causes` why a copy failed.
-    `position` and `appended_ns` are its place in the broker's log, where the broker has one.
+    the clients that still wait for it, `flying` the connections on which a copy is under way to them, `causes` why a
+    copy failed. `position` and `appended_ns` are its place in the broker's log, where the broker has one.
     """
 
     id: int
@@ -41,7 +45,7 @@ class Message:
     position: int = -1
     copies: int = 1
     open: set[int] = field(default_factory=set)
-    flying: set[int] = field(default_factory=set)
+    flying: dict[int, Connection] = field(default_factory=dict)
     causes: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -51,7 +55,8 @@ class Message:
 
 
 class Ledger:
-    """Books every delivery. `keeps` says of a client whether a message it missed can be replayed to it.
+    """Books every delivery. `keeps` says of a client whether a message that it missed, and that is in the broker's log,
+    can be replayed to it.
 
     `n_open` deliveries are under way; `area_ns` is their number integrated over time, so that Little's law can be
     checked without sampling.
@@ -89,7 +94,7 @@ class Ledger:
 
     def received(self, message: Message, client: int, server: int, stamps: tuple[int, ...]) -> None:
         """A copy has reached its client."""
-        message.flying.discard(client)
+        message.flying.pop(client, None)
         if client in message.open:
             self._close(message, client)
             self.recorder.settled(message.id, client, server, DELIVERED, stamps)
@@ -98,27 +103,37 @@ class Ledger:
 
     def dropped(self, message: Message, client: int, server: int, stamps: tuple[int, ...]) -> None:
         """A full send buffer gave the copy up."""
+        message.flying.pop(client, None)
         if client in message.open:
             self._close(message, client)
             self.recorder.settled(message.id, client, server, DROPPED, stamps)
 
-    def failed(self, message: Message, client: int, cause: str) -> None:
-        """A copy on the wire did not arrive. Another server may still have one, or the client may come back."""
-        message.flying.discard(client)
+    def failed(self, message: Message, connection: Connection, cause: str) -> None:
+        """The copy on a connection will not arrive. Another server may still have one, or the client may come back."""
+        client = connection.client.id
+        if message.flying.get(client) is not connection:
+            return  # the client has a newer connection, and does not wait for this one
+        del message.flying[client]
         if client in message.open:
             message.causes[client] = cause
             if message.passed:
                 self._missed(message, client)
+
+    def reconnected(self, client: int) -> None:
+        """A client has a new connection: what is under way on the one before will not arrive."""
+        for message in list(self.waiting[client].values()):
+            if client in message.flying:
+                self.failed(message, message.flying[client], "connection_lost")
 
     def copy_done(self, message: Message, cause: str = "offline") -> None:
         """A server is done with its copy, or the copy came to nothing for `cause`. After the last one, who was left
         out has missed the message."""
         message.copies -= 1
         if cause != "offline":
-            for client in message.open - message.flying:
+            for client in message.open - message.flying.keys():
                 message.causes.setdefault(client, cause)
         if message.passed:
-            for client in sorted(message.open - message.flying):
+            for client in sorted(message.open - message.flying.keys()):
                 self._missed(message, client)
 
     def left(self, client: int) -> None:
@@ -149,7 +164,7 @@ class Ledger:
                 self.lost(message, client, message.causes.get(client, "unfinished"))
 
     def _missed(self, message: Message, client: int) -> None:
-        if not self.keeps(client):
+        if not self.keeps(client) or message.position < 0:
             self.lost(message, client, message.causes.get(client, "offline"))
 
     def _close(self, message: Message, client: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, open_connection
 from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from realtime_sim.engines.reference.system import System
 
 __all__ = ["Server"]
-
-PING_ROUNDS = 100
-"""Pings of an interval are spread over this many jobs, as timers of single connections would be."""
 
 
 class Server:
@@ -56,18 +54,20 @@ class Server:
                 self.clock.process(self.ping(index, to_ns(cohort.keepalive.interval)))
 
     def serve(self, loop: int) -> Generator:
-        """The life of an event loop: take the oldest job, work, finish it. A job that need not wait wakes the loop."""
+        """The life of an event loop: take the oldest job, work, finish it. A job that finds it asleep wakes it."""
+        free_since_ns = -1
         while True:
             job = yield self.jobs.get()
             if job.waits_in_backlog:
                 self.n_waiting -= 1
-            wakeup_ns = to_ns(self.costs.wakeup_s) if job.arrived_ns == self.clock.now else 0
+            wakeup_ns = to_ns(self.costs.wakeup_s) if free_since_ns < self.clock.now else 0
             self.running[loop] = (job, self.clock.now)
             service_ns = job.start(self, wakeup_ns)
             yield self.clock.at(self.clock.now + service_ns, Phase.JOB_END, self.id, loop)
             if self.dead:
                 return
             del self.running[loop]
+            free_since_ns = self.clock.now
             self._busy_ns += service_ns
             self.count("jobs")
             job.finish(self)
@@ -102,7 +102,8 @@ class Server:
         found = []
         for client in self.rooms.get(message.room, ()):
             connection = self.connections[client]
-            if client in message.open and client not in message.flying and message.id not in connection.replayed:
+            waits = client in message.open and client not in message.flying
+            if waits and message.id not in connection.client.replayed:
                 found.append(connection)
         return found
 
@@ -134,10 +135,11 @@ class Server:
         return self.connections.get(connection.client.id) is connection
 
     def register(self, client: Client) -> Connection:
-        """Put a new connection on the list and into its rooms. An old one of the same client gives way."""
+        """Put a new connection on the list and into its rooms. An old one of the same client gives way; its rooms stay
+        subscribed, as they are the new one's too."""
         old = self.connections.get(client.id)
         if old is not None:
-            self.unregister(old)
+            self._strike_off(old)
         connection = open_connection(client, self)
         self.connections[client.id] = connection
         self.cohort_sizes[client.cohort_index] += 1
@@ -150,14 +152,16 @@ class Server:
 
     def unregister(self, connection: Connection) -> None:
         """Take a connection off the list, if it still is on it."""
-        if self.dead or not self.holds(connection):
-            return
+        if self.holds(connection):
+            self._strike_off(connection)
+            self.system.broker.unsubscribe(self, connection.client)
+
+    def _strike_off(self, connection: Connection) -> None:
         client = connection.client
         del self.connections[client.id]
         self.cohort_sizes[client.cohort_index] -= 1
         for room in client.rooms:
             self.rooms[room].remove(client.id)
-        self.system.broker.unsubscribe(self, [room for room in client.rooms if not self.rooms[room]])
         self.system.balancer.release(self.id)
         connection.server_side_closed()
 

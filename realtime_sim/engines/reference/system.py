@@ -121,7 +121,9 @@ class System:
             progress(from_ns(time_ns))
         limit_ns = end_ns + to_ns(self.scenario.drain)
         while self.ledger.n_open and self.clock.peek() <= limit_ns:
-            self.clock.step()
+            moment_ns = self.clock.peek()
+            while self.clock.peek() == moment_ns:  # what happens at one time belongs together
+                self.clock.step()
         self.ledger.close_books()
         for server in self.servers:
             self.recorder.servers["busy_ns"][server.id] = server.busy_ns
@@ -190,6 +192,14 @@ class System:
     def count(self, what: str) -> None:
         """Add one to a counter of the run."""
         self.recorder.count(what)
+
+    def poll_unanswered(self, connection: Connection) -> None:
+        """A poll went to a server that died silently: the keepalive tells the client, and its own server as well."""
+        if connection.server.dead:
+            return  # they have been told when it died
+        connection.client.broke(connection, Event.SERVER_DIED)
+        self._client_notices_at(self.clock.now + self._detection_ns(connection, 0), connection)
+        self.server_notices_at(self.clock.now + self._detection_ns(connection, 1), connection)
 
     def server_notices_at(self, time_ns: int, connection: Connection) -> None:
         """The server takes the connection off its list at `time_ns`."""

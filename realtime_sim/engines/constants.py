@@ -1,0 +1,15 @@
+"""What every engine takes for granted, besides the order of events: figures of the model that no scenario changes."""
+
+from __future__ import annotations
+
+__all__ = ["ATTEMPT_GAP_NS", "PING_ROUNDS", "POLLING_HANDSHAKE_REQUESTS"]
+
+POLLING_HANDSHAKE_REQUESTS = 4
+"""Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
+
+ATTEMPT_GAP_NS = 1_000_000
+"""Least time between two attempts of one client, 1 ms: its own event loop takes that long to come round again. Without
+it a client that is turned away in no time, and tries again at once, would try for ever without time passing."""
+
+PING_ROUNDS = 100
+"""Pings of an interval are spread over this many jobs, as timers of single connections would be."""
