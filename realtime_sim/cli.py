@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError
+from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError, nearest
 
 if TYPE_CHECKING:
     from realtime_sim.results import Results
@@ -69,8 +69,10 @@ def _scenario(source: str, changes: list[str]) -> Scenario:
 
     if source == "-":
         scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
-    elif source in presets.NAMES or _is_a_name(source):
+    elif source in presets.NAMES:
         scenario = presets.load(source)
+    elif _is_a_name(source):
+        raise ScenarioError(Problem("scenario", "must be a preset or a file", source, nearest(source, presets.NAMES)))
     else:
         scenario = Scenario.from_yaml(Path(source))
     values: dict[str, Any] = {}

@@ -97,7 +97,8 @@ def test_help_and_version_are_quick_and_end_well():
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["simulate", "nope"], "preset must be a preset, got 'nope'"),
+        (["simulate", "nope"], "scenario must be a preset or a file, got 'nope'; known names: chat, "),
+        (["simulate", "chatt"], "scenario must be a preset or a file, got 'chatt'; did you mean 'chat'?"),
         (["simulate", "none.yaml"], "scenario must be a readable YAML file"),
         (["simulate", "."], "scenario must be a readable YAML file"),
         (["simulate"], "Missing argument"),
@@ -119,7 +120,7 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
         (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
         (["simulate", "-"], "scenario must be a mapping of fields"),
-        (["limits", "nope"], "preset must be a preset"),
+        (["limits", "nope"], "scenario must be a preset or a file"),
         (["choose", "--direction", "up"], "direction must be one of"),
         (["choose", "--payload", "-3B"], "payload must be"),
         (["choose", "--profile", "nope"], "profile must be one of"),

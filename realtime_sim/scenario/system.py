@@ -99,10 +99,10 @@ class Servers(Part):
         Length of the accept queue (Linux: somaxconn).
     """
 
-    count: whole_number(high=10_000, too_much="model one region at a time") = 1  # type: ignore[valid-type]
+    count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
     profile: Literal[tuple(PROFILES)] = "websockets-asyncio"  # type: ignore[valid-type]
     costs: Costs = Costs()
-    workers: whole_number(high=1024, too_much="a server has one loop for each core") = 1  # type: ignore[valid-type]
+    workers: whole_number(high=1024, too_much="a server has one loop for each core", example=2) = 1  # type: ignore[valid-type]
     fanout: Literal["broadcast", "task_per_client"] = "broadcast"
     max_connections: Count | None = None
     memory: Size | None = None
