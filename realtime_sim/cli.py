@@ -280,6 +280,33 @@ def schema(
 
 
 @app.command()
+def fields(path: Annotated[str, typer.Argument(help="Only this part or field, as clients.network.")] = "") -> None:
+    """Every field of a scenario with its unit, default and meaning.
+
+    Example: realtime-sim fields clients.network
+    """
+    from realtime_sim.guide import fields_text
+
+    print(fields_text(path))
+
+
+@app.command()
+def profiles(name: Annotated[str, typer.Argument(help="Only this profile.")] = "") -> None:
+    """The profiles a scenario may name, and the broker's costs: each figure with its source."""
+    from realtime_sim.guide import profiles_text
+
+    print(profiles_text(name))
+
+
+@app.command()
+def policies(family: Annotated[str, typer.Argument(help="Only this family, as backoff.")] = "") -> None:
+    """The policies a scenario may name, by family, with their parameters and defaults."""
+    from realtime_sim.guide import policies_text
+
+    print(policies_text(family))
+
+
+@app.command()
 def demo(out: Annotated[str, typer.Option(help="Folder for figures and JSON.")] = "out") -> None:
     """Limits for one million connections, and a chat under each of the three transports."""
     from realtime_sim.demo import run_demo

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from realtime_sim import presets
+from realtime_sim import guide, presets
 from realtime_sim.choose import choose_transport
 from realtime_sim.simulation import simulate
 
@@ -80,6 +80,20 @@ def test_schema_is_json():
     assert {"clients", "servers", "broker"} <= set(json.loads(command("schema").stdout)["properties"])
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["fields"], guide.fields_text()),
+        (["fields", "servers"], guide.fields_text("servers")),
+        (["profiles"], guide.profiles_text()),
+        (["policies", "backoff"], guide.policies_text("backoff")),
+    ],
+)
+def test_the_guide_is_printed(words, text):
+    done = command(*words)
+    assert (done.returncode, done.stdout) == (0, text + "\n")
+
+
 def test_a_file_of_the_schema_is_the_same_and_written_whole(tmp_path):
     path = tmp_path / "a" / "scenario.schema.json"
     done = command("schema", "--out", str(path))
@@ -125,6 +139,9 @@ def test_help_and_version_are_quick_and_end_well():
         (["choose", "--payload", "-3B"], "payload must be"),
         (["choose", "--profile", "nope"], "profile must be one of"),
         (["presets", "nope"], "preset must be a preset"),
+        (["fields", "servers.cout"], "path must be a part or a field of a scenario, got 'servers.cout'; did you mean"),
+        (["policies", "backof"], "family must be a family of policies, got 'backof'; did you mean 'backoff'?"),
+        (["profiles", "nope"], "must be a known profile"),
         (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
         (["schema", "chat"], "unexpected extra argument"),
         (["frobnicate"], "No such command 'frobnicate'"),

@@ -56,6 +56,7 @@ FLOORS = {
     "__main__": 6,
     "cli": 6,
     "demo": 6,
+    "guide": 6,
     "plots": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
@@ -84,6 +85,7 @@ THIRD_PARTY_OF_ONE = {
 SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
     ("cli", "demo"): "the command `demo` runs it",
+    ("cli", "guide"): "the commands `fields`, `profiles` and `policies` print it",
     ("cli", "plots"): "commands save figures",
     ("demo", "plots"): "the demonstration saves figures",
     ("engines", "control"): "an engine starts the control processes and implements their cluster",

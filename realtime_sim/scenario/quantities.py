@@ -46,9 +46,11 @@ __all__ = [
     "duration_from",
     "fault",
     "faults",
+    "format_parameter",
     "plain_number",
     "policy_type",
     "whole_number",
+    "written_name",
 ]
 
 MAX_COUNT = 100_000_000
@@ -246,7 +248,7 @@ def policy_type(registry: Mapping[str, type], example: str) -> Any:
         if not isinstance(name, str) or name not in registry:
             raise fault("must be a known policy", nearest(str(name), registry), at="policy")
         cls = registry[name]
-        known = {_short(field.name): field.name for field in dataclasses.fields(cls)}
+        known = {written_name(field.name): field.name for field in dataclasses.fields(cls)}
         arguments, broken = {}, []
         for key, given in fields.items():
             if key == "policy":
@@ -269,7 +271,7 @@ def policy_type(registry: Mapping[str, type], example: str) -> Any:
     def write(policy: object) -> object:
         name = next(name for name, cls in registry.items() if type(policy) is cls)
         changed = {
-            _short(field.name): _written(field.name, getattr(policy, field.name))
+            written_name(field.name): format_parameter(field.name, getattr(policy, field.name))
             for field in dataclasses.fields(policy)
             if getattr(policy, field.name) != field.default
         }
@@ -287,8 +289,8 @@ def _policy_schema(name: str, cls: type) -> dict[str, Any]:
     fields: dict[str, Any] = {"policy": {"const": name, "description": about}}
     for field in dataclasses.fields(cls):
         held = bounds(field.name)
-        shown = _written(field.name, field.default)
-        fields[_short(field.name)] = {
+        shown = format_parameter(field.name, field.default)
+        fields[written_name(field.name)] = {
             "description": texts[field.name],
             **_schema(_parser(field.name), held.low, held.high, held.above),
             "default": shown,
@@ -297,7 +299,14 @@ def _policy_schema(name: str, cls: type) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": ["policy"], "additionalProperties": False}
 
 
-def _short(field: str) -> str:
+def written_name(field: str) -> str:
+    """The name of a parameter in a file: without the unit that its name in Python ends with.
+
+    Examples
+    --------
+    >>> written_name("base_s"), written_name("limit_bytes"), written_name("factor")
+    ('base', 'limit', 'factor')
+    """
     return field.removesuffix("_s").removesuffix("_bytes")
 
 
@@ -307,7 +316,14 @@ def _parser(field: str) -> Callable:
     return units.parse_size if field.endswith("_bytes") else units.parse_number
 
 
-def _written(field: str, value: Any) -> object:
+def format_parameter(field: str, value: Any) -> object:
+    """The value of a parameter as a file has it: with the unit that its name in Python ends with.
+
+    Examples
+    --------
+    >>> format_parameter("base_s", 0.25), format_parameter("limit_bytes", 1024), format_parameter("factor", 2)
+    ('250ms', '1KiB', 2)
+    """
     if field.endswith("_s") and math.isfinite(value):
         return units.format_duration(value)
     return units.format_size(value) if field.endswith("_bytes") else value
