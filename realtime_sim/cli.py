@@ -62,8 +62,6 @@ def _fail(message: str, code: int) -> None:
 
 def _scenario(source: str, changes: list[str]) -> Scenario:
     """The scenario a user names, with the changes of `--set`."""
-    import yaml
-
     from realtime_sim import presets
     from realtime_sim.scenario import Scenario
 
@@ -75,18 +73,22 @@ def _scenario(source: str, changes: list[str]) -> Scenario:
         raise ScenarioError(Problem("scenario", "must be a preset or a file", source, nearest(source, presets.NAMES)))
     else:
         scenario = Scenario.from_yaml(Path(source))
-    values: dict[str, Any] = {}
-    for change in changes:
-        path, equals, text = change.partition("=")
-        if not equals or not path.strip():
-            raise ScenarioError(Problem("--set", "must be PATH=VALUE", change, "write it like servers.count=8"))
-        try:
-            values[path.strip()] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
-            raise ScenarioError(
-                Problem(f"--set {path}", "must have a YAML value", text, "check the brackets")
-            ) from None
+    values = dict(_assigned("--set", change, "{}") for change in changes)
     return scenario.replace(**values) if values else scenario
+
+
+def _assigned(option: str, change: str, form: str) -> tuple[str, Any]:
+    """Path and value of PATH=VALUE; `form` is what the value stands in, as YAML."""
+    import yaml
+
+    path, equals, text = change.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise ScenarioError(Problem(option, "must be PATH=VALUE", change, "write it like servers.count=8"))
+    try:
+        return path, yaml.safe_load(form.format(text))
+    except (yaml.YAMLError, ValueError):
+        raise ScenarioError(Problem(f"{option} {path}", "must have a YAML value", text, "check the brackets")) from None
 
 
 def _is_a_name(source: str) -> bool:
@@ -113,6 +115,9 @@ def simulate(
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     json_: JsonOption = "",
     plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
+    compare: Annotated[
+        str, typer.Option(metavar="PATH=A,B", help="Run the values of a field with the same draws, side by side.")
+    ] = "",
 ) -> None:
     """Simulate a scenario: latency hop by hop, deliveries, connections, recovery.
 
@@ -126,6 +131,9 @@ def simulate(
     if plots:
         check_writable(Path(plots) / "figure.png")
     asked = _scenario(scenario, set_)
+    if compare:
+        _compare(asked, compare, json_, plots, engine=engine, replications=replications, record=record)
+        return
     results = run(asked, engine=engine, replications=replications, record=record)
     if json_ != "-":
         print(report_text(results))
@@ -137,6 +145,34 @@ def simulate(
         print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         _give_json(results.to_json(), json_)
+
+
+def _compare(asked: Scenario, change: str, json_: str, plots: str, **options: Any) -> None:
+    """Variants of a scenario side by side; their JSON is a list."""
+    import json
+
+    from realtime_sim.comparison import comparison, variants
+    from realtime_sim.simulation import simulate as run
+
+    path, values = _assigned("--compare", change, "[{}]")
+    # JSON is YAML: a label can be typed again as it stands.
+    labels = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+    chosen = variants(asked, path, dict(zip(labels, values, strict=True)))
+    runs = {label: run(variant, **options) for label, variant in chosen.items()}
+    if json_ != "-":
+        print(f"{asked.name}: the same draws for each {path}\n\n{comparison(runs, path)}")
+        for label, results in runs.items():
+            print("".join(f"\nWarning, {label}: {text}" for text in results.warnings), end="")
+        print()
+    if plots:
+        from realtime_sim import plots as faces
+
+        figure = Path(plots) / f"{asked.name}-latency.png"
+        faces.save(faces.latency_cdf(runs), figure)
+        print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        plain = [results.to_plain() for results in runs.values()]
+        _give_json(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False), json_)
 
 
 def report_text(results: Results) -> str:

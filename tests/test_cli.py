@@ -70,6 +70,24 @@ def test_limits_prints_and_writes_what_is_asked_and_what_is_given():
     assert json.loads(command("limits", "chat", *changes, "--json", "-").stdout)["exceeded"] == []
 
 
+def test_variants_stand_side_by_side_and_their_json_is_a_list(tmp_path):
+    words = ["simulate", "chat", *QUICK, "--compare", "servers.count=2,4"]
+    done = command(*words, "--json", str(tmp_path / "runs.json"), "--plots", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "servers.count   mean, ms [95 % interval]" in done.stdout and "client_network" in done.stdout
+    runs = json.loads((tmp_path / "runs.json").read_text())
+    assert [run["scenario"]["servers"]["count"] for run in runs] == [2, 4]
+    alone = simulate(presets.load("chat").replace(duration="3s", warmup="1s", **{"servers.count": 2})).to_json()
+    assert runs[0] == json.loads(alone)
+    assert (tmp_path / "chat-latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_variant_may_be_a_mapping():
+    done = command("simulate", "chat", *QUICK, "--compare", "broker={kind: kafka, linger: 1ms}, {kind: redis_pubsub}")
+    assert done.returncode == 0, done.stderr
+    assert '{"kind": "kafka", "linger": "1ms"}' in done.stdout
+
+
 def test_presets_are_listed_and_printed():
     listed = command("presets").stdout
     assert [line.split()[0] for line in listed.splitlines()] == list(presets.NAMES)
@@ -128,6 +146,10 @@ def test_help_and_version_are_quick_and_end_well():
             ["simulate", "chat", "--set", "clients.phones.network.rtt=4 parsec"],
             "clients[0].network.rtt must be a duration",
         ),
+        (["simulate", "chat", "--compare", "servers.count"], "--compare must be PATH=VALUE, got 'servers.count'"),
+        (["simulate", "chat", "--compare", "servers.count=2"], "servers.count must have two values or more to compare"),
+        (["simulate", "chat", "--compare", "servers.count=2,x"], "servers.count must be a whole number, got 'x'"),
+        (["simulate", "chat", "--compare", "broker={kind"], "--compare broker must have a YAML value"),
         (["simulate", "chat", "--engine", "fastt"], "engine must be a known engine"),
         (["simulate", "chat", "--replications", "0"], "replications must be a whole number from 1"),
         (["simulate", "chat", "--replications", "x"], "--replications"),
