@@ -60,7 +60,7 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
         ("clients.tls", "tls true or false true Whether a handshake includes that of TLS 1.3."),
         ("broker.partitions", "partitions whole number 12 Logs the messages are spread over"),
         ("faults.share", "share number 1.0 How many of them, 0 to 1."),
-        ("slo.p99", "p99 time, s - Latency that half, or 99 in 100, of the deliveries stay below, seconds."),
+        ("slo.p99", "p99 time, s - Latency that 99 in 100 deliveries stay below, seconds."),
         ("balancer.affinity", "affinity name none `cookie` sends a client back to the server it had"),
         ("servers.backlog", "backlog whole number 4_096 Length of the accept queue"),
     ],

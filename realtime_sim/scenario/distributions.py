@@ -72,8 +72,10 @@ class Uniform(Part):
 
     Parameters
     ----------
-    low, high : float or str
-        The shortest and the longest time, seconds, 0 or more.
+    low : float or str
+        The shortest time, seconds, 0 or more.
+    high : float or str
+        The longest time, seconds, not below `low`.
     """
 
     low: Duration
