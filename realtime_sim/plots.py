@@ -84,9 +84,10 @@ def _tidy(ax: Axes, title: str, x: str, y: str, grid: str = "both") -> Axes:
 
 
 def _legend(ax: Axes) -> None:
-    """Above the axes, in as many columns as the longest label lets stand side by side."""
+    """Above the axes, in one row where it fits, or else in as many columns as the longest label allows."""
     _, labels = ax.get_legend_handles_labels()
-    columns = max(1, min(len(labels), 84 // (max(map(len, labels)) + 7)))
+    widths = [len(label) + 7 for label in labels]  # in signs, the handle's included
+    columns = len(labels) if sum(widths) <= 84 else max(1, 84 // max(widths))
     ax.legend(
         frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2,
         borderpad=0, columnspacing=1.2, handlelength=2.4,
