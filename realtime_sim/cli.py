@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError
+from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError, nearest
 
 if TYPE_CHECKING:
     from realtime_sim.scenario import Scenario
@@ -61,29 +61,33 @@ def _fail(message: str, code: int) -> None:
 
 def _scenario(source: str, changes: list[str]) -> Scenario:
     """The scenario a user names, with the changes of `--set`."""
-    import yaml
-
     from realtime_sim import presets
     from realtime_sim.scenario import Scenario
 
     if source == "-":
         scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
-    elif source in presets.NAMES or _is_a_name(source):
+    elif source in presets.NAMES:
         scenario = presets.load(source)
+    elif _is_a_name(source):
+        raise ScenarioError(Problem("scenario", "must be a preset or a file", source, nearest(source, presets.NAMES)))
     else:
         scenario = Scenario.from_yaml(Path(source))
-    values: dict[str, Any] = {}
-    for change in changes:
-        path, equals, text = change.partition("=")
-        if not equals or not path.strip():
-            raise ScenarioError(Problem("--set", "must be PATH=VALUE", change, "write it like servers.count=8"))
-        try:
-            values[path.strip()] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
-            raise ScenarioError(
-                Problem(f"--set {path}", "must have a YAML value", text, "check the brackets")
-            ) from None
+    values = dict(_assigned("--set", change, "{}") for change in changes)
     return scenario.replace(**values) if values else scenario
+
+
+def _assigned(option: str, change: str, form: str) -> tuple[str, Any]:
+    """Path and value of PATH=VALUE; `form` is what the value stands in, as YAML."""
+    import yaml
+
+    path, equals, text = change.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise ScenarioError(Problem(option, "must be PATH=VALUE", change, "write it like servers.count=8"))
+    try:
+        return path, yaml.safe_load(form.format(text))
+    except (yaml.YAMLError, ValueError):
+        raise ScenarioError(Problem(f"{option} {path}", "must have a YAML value", text, "check the brackets")) from None
 
 
 def _is_a_name(source: str) -> bool:
@@ -111,6 +115,9 @@ def simulate(
     json_: JsonOption = "",
     plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
     fail_on_slo: Annotated[bool, typer.Option("--fail-on-slo", help="Exit with 1 if an objective is missed.")] = False,
+    compare: Annotated[
+        str, typer.Option(metavar="PATH=A,B", help="Run the values of a field with the same draws, side by side.")
+    ] = "",
 ) -> None:
     """Simulate a scenario: latency hop by hop, deliveries, connections, recovery.
 
@@ -125,6 +132,9 @@ def simulate(
     if plots:
         check_writable(Path(plots) / "figure.png")
     asked = _scenario(scenario, set_)
+    if compare:
+        _compare(asked, compare, json_, plots, engine=engine, replications=replications, record=record)
+        return
     results = run(asked, engine=engine, replications=replications, record=record)
     if json_ != "-":
         print(report_text(results))
@@ -138,6 +148,34 @@ def simulate(
         _give_json(results.to_json(), json_)
     if fail_on_slo and any(kept is False for kept in results.objectives()["kept"]):
         raise typer.Exit(MISSED)
+
+
+def _compare(asked: Scenario, change: str, json_: str, plots: str, **options: Any) -> None:
+    """Variants of a scenario side by side; their JSON is a list."""
+    import json
+
+    from realtime_sim.comparison import comparison, variants
+    from realtime_sim.simulation import simulate as run
+
+    path, values = _assigned("--compare", change, "[{}]")
+    # JSON is YAML: a label can be typed again as it stands.
+    labels = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+    chosen = variants(asked, path, dict(zip(labels, values, strict=True)))
+    runs = {label: run(variant, **options) for label, variant in chosen.items()}
+    if json_ != "-":
+        print(f"{asked.name}: the same draws for each {path}\n\n{comparison(runs, path)}")
+        for label, results in runs.items():
+            print("".join(f"\nWarning, {label}: {text}" for text in results.warnings), end="")
+        print()
+    if plots:
+        from realtime_sim import plots as faces
+
+        figure = Path(plots) / f"{asked.name}-latency.png"
+        faces.save(faces.latency_cdf(runs), figure)
+        print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        plain = [results.to_plain() for results in runs.values()]
+        _give_json(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False), json_)
 
 
 @app.command()
@@ -229,6 +267,33 @@ def schema(
     else:
         write_whole(Path(out), text + "\n")
         print(f"Schema: {out}")
+
+
+@app.command()
+def fields(path: Annotated[str, typer.Argument(help="Only this part or field, as clients.network.")] = "") -> None:
+    """Every field of a scenario with its unit, default and meaning.
+
+    Example: realtime-sim fields clients.network
+    """
+    from realtime_sim.guide import fields_text
+
+    print(fields_text(path))
+
+
+@app.command()
+def profiles(name: Annotated[str, typer.Argument(help="Only this profile.")] = "") -> None:
+    """The profiles a scenario may name, and the broker's costs: each figure with its source."""
+    from realtime_sim.guide import profiles_text
+
+    print(profiles_text(name))
+
+
+@app.command()
+def policies(family: Annotated[str, typer.Argument(help="Only this family, as backoff.")] = "") -> None:
+    """The policies a scenario may name, by family, with their parameters and defaults."""
+    from realtime_sim.guide import policies_text
+
+    print(policies_text(family))
 
 
 @app.command()

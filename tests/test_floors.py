@@ -59,7 +59,9 @@ FLOORS = {
     # 6 faces
     "__main__": 6,
     "cli": 6,
+    "comparison": 6,
     "demo": 6,
+    "guide": 6,
     "plots": 6,
     "tables": 6,
 }
@@ -88,7 +90,10 @@ THIRD_PARTY_OF_ONE = {
 
 SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
+    ("cli", "comparison"): "`simulate --compare` prints it",
+    ("demo", "comparison"): "the demonstration compares the transports",
     ("cli", "demo"): "the command `demo` runs it",
+    ("cli", "guide"): "the commands `fields`, `profiles` and `policies` print it",
     ("cli", "plots"): "commands save figures",
     ("cli", "tables"): "commands print them",
     ("demo", "plots"): "the demonstration saves figures",
