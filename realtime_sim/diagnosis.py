@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from realtime_sim import stats
+from realtime_sim import stats, timelines
 from realtime_sim.latency import QUANTILES
 from realtime_sim.trace import CAUSES, FAILURES, HOPS
 from realtime_sim.transports import TRANSPORTS
@@ -92,10 +92,14 @@ def _overload(results: Results) -> str:
             f"Offered load at or above capacity: server {server} is busy {busy:.0%} of the time; its queue grows and "
             "latencies depend on how long the run is. Add servers, or lower the traffic."
         )
-    broker = results.timeseries["broker_utilization"]
-    n_threads = getattr(results.scenario.broker, "partitions", 1)
-    if len(broker) and float(broker.mean()) / n_threads >= OVERLOAD_UTILIZATION:
-        return "Offered load at or above capacity: the broker is busy all the time. Shard it, or lower the traffic."
+    threads = timelines.by_server(results.trace, "broker_busy_ns")
+    chosen = results.trace.series["time_ns"] >= results.scenario.warmup_s * NS_PER_S
+    span_ns = np.ptp(results.trace.series["time_ns"][chosen]) if chosen.any() else 0
+    if span_ns > 0 and (np.ptp(threads[chosen], axis=0) / span_ns).max(initial=0.0) >= OVERLOAD_UTILIZATION:
+        return (
+            "Offered load at or above capacity: a thread of the broker is busy all the time. Shard it (with Kafka, "
+            "spread rooms over more partitions), or lower the traffic."
+        )
     return ""
 
 

@@ -166,7 +166,7 @@ class Results:
     def connections(self) -> dict[str, int | float | None]:
         """Connections over the whole run, means over replications: peak, attempts, failures, and the recovery time."""
         mean = {name: float(np.mean([t.counters[name] for t in self._traces])) for name in self.trace.counters}
-        peak = float(np.mean([_peak(trace) for trace in self._traces]))
+        peak = float(np.mean([trace.counters["peak_connections"] for trace in self._traces]))
         return {"peak": peak, **mean, "recovered_at_s": recovery.recovered_at_s(self._traces)}
 
     @cached_property
@@ -239,7 +239,8 @@ class Results:
         rows.append(("deliveries lost or dropped", self._over(lost), "ratio"))
         per_s = [trace.deliveries["delivered"].sum() / self.measured_s for trace in self._traces]
         rows.append(("delivered rate", self._over(per_s), "1/s"))
-        rows.append(("connections peak", self._over([_peak(trace) for trace in self._traces]), "per run"))
+        peaks = [trace.counters["peak_connections"] for trace in self._traces]
+        rows.append(("connections peak", self._over(peaks), "per run"))
         for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "never_connected"):
             figure = self._over([trace.counters[name] for trace in self._traces])
             rows.append((f"connections {name.replace('_', ' ')}", figure, "per run"))
@@ -352,11 +353,6 @@ class Results:
         parts.append(self.summary.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         parts.append(self.hops.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         return "\n".join(parts)
-
-
-def _peak(trace: Trace) -> int:
-    """Most connections at one sampling time."""
-    return int(timelines.by_server(trace, "connections").sum(axis=1).max())
 
 
 def _lost_ratio(trace: Trace) -> float:

@@ -38,7 +38,9 @@ def timeseries(trace: Trace) -> pd.DataFrame:
     link_s = from_ns(np.diff(by_server(trace, "link_busy_ns").sum(axis=1)).astype(float))
     columns["utilization"] = busy_s / step_s / (servers.count * servers.workers)
     columns["link_utilization"] = link_s / step_s / servers.count
-    columns["broker_utilization"] = from_ns(np.diff(trace.series["broker_busy_ns"]).astype(float)) / step_s
+    threads = from_ns(np.diff(by_server(trace, "broker_busy_ns"), axis=0).astype(float)) / step_s[:, None]
+    columns["broker_utilization"] = threads.mean(axis=1) if threads.size else np.zeros(len(step_s))
+    columns["broker_utilization_highest"] = threads.max(axis=1, initial=0.0)
     columns["subscriptions"] = trace.series["subscriptions"][1:]
     columns["under_way"] = trace.series["under_way"][1:]
     for name in RATES:

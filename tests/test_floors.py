@@ -108,6 +108,7 @@ SAME_FLOOR = {
     ("diagnosis", "latency"): "a promise is about its quantiles",
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
     ("diagnosis", "stats"): "checks compare intervals",
+    ("diagnosis", "timelines"): "a busy thread of the broker shows in its series",
     ("simulation", "progress"): "a long run shows how far it is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
