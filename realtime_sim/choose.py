@@ -1,7 +1,8 @@
 """Which transport: needs in, transports ranked with reasons and the numbers behind them out.
 
 The rule, in this order: fewer broken requirements; where both sides send, one connection for both; a mean latency in a
-lower step of 10 ms; less server CPU for each client; the simpler one, SSE before WebSocket before long polling.
+lower step of 10 ms; less server CPU for each client; the simpler one, SSE before WebSocket before long polling. Every
+ranking says which of these decided.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, fields
+from itertools import pairwise
 
 import pandas as pd
 
 from realtime_sim import theory, units
 from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.profiles import PROFILES
 from realtime_sim.profiles import profile as find_profile
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
@@ -21,6 +24,9 @@ from realtime_sim.wire import wire_bytes
 __all__ = ["RankedTransport", "TransportChoice", "choose_transport"]
 
 LATENCY_STEP_S = 0.010
+IMPLAUSIBLE_RTT_S = 5.0
+"""A round trip above it is a missing unit: even by satellite it takes less than a second."""
+
 POLL_REQUEST_BYTES = len("GET /poll HTTP/1.1\r\nHost: a.example\r\nCookie: id=0123456789abcdef\r\n\r\n")
 """The least a poll sends; browsers add several hundred bytes of headers."""
 
@@ -64,9 +70,21 @@ class RankedTransport:
 
 @dataclass(frozen=True)
 class TransportChoice:
-    """All three transports, the best first."""
+    """All three transports, the best first.
+
+    Parameters
+    ----------
+    ranked : tuple of RankedTransport
+        The transports in their order.
+    decided_by : tuple of str
+        For each place but the last: what put it before the next.
+    notes : tuple of str
+        What to know about the needs as they were given.
+    """
 
     ranked: tuple[RankedTransport, ...]
+    decided_by: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> RankedTransport:
@@ -85,19 +103,19 @@ class TransportChoice:
         names = [field.name for field in fields(RankedTransport)]
         rows = [{name: getattr(one, name) for name in names} for one in self.ranked]
         plain = [{key: list(v) if isinstance(v, tuple) else v for key, v in row.items()} for row in rows]
-        return {"best": self.best.name, "ranked": plain}
+        reasons = {"decided_by": list(self.decided_by), "notes": list(self.notes)}
+        return {"best": self.best.name, **reasons, "ranked": plain}
 
     def __str__(self) -> str:
-        lines = [
-            f"{'':3}{'transport':14}{'suitable':>9}{'mean, ms':>10}{'max, ms':>9}{'B/s':>9}"
-            f"{'requests/s':>12}{'CPU/client':>12}"
-        ]
+        rows = [["", "transport", "suitable", "mean, ms", "max, ms", "B/s", "requests/s", "CPU/client"]]
         for place, one in enumerate(self.ranked, start=1):
-            lines.append(
-                f"{place}. {one.name:14}{'yes' if one.suitable else 'no':>9}{one.mean_latency_s * 1e3:>10,.1f}"
-                f"{one.max_latency_s * 1e3:>9,.1f}{one.bytes_per_s:>9,.0f}{one.requests_per_s:>12,.2f}"
-                f"{one.server_cpu_ratio:>12.4%}"
-            )
+            delays = [f"{one.mean_latency_s * 1e3:,.1f}", f"{one.max_latency_s * 1e3:,.1f}"]
+            loads = [f"{one.bytes_per_s:,.0f}", f"{one.requests_per_s:,.2f}", f"{one.server_cpu_ratio:,.4%}"]
+            rows.append([f"{place}.", one.name, "yes" if one.suitable else "no", *delays, *loads])
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        lines = [_line(row, widths) for row in rows]
+        lines += ["", "decided by", *(f"  {text}" for text in self.decided_by)]
+        lines += [f"Note: {text}" for text in self.notes]
         for one in self.ranked:
             lines += ["", one.name]
             lines += [f"  breaks   {text}" for text in one.broken]
@@ -107,6 +125,15 @@ class TransportChoice:
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
+
+
+def _line(cells: list[str], widths: list[int]) -> str:
+    """One line of the table: place and name start at the left, the others end at the right."""
+    place, name, *others = (
+        text.ljust(width) if i < 2 else text.rjust(width)
+        for i, (text, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return f"{place} " + "  ".join([name, *others])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +173,8 @@ def choose_transport(
     Parameters
     ----------
     direction : str
-        `"server_to_client"`, or `"both"` where clients send often as well.
+        `"server_to_client"`, or `"both"` where clients send often as well. Where `client_messages_per_s` is above 0 it
+        is both, and a note says so.
     messages_per_s, client_messages_per_s : float
         To one client, and from one client, per second.
     payload : str or int
@@ -169,27 +197,39 @@ def choose_transport(
     Returns
     -------
     TransportChoice
-        All three, the best first.
+        All three, the best first, with what decided.
 
     Raises
     ------
     ScenarioError
         With one line for every argument that is wrong.
 
+    Notes
+    -----
+    CPU is that of a loop that is awake; `limits` adds wake-ups, which depend on all clients together. Polls are those
+    of `theory.long_poll_answers_per_s` for Poisson messages.
+
+    References
+    ----------
+    RFC 6202 (long polling), RFC 6455 (WebSocket), WHATWG HTML §9.2 (server-sent events).
+
     Examples
     --------
     >>> choose_transport(direction="both", messages_per_s=2, client_messages_per_s=1).best.name
     'websocket'
-    >>> choose_transport(needs_resume=True, http_version="2").best.name
-    'sse'
+    >>> choice = choose_transport(needs_resume=True, http_version="2")
+    >>> choice.best.name, choice.decided_by[0]
+    ('sse', 'sse before websocket: the simpler one, for all else is as good')
     """
     needs = _read(
         direction, messages_per_s, client_messages_per_s, payload, rtt, str(http_version), tabs_per_browser,
-        buffering_proxies, proxies_block_upgrade, mobile, needs_resume,
+        buffering_proxies, proxies_block_upgrade, mobile, needs_resume, profile=profile,
     )  # fmt: skip
     costs = find_profile(profile).costs
     judged = [_judge(name, needs, costs) for name in SIMPLICITY]
-    return TransportChoice(tuple(sorted(judged, key=lambda one: _rank(one, needs))))
+    ranked = sorted(judged, key=lambda one: _rank(one, needs))
+    decided_by = tuple(_decision(*pair, needs) for pair in pairwise(ranked))
+    return TransportChoice(tuple(ranked), decided_by, tuple(_notes(direction, needs)))
 
 
 def _rank(one: RankedTransport, needs: _Needs) -> tuple:
@@ -200,7 +240,36 @@ def _rank(one: RankedTransport, needs: _Needs) -> tuple:
     )  # fmt: skip
 
 
-def _read(direction, messages_per_s, client_messages_per_s, payload, rtt, http_version, tabs, *flags) -> _Needs:
+def _decision(first: RankedTransport, second: RankedTransport, needs: _Needs) -> str:
+    """The first part of the rule in which two neighbours of the ranking differ."""
+    pairs = zip(_rank(first, needs), _rank(second, needs), strict=True)
+    part = next(i for i, (ours, theirs) in enumerate(pairs) if ours != theirs)
+    why = (
+        f"fewer broken requirements, {len(first.broken)} against {len(second.broken)}",
+        "one connection for both directions",
+        f"mean latency, {first.mean_latency_s * 1e3:,.1f} ms against {second.mean_latency_s * 1e3:,.1f} ms, "
+        f"in steps of {LATENCY_STEP_S * 1e3:g} ms",
+        f"server CPU for each client, {first.server_cpu_ratio:,.4%} against {second.server_cpu_ratio:,.4%}",
+        "the simpler one, for all else is as good",
+    )
+    return f"{first.name} before {second.name}: {why[part]}"
+
+
+def _notes(direction: str, needs: _Needs) -> list[str]:
+    """What to know about the needs as they were given."""
+    notes = []
+    if direction != needs.direction:
+        notes.append(f"clients send {needs.client_messages_per_s:g}/s each, so the direction is taken as both")
+    if needs.direction == "both" and not needs.client_messages_per_s:
+        notes.append("clients send, but nobody said how often: give client_messages_per_s to count it")
+    if needs.rtt_s > IMPLAUSIBLE_RTT_S:
+        notes.append(f"a round trip of {needs.rtt_s:g} s is hardly possible: did you mean {needs.rtt_s:g}ms?")
+    return notes
+
+
+def _read(
+    direction, messages_per_s, client_messages_per_s, payload, rtt, http_version, tabs, *flags, profile
+) -> _Needs:
     """Check every argument, and report all that are wrong at once."""
     problems: list[Problem] = []
 
@@ -221,6 +290,7 @@ def _read(direction, messages_per_s, client_messages_per_s, payload, rtt, http_v
 
     one_of("direction", direction, ("server_to_client", "both"))
     one_of("http_version", http_version, ("1.1", "2"))
+    one_of("profile", profile, tuple(PROFILES))
     rates = [
         parse("messages_per_s", messages_per_s, units.parse_rate, 0, "2"),
         parse("client_messages_per_s", client_messages_per_s, units.parse_rate, 0, "0.5"),
@@ -232,28 +302,39 @@ def _read(direction, messages_per_s, client_messages_per_s, payload, rtt, http_v
             problems.append(Problem(path, "must be true or false", flag, "write True or False"))
     if problems:
         raise ScenarioError(problems)
+    direction = "both" if rates[1] else direction
     return _Needs(direction, *rates, *sizes, http_version, n_tabs, *flags)
 
 
 def _judge(name: str, needs: _Needs, costs) -> RankedTransport:
     transport = TRANSPORTS[name]
     one_way_s = needs.rtt_s / 2
-    mean_s, max_s, polls_per_s = one_way_s, one_way_s, 0.0
+    mean_s, max_s, polls_per_s, answers = one_way_s, one_way_s, 0.0, None
     if transport.request_per_message:
         delay = theory.long_poll_delay_s(one_way_s, needs.messages_per_s)
         mean_s, max_s = delay.mean_s, delay.max_s
-        hold_rate = 1 / (transport.poll_hold_s + needs.rtt_s)
-        # Answers wait for one round trip, and everything that comes meanwhile goes together.
-        polls_per_s = max(hold_rate, needs.messages_per_s / (1 + needs.messages_per_s * needs.rtt_s))
+        gap_s = needs.rtt_s + costs.http_request_s
+        answers = theory.long_poll_answers_per_s(needs.messages_per_s, gap_s, transport.poll_hold_s)
+        polls_per_s = answers.per_s
     posts_per_s = 0.0 if transport.bidirectional else needs.client_messages_per_s
     cpu = needs.messages_per_s * costs.send_to_one_s(needs.payload_bytes) + needs.client_messages_per_s * costs.ingest_s
     cpu += (polls_per_s + posts_per_s) * costs.http_request_s
-    n_bytes = needs.messages_per_s * wire_bytes(name, needs.payload_bytes) + polls_per_s * POLL_REQUEST_BYTES
+    n_bytes = needs.messages_per_s * wire_bytes(name, needs.payload_bytes)
+    if answers is not None:
+        n_bytes = _polling_bytes_per_s(needs, answers)
     broken, against, advantages = _reasons(name, needs, polls_per_s)
     return RankedTransport(
         name, not broken, tuple(broken), tuple(against), tuple(advantages), mean_s, max_s, n_bytes,
         polls_per_s + posts_per_s, cpu, needs.rtt_s * handshake_round_trips(True),
     )  # fmt: skip
+
+
+def _polling_bytes_per_s(needs: _Needs, answers: theory.LongPollAnswers) -> float:
+    """Bytes on the wire for one long-polling client: what came since the last answer goes out together."""
+    full = answers.per_s - answers.empty_per_s
+    together = wire_bytes("long_polling", round(needs.messages_per_s * needs.payload_bytes / full)) if full else 0
+    empty = answers.empty_per_s * wire_bytes("long_polling", 0)
+    return full * together + empty + answers.per_s * POLL_REQUEST_BYTES
 
 
 def _reasons(name: str, needs: _Needs, polls_per_s: float) -> tuple[list[str], list[str], list[str]]:
@@ -264,6 +345,9 @@ def _reasons(name: str, needs: _Needs, polls_per_s: float) -> tuple[list[str], l
     if needs.http_version == "1.1" and limit is not None and needs.tabs_per_browser > limit - 1:
         tabs = needs.tabs_per_browser
         broken.append(f"{tabs} tabs: a browser opens {limit} connections to one origin on HTTP/1.1 (MDN)")
+    if needs.direction == "both" and not transport.bidirectional:
+        rate = f", {needs.client_messages_per_s:g}/s each" if needs.client_messages_per_s else ""
+        against.append(f"clients send by separate POST requests{rate}")
     if name == "websocket":
         if needs.proxies_block_upgrade:
             broken.append("proxies do not let the upgrade through (RFC 6455 §4 needs it)")
@@ -273,8 +357,6 @@ def _reasons(name: str, needs: _Needs, polls_per_s: float) -> tuple[list[str], l
             against.append("resuming after a loss needs a protocol of your own")
         advantages.append("2 to 10 bytes of framing for a message (RFC 6455 §5.2)")
     if name == "sse":
-        if needs.direction == "both":
-            against.append("clients send by separate POST requests")
         if needs.buffering_proxies:
             broken.append("proxies hold events back (nginx proxy_buffering; HAProxy 200 ms without http-no-delay)")
         advantages.append("plain HTTP, and the browser reconnects by itself (WHATWG HTML §9.2)")

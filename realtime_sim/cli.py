@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError
+from realtime_sim.errors import EngineError, Problem, RealtimeSimError, ScenarioError, nearest
 
 if TYPE_CHECKING:
-    from realtime_sim.results import Results
     from realtime_sim.scenario import Scenario
 
 __all__ = ["main"]
@@ -19,7 +18,7 @@ __all__ = ["main"]
 _UsageError = typer.BadParameter.__mro__[2]
 """What the command line itself finds wrong; Typer and Click keep its name in different places."""
 
-BAD_INPUT, INTERNAL, INTERRUPTED = 2, 70, 130
+MISSED, BAD_INPUT, INTERNAL, INTERRUPTED = 1, 2, 70, 130
 
 app = typer.Typer(
     add_completion=False,
@@ -62,29 +61,33 @@ def _fail(message: str, code: int) -> None:
 
 def _scenario(source: str, changes: list[str]) -> Scenario:
     """The scenario a user names, with the changes of `--set`."""
-    import yaml
-
     from realtime_sim import presets
     from realtime_sim.scenario import Scenario
 
     if source == "-":
         scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
-    elif source in presets.NAMES or _is_a_name(source):
+    elif source in presets.NAMES:
         scenario = presets.load(source)
+    elif _is_a_name(source):
+        raise ScenarioError(Problem("scenario", "must be a preset or a file", source, nearest(source, presets.NAMES)))
     else:
         scenario = Scenario.from_yaml(Path(source))
-    values: dict[str, Any] = {}
-    for change in changes:
-        path, equals, text = change.partition("=")
-        if not equals or not path.strip():
-            raise ScenarioError(Problem("--set", "must be PATH=VALUE", change, "write it like servers.count=8"))
-        try:
-            values[path.strip()] = yaml.safe_load(text)
-        except (yaml.YAMLError, ValueError):
-            raise ScenarioError(
-                Problem(f"--set {path}", "must have a YAML value", text, "check the brackets")
-            ) from None
+    values = dict(_assigned("--set", change, "{}") for change in changes)
     return scenario.replace(**values) if values else scenario
+
+
+def _assigned(option: str, change: str, form: str) -> tuple[str, Any]:
+    """Path and value of PATH=VALUE; `form` is what the value stands in, as YAML."""
+    import yaml
+
+    path, equals, text = change.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise ScenarioError(Problem(option, "must be PATH=VALUE", change, "write it like servers.count=8"))
+    try:
+        return path, yaml.safe_load(form.format(text))
+    except (yaml.YAMLError, ValueError):
+        raise ScenarioError(Problem(f"{option} {path}", "must have a YAML value", text, "check the brackets")) from None
 
 
 def _is_a_name(source: str) -> bool:
@@ -111,6 +114,10 @@ def simulate(
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     json_: JsonOption = "",
     plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
+    fail_on_slo: Annotated[bool, typer.Option("--fail-on-slo", help="Exit with 1 if an objective is missed.")] = False,
+    compare: Annotated[
+        str, typer.Option(metavar="PATH=A,B", help="Run the values of a field with the same draws, side by side.")
+    ] = "",
 ) -> None:
     """Simulate a scenario: latency hop by hop, deliveries, connections, recovery.
 
@@ -118,12 +125,16 @@ def simulate(
     """
     from realtime_sim.files import check_writable
     from realtime_sim.simulation import simulate as run
+    from realtime_sim.tables import report_text
 
     if json_ not in ("", "-"):
         check_writable(Path(json_))
     if plots:
         check_writable(Path(plots) / "figure.png")
     asked = _scenario(scenario, set_)
+    if compare:
+        _compare(asked, compare, json_, plots, engine=engine, replications=replications, record=record)
+        return
     results = run(asked, engine=engine, replications=replications, record=record)
     if json_ != "-":
         print(report_text(results))
@@ -135,55 +146,36 @@ def simulate(
         print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         _give_json(results.to_json(), json_)
+    if fail_on_slo and any(kept is False for kept in results.objectives()["kept"]):
+        raise typer.Exit(MISSED)
 
 
-def report_text(results: Results) -> str:
-    """Everything `simulate` prints about a run, as aligned tables."""
-    scenario = results.scenario
-    runs = "1 run" if results.n_replications == 1 else f"{results.n_replications} replications"
-    parts = [f"{scenario.name}: {runs} of {scenario.duration:g} s, engine {results.engine} ({results.reason})"]
-    parts += [f"Warning: {text}" for text in results.warnings]
-    parts.append(latency_table(results))
-    parts.append(hop_table(results))
-    total = results.deliveries.loc["total"]
-    counts = ", ".join(f"{total[name]:,} {name}" for name in ("expected", "delivered", "lost", "dropped", "duplicate"))
-    parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s: {counts}")
-    known = {name: value for name, value in results.connections.items() if value and name != "recovered_at_s"}
-    parts.append("Connections: " + ", ".join(f"{value:,.0f} {name.replace('_', ' ')}" for name, value in known.items()))
-    busiest = results.servers["utilization"].max()
-    parts.append(f"Busiest of {len(results.servers)} servers: {busiest:.1%} of its loops")
-    if scenario.faults:
-        parts.append("Recovery, seconds after each fault\n" + results.recovery.to_string(index=False, na_rep="never"))
-    if len(results.objectives()):
-        parts.append("Objectives\n" + results.objectives().to_string(float_format=lambda x: f"{x:,.4g}"))
-    return "\n\n".join(parts)
+def _compare(asked: Scenario, change: str, json_: str, plots: str, **options: Any) -> None:
+    """Variants of a scenario side by side; their JSON is a list."""
+    import json
 
+    from realtime_sim.comparison import comparison, variants
+    from realtime_sim.simulation import simulate as run
 
-def latency_table(results: Results) -> str:
-    """Delivery latency in milliseconds with its intervals, in all and by cohort."""
-    lines = [f"{'Delivery latency, ms':24}{'value':>10}   95 % interval"]
-    for name, figure in results.latency_s().items():
-        interval = "" if figure.low is None else f"{figure.low * 1e3:,.3f} to {figure.high * 1e3:,.3f}"
-        lines.append(f"  {name:22}{figure.value * 1e3:>10,.3f}   {interval}".rstrip())
-    cohorts = results.scenario.clients
-    if len(cohorts) > 1:
-        for cohort in cohorts:
-            figures = results.latency_s(cohort.name)
-            lines.append(
-                f"  {cohort.name[:14]} ({cohort.transport}): mean {figures['mean'].value * 1e3:,.3f}, "
-                f"p99 {figures['p99'].value * 1e3:,.3f}"
-            )
-    return "\n".join(lines)
+    path, values = _assigned("--compare", change, "[{}]")
+    # JSON is YAML: a label can be typed again as it stands.
+    labels = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
+    chosen = variants(asked, path, dict(zip(labels, values, strict=True)))
+    runs = {label: run(variant, **options) for label, variant in chosen.items()}
+    if json_ != "-":
+        print(f"{asked.name}: the same draws for each {path}\n\n{comparison(runs, path)}")
+        for label, results in runs.items():
+            print("".join(f"\nWarning, {label}: {text}" for text in results.warnings), end="")
+        print()
+    if plots:
+        from realtime_sim import plots as faces
 
-
-def hop_table(results: Results) -> str:
-    """Mean of each hop in milliseconds; they add up to the last row."""
-    lines = [f"{'Mean of each hop, ms':24}{'mean':>10}{'share':>8}{'p99':>12}   95 % interval of the mean"]
-    for hop, row in results.hops.iterrows():
-        interval = "" if row["low_s"] != row["low_s"] else f"{row['low_s'] * 1e3:,.3f} to {row['high_s'] * 1e3:,.3f}"
-        text = f"  {hop:22}{row['mean_s'] * 1e3:>10,.3f}{row['share']:>8.1%}{row['p99_s'] * 1e3:>12,.3f}   {interval}"
-        lines.append(text.rstrip())
-    return "\n".join(lines)
+        figure = Path(plots) / f"{asked.name}-latency.png"
+        faces.save(faces.latency_cdf(runs), figure)
+        print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        plain = [results.to_plain() for results in runs.values()]
+        _give_json(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False), json_)
 
 
 @app.command()
@@ -218,8 +210,10 @@ def choose(
     http_version: Annotated[str, typer.Option(help="1.1 or 2.")] = "1.1",
     tabs_per_browser: Annotated[int, typer.Option(help="Tabs that one browser may have open.")] = 1,
     buffering_proxies: Annotated[bool, typer.Option(help="Proxies on the way hold responses back.")] = False,
+    proxies_block_upgrade: Annotated[bool, typer.Option(help="Proxies on the way let no WebSocket through.")] = False,
     mobile: Annotated[bool, typer.Option(help="Clients run on batteries.")] = False,
     needs_resume: Annotated[bool, typer.Option(help="Clients must get what they missed.")] = False,
+    profile: Annotated[str, typer.Option(help="Cost profile of the servers.")] = "websockets-asyncio",
     json_: JsonOption = "",
 ) -> None:
     """Rank the transports for what you need, with reasons and numbers.
@@ -233,7 +227,8 @@ def choose(
     choice = choose_transport(
         direction=direction, messages_per_s=messages_per_s, client_messages_per_s=client_messages_per_s,
         payload=payload, rtt=rtt, http_version=http_version, tabs_per_browser=tabs_per_browser,
-        buffering_proxies=buffering_proxies, mobile=mobile, needs_resume=needs_resume,
+        buffering_proxies=buffering_proxies, proxies_block_upgrade=proxies_block_upgrade, mobile=mobile,
+        needs_resume=needs_resume, profile=profile,
     )  # fmt: skip
     if json_ != "-":
         print(choice)
@@ -272,6 +267,33 @@ def schema(
     else:
         write_whole(Path(out), text + "\n")
         print(f"Schema: {out}")
+
+
+@app.command()
+def fields(path: Annotated[str, typer.Argument(help="Only this part or field, as clients.network.")] = "") -> None:
+    """Every field of a scenario with its unit, default and meaning.
+
+    Example: realtime-sim fields clients.network
+    """
+    from realtime_sim.guide import fields_text
+
+    print(fields_text(path))
+
+
+@app.command()
+def profiles(name: Annotated[str, typer.Argument(help="Only this profile.")] = "") -> None:
+    """The profiles a scenario may name, and the broker's costs: each figure with its source."""
+    from realtime_sim.guide import profiles_text
+
+    print(profiles_text(name))
+
+
+@app.command()
+def policies(family: Annotated[str, typer.Argument(help="Only this family, as backoff.")] = "") -> None:
+    """The policies a scenario may name, by family, with their parameters and defaults."""
+    from realtime_sim.guide import policies_text
+
+    print(policies_text(family))
 
 
 @app.command()

@@ -54,7 +54,8 @@ def start_control(env: simpy.Environment, cluster: Cluster, scenario: Scenario) 
 def monitor(env: simpy.Environment, cluster: Cluster, scenario: Scenario) -> Generator:
     """Sample every `sample_interval`, from time 0 to the end of the run."""
     step_ns, end_ns = max(1, to_ns(scenario.sample_interval)), to_ns(scenario.duration)
-    for time_ns in range(0, end_ns + 1, step_ns):
+    times_ns = range(0, end_ns + 1, step_ns)
+    for time_ns in (*times_ns, end_ns) if times_ns[-1] < end_ns else times_ns:
         yield cluster.wait_until(time_ns, "sample")
         cluster.observe()
 

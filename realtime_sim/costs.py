@@ -77,11 +77,11 @@ class CostProfile:
 
     def memory_bytes(self, n_connections: int) -> int:
         """Memory of the process and its kernel sockets with `n_connections` open, bytes."""
-        return self.base_memory_bytes + n_connections * (self.connection_memory_bytes + self.kernel_memory_bytes)
+        return int(self.base_memory_bytes + n_connections * (self.connection_memory_bytes + self.kernel_memory_bytes))
 
     def connections_in(self, memory_bytes: int) -> int | None:
         """Connections that fit into `memory_bytes`; None where a connection costs nothing."""
         per_connection = self.connection_memory_bytes + self.kernel_memory_bytes
         if per_connection == 0:
             return None
-        return max(0, (memory_bytes - self.base_memory_bytes) // per_connection)
+        return max(0, int((memory_bytes - self.base_memory_bytes) // per_connection))

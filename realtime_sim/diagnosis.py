@@ -9,52 +9,77 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
+from scipy import special
 
-from realtime_sim import stats
-from realtime_sim.trace import CAUSES
+from realtime_sim import stats, timelines
+from realtime_sim.latency import QUANTILES
+from realtime_sim.trace import CAUSES, FAILURES, HOPS
+from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import NS_PER_S, format_duration
 
 if TYPE_CHECKING:
     from realtime_sim.results import Results
 
-__all__ = ["objectives_of", "warnings_of"]
+__all__ = ["n_never_connected", "warnings_of"]
 
 OVERLOAD_UTILIZATION = 0.95
 """From this utilization on a warning says that queues grow, or would with any more load."""
 
+IMPLAUSIBLE_RTT_S = 5.0
+"""No network has a longer round trip on average; a unit has been forgotten."""
+
+IMPLAUSIBLE_SLO_S = 60.0
+"""No promise about a latency is longer."""
+
 
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
-    checks = (_no_interval, _overload, _warmup, _little, _losses, _no_route)
+    checks = (
+        _never_connected, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses, _no_route,
+        _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
+    )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
 
-def objectives_of(results: Results) -> pd.DataFrame:
-    """Each promise of `slo` beside its figure; a latency is judged by the upper end of its interval."""
-    slo = results.scenario.slo
-    rows: list[tuple[str, float, float | None, bool | None]] = []
-    latency = results.latency_s()
-    for name in ("p50", "p99"):
-        promised = getattr(slo, name, None)
-        if promised is not None:
-            figure = latency[name]
-            worst = figure.value if figure.high is None else figure.high
-            rows.append((f"{name}, seconds", promised, worst, None if math.isnan(worst) else bool(worst <= promised)))
-    if slo is not None and slo.max_lost_ratio is not None:
-        total = results.deliveries.loc["total"]
-        ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else 0.0
-        rows.append(("lost ratio", slo.max_lost_ratio, ratio, ratio <= slo.max_lost_ratio))
-    if slo is not None and slo.recover_within is not None and results.scenario.faults:
-        until_all_s = results.recovery.loc[results.recovery["affected"] > 0, "p100_s"]
-        slowest = max(until_all_s.fillna(math.inf), default=0.0)
-        rows.append(("recovery, seconds", slo.recover_within, slowest, bool(slowest <= slo.recover_within)))
-    return pd.DataFrame(rows, columns=["objective", "promised", "found", "kept"]).set_index("objective")
+def n_never_connected(results: Results) -> float:
+    """Clients that never got in though they tried, mean over replications; 0 where nobody was turned away.
+
+    Without any failure they are those whose first attempt was under way when the run ended.
+    """
+    if not any(results.connections[name] for name in FAILURES):
+        return 0.0
+    return results.connections["never_connected"]
+
+
+_TURNED_AWAY = {
+    "refused": ("every server was full", "Add servers, or raise servers.max_connections or servers.memory"),
+    "backlog_full": ("accept queues were full", "Add servers, raise servers.backlog, or spread clients by ramp_up"),
+    "no_server": ("no server was healthy", "Add servers"),
+    "timeouts": ("no answer came within connect_timeout", "Add servers, or spread the clients by ramp_up"),
+    "session_unknown": ("requests reached servers that did not know them", "Set balancer.affinity: cookie"),
+    "server_died": ("their server was dead", "Set balancer.detection lower"),
+}
+"""What a counter of failures says of those who never got in, and what to do."""
+
+
+def _never_connected(results: Results) -> str:
+    n = n_never_connected(results)
+    if not n:
+        return ""
+    name = max(FAILURES, key=lambda failure: results.connections[failure])
+    why, step = _TURNED_AWAY[name]
+    return (
+        f"{n:,.0f} of {results.scenario.n_clients:,} clients were never connected: {why} "
+        f"({results.connections[name]:,.0f} times). They got nothing, and none of it counts as lost. {step}."
+    )
 
 
 def _no_interval(results: Results) -> str:
     if results.latency_s()["mean"].low is None and results.deliveries.loc["total", "delivered"]:
-        return "No interval: one run with too few slices that hold deliveries. Run longer, or use replications."
+        return (
+            "No interval: one run with too few slices or groups of clients that hold deliveries. Run longer, or use "
+            "replications."
+        )
     return ""
 
 
@@ -67,11 +92,84 @@ def _overload(results: Results) -> str:
             f"Offered load at or above capacity: server {server} is busy {busy:.0%} of the time; its queue grows and "
             "latencies depend on how long the run is. Add servers, or lower the traffic."
         )
-    broker = results.timeseries["broker_utilization"]
-    n_threads = getattr(results.scenario.broker, "partitions", 1)
-    if len(broker) and float(broker.mean()) / n_threads >= OVERLOAD_UTILIZATION:
-        return "Offered load at or above capacity: the broker is busy all the time. Shard it, or lower the traffic."
+    threads = timelines.by_server(results.trace, "broker_busy_ns")
+    chosen = results.trace.series["time_ns"] >= results.scenario.warmup_s * NS_PER_S
+    span_ns = np.ptp(results.trace.series["time_ns"][chosen]) if chosen.any() else 0
+    if span_ns > 0 and (np.ptp(threads[chosen], axis=0) / span_ns).max(initial=0.0) >= OVERLOAD_UTILIZATION:
+        return (
+            "Offered load at or above capacity: a thread of the broker is busy all the time. Shard it (with Kafka, "
+            "spread rooms over more partitions), or lower the traffic."
+        )
     return ""
+
+
+def _links(results: Results) -> str:
+    series = results.server_series("link_utilization")
+    measured = series[series.index > results.scenario.warmup_s]
+    if not len(measured) or float(measured.mean().max()) < OVERLOAD_UTILIZATION:
+        return ""
+    server, busy = measured.mean().idxmax(), float(measured.mean().max())
+    return (
+        f"Offered load at or above capacity: what server {server} sends takes its link {busy:.0%} of the time; copies "
+        "queue for it and latencies depend on how long the run is. Raise servers.egress, add servers, or send less."
+    )
+
+
+_GROWING = {
+    "publisher_to_broker": "on the way to the broker",
+    "broker": "at the broker",
+    "broker_to_server": "between broker and servers",
+    "server_wait": "in the servers' queues",
+    "fanout": "in the servers' fan-outs",
+    "client_away": "for clients that are away",
+    "egress": "for the servers' links (servers.egress)",
+    "client_network": "for the clients' network (network.bandwidth)",
+}
+"""Where deliveries wait, by the hop that grows most."""
+
+
+def _backlog(results: Results) -> str:
+    """Deliveries under way rise from the second quarter of the measured time to the last: more comes than goes."""
+    if _overload(results) or _links(results):
+        return ""  # said already
+    second, last = _under_way(results)
+    if not last > second:
+        return ""
+    trace = results.trace
+    n = len(trace.batch_count) // 4
+    with np.errstate(invalid="ignore", divide="ignore"):
+        early, late = (
+            trace.batch_sum_ns[part, :-1].sum(axis=0) / trace.batch_count[part].sum()
+            for part in (slice(n, 2 * n), slice(3 * n, 4 * n))
+        )
+    where = _GROWING[HOPS[int(np.argmax(np.nan_to_num(late - early)))]]
+    return (
+        f"Backlog grows: {second:,.4g} deliveries were under way in the second quarter of the measured time, "
+        f"{last:,.4g} in the last. They wait {where}; latencies depend on how long the run is. Give more there, or "
+        "lower the traffic."
+    )
+
+
+def _under_way(results: Results) -> tuple[float, float]:
+    """Deliveries under way in the second and the last quarter of the measured time; zeros where they do not rise.
+
+    A rise counts if it is a fifth at least, beyond its 99.9 % interval over samples, and not that of the traffic.
+    """
+    series, scenario = results.trace.series, results.scenario
+    chosen = series["time_ns"] >= scenario.warmup_s * NS_PER_S
+    time_ns, area_ns = series["time_ns"][chosen], series["under_way_area_ns"][chosen]
+    quarter = (len(time_ns) - 1) // 4
+    if quarter < 4 or scenario.faults:
+        return 0.0, 0.0
+    levels = np.diff(area_ns) / np.diff(time_ns)
+    parts = levels[quarter : 2 * quarter], levels[3 * quarter :]
+    second, last = (float(part.mean()) for part in parts)
+    error = math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts))
+    expected = np.diff(series["expected"][chosen])
+    traffic = max(1.0, expected[3 * quarter :].mean() / max(expected[quarter : 2 * quarter].mean(), 1e-9))
+    t = float(special.stdtrit(2 * quarter - 2, 0.9995))
+    rises = last - traffic * second > max(t * error, 0.2 * traffic * second)
+    return (second, last) if rises else (0.0, 0.0)
 
 
 def _warmup(results: Results) -> str:
@@ -79,6 +177,8 @@ def _warmup(results: Results) -> str:
     trace = results.trace
     if (trace.batch_count == 0).any() or results.scenario.faults:
         return ""
+    if _links(results) or _under_way(results)[1]:
+        return ""  # no start that is still settling: it never will
     means = trace.batch_sum_ns[:, -1] / trace.batch_count
     cut = stats.mser(means)
     if cut == 0:
@@ -133,3 +233,52 @@ def _no_route(results: Results) -> str:
             "Set broker.kind."
         )
     return ""
+
+
+def _unknown_sessions(results: Results) -> str:
+    scenario, n = results.scenario, results.connections["session_unknown"]
+    several = [
+        cohort.name
+        for cohort in scenario.clients
+        if cohort.polling_handshake or TRANSPORTS[cohort.transport].request_per_message
+    ]
+    if not n or not several or scenario.servers.count == 1 or scenario.balancer.affinity != "none":
+        return ""
+    return (
+        f"{n:,.0f} requests of sessions over several requests ({', '.join(several)}) reached a server that did not "
+        f"know the session. Set balancer.affinity: cookie."
+    )
+
+
+def _implausible_slo(results: Results) -> str:
+    slo = results.scenario.slo
+    for name in QUANTILES if slo is not None else ():
+        promised = getattr(slo, name)
+        if promised is not None and promised > IMPLAUSIBLE_SLO_S:
+            return f"slo.{name} is {format_duration(promised)}, which is no promise: did you mean {promised:g}ms?"
+    return ""
+
+
+def _implausible_rtt(results: Results) -> str:
+    for cohort in results.scenario.clients:
+        mean_s = cohort.network.rtt.mean_s
+        if mean_s > IMPLAUSIBLE_RTT_S:
+            return (
+                f"clients.{cohort.name}.network.rtt is {mean_s:g} s on average: did you mean {mean_s:g}ms? Plain "
+                "numbers are seconds."
+            )
+    return ""
+
+
+def _no_network(results: Results) -> str:
+    named = []
+    for cohort in results.scenario.clients:
+        network, delivered = cohort.network, results.deliveries.loc[cohort.name, "delivered"]
+        if delivered and network.bandwidth is None and not network.rtt.mean_s and not network.jitter.mean_s:
+            named.append(cohort.name)
+    if not named:
+        return ""
+    return (
+        f"No network: latencies of {', '.join(named)} end at the server's door, and clients are farther away. Set "
+        f"clients.{named[0]}.network.rtt, as 40ms."
+    )

@@ -11,7 +11,7 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "UnsupportedFeature", "nearest"]
+__all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "UnsupportedFeature", "close_to", "nearest"]
 
 _LONGEST_VALUE = 80
 
@@ -35,6 +35,19 @@ class RealtimeSimError(Exception):
 class Problem:
     """One thing wrong with an input: where, which rule, what was found, what to do.
 
+    Parameters
+    ----------
+    path : str
+        Which field, dotted.
+    rule : str
+        What must hold.
+    value : object
+        What was found.
+    next_step : str
+        What to do.
+    line : int, optional
+        Where in the text of a file it stands, from 1; it opens the message of a `ScenarioError`.
+
     Examples
     --------
     >>> print(Problem("servers.count", "must be at least 1", 0, "give the number of servers"))
@@ -45,6 +58,7 @@ class Problem:
     rule: str
     value: object
     next_step: str
+    line: int | None = None
 
     def __str__(self) -> str:
         text = _shorten.repr(self.value)
@@ -76,10 +90,13 @@ class ScenarioError(RealtimeSimError, ValueError):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        lines = [str(problem) for problem in self.problems]
-        if self.source:
-            lines = [f"{self.source}: {line}" for line in lines]
-        return "\n".join(lines)
+        return "\n".join(self._place(problem) + str(problem) for problem in self.problems)
+
+    def _place(self, problem: Problem) -> str:
+        """File and line, as far as they are known."""
+        line = "" if problem.line is None else f"line {problem.line}"
+        place = ", ".join(part for part in (self.source, line) if part)
+        return f"{place}: " if place else ""
 
     def __reduce__(self) -> tuple:
         return (type(self), (tuple(self.problems), self.source))
@@ -102,8 +119,25 @@ class EngineError(RealtimeSimError, RuntimeError):
     """An invariant of an engine does not hold: a defect of this package, not of the scenario."""
 
 
+def close_to(word: str, known: Iterable[str]) -> list[str]:
+    """The known names closest to `word`, equally close ones all; or else those that begin with it.
+
+    Examples
+    --------
+    >>> close_to("p95", ["p50", "p99", "max_lost_ratio"])
+    ['p50', 'p99']
+    >>> close_to("Redis", ["kafka", "redis_pubsub", "redis_streams"])
+    ['redis_pubsub', 'redis_streams']
+    """
+    names, word = sorted(set(known)), str(word)
+    if close := difflib.get_close_matches(word, names, n=1):
+        best = difflib.SequenceMatcher(None, close[0], word).ratio()
+        return [name for name in names if difflib.SequenceMatcher(None, name, word).ratio() == best]
+    return [name for name in names if len(word) > 2 and name.lower().startswith(word.lower())]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A next step that offers the known name closest to `word`, or lists them all.
+    """A next step that offers the known names closest to `word`, or lists them all.
 
     Examples
     --------
@@ -113,7 +147,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     'known names: sse, websocket'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(str(word), names, n=1)
+    close = close_to(word, names)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return "did you mean " + " or ".join(repr(name) for name in close[:3]) + "?"
     return "known names: " + ", ".join(names)

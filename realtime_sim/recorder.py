@@ -99,6 +99,10 @@ class Recorder:
         """`n` more of one of `COUNTERS`."""
         self.counters[_COUNTER[what]] += n
 
+    def counted(self, what: str) -> int:
+        """How many of one of `COUNTERS` there were so far."""
+        return int(self.counters[_COUNTER[what]])
+
     def expected(self, client: int, published_ns: int, n: int = 1) -> None:
         """`n` deliveries more (or fewer) are expected by a client."""
         if published_ns >= self.from_ns:

@@ -1,7 +1,7 @@
 """Results: what one or several traces mean. It never knows which producer made them.
 
-Figures come with 95 % intervals: over replications where there are several, over 32 slices of the measured time where
-there is one.
+Figures come with 95 % intervals: over replications where there are several; where there is one, over 32 slices of the
+measured time, and over 32 groups of clients where these differ by chance.
 """
 
 from __future__ import annotations
@@ -17,18 +17,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, stats
+from realtime_sim import __version__, diagnosis, latency, objectives, recovery, stats, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
-from realtime_sim.trace import HOPS, OUTCOMES, Trace
-from realtime_sim.units import NS_PER_S, from_ns
+from realtime_sim.trace import FAILURES, HOPS, OUTCOMES, Trace
 
 __all__ = ["Results"]
-
-QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 
 class Results:
@@ -53,7 +50,8 @@ class Results:
         first = traces[0].scenario.replace(seed=0)
         if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
             raise EngineError("replications must differ in their seed alone")
-        # Slices of the run give intervals where there is one run; of several they would only take memory.
+        self._slice_histogram = latency.slice_histogram(traces)
+        # Parts of the run give intervals where there is one run; of several they would only take memory.
         lean = [
             dataclasses.replace(
                 trace, batch_histogram=trace.batch_histogram[:0], group_histogram=trace.group_histogram[:0]
@@ -104,52 +102,7 @@ class Results:
         ScenarioError
             If there is no such cohort or hop.
         """
-        rows = self._cohort_rows(cohort)
-        column = self._hop_column(hop)
-        if self.n_replications > 1:
-            each = [_figures(trace, rows, column) for trace in self._traces]
-            return {name: stats.over_replications([figures[name] for figures in each]) for name in each[0]}
-        figures = _figures(self.trace, rows, column)
-        estimates = {name: Estimate(value) for name, value in figures.items()}
-        if cohort is None:
-            estimates["mean"] = self._batched_mean(figures["mean"], column)
-            for name, p in QUANTILES.items():
-                estimates[name] = self._batched_quantile(figures[name], p, column)
-        return estimates
-
-    def _batched_mean(self, value: float, column: int) -> Estimate:
-        trace = self.trace
-        with np.errstate(invalid="ignore", divide="ignore"):
-            batches = trace.batch_sum_ns[:, column] / trace.batch_count / NS_PER_S
-        return _not_below_zero(stats.over_batches(value, batches, trace.batch_count))
-
-    def _batched_quantile(self, value: float, p: float, column: int) -> Estimate:
-        """Interval of a quantile by sectioning on the share of each slice above it.
-
-        The share of values above the quantile varies from slice to slice; the interval of that share is read back
-        as latencies. Unlike an average of the slices' own quantiles it is not biased by slices with few values.
-        """
-        trace = self.trace
-        counts = trace.batch_histogram[:, column].astype(np.int64)
-        total = counts.sum(axis=0)
-        n = int(total.sum())
-        if n == 0:
-            return Estimate(value)
-        bucket = int(np.searchsorted(np.cumsum(total), max(1, math.ceil(p * n - 1e-9))))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            below = counts[:, : bucket + 1].sum(axis=1) / counts.sum(axis=1)
-        share = float(total[: bucket + 1].sum() / n)
-        spread = stats.over_batches(share, below, counts.sum(axis=1))
-        if spread.low is None or spread.high is None or share == 1.0:
-            return Estimate(value)
-        # On a logarithmic scale of the share above, so that no bound of it is negative.
-        above = 1 - share
-        factor = math.exp((spread.high - spread.low) / 2 / above)
-        if n * above / factor < 1 or above * factor >= 1:
-            return Estimate(value)  # too few values beyond the quantile for an interval
-        low = from_ns(stats.histogram_quantile_ns(total, 1 - above * factor))
-        high = from_ns(stats.histogram_quantile_ns(total, 1 - above / factor))
-        return Estimate(value, min(low, value), max(high, value))
+        return latency.latency_of(self._traces, self._cohort_rows(cohort), self._hop_column(hop))
 
     def _cohort_rows(self, cohort: str | None) -> list[int]:
         names = [part.name for part in self.scenario.clients]
@@ -189,6 +142,14 @@ class Results:
         return pd.DataFrame(rows).set_index("hop").astype(float)
 
     @cached_property
+    def latency_over_time(self) -> pd.DataFrame:
+        """Latency in each of 32 slices of the measured time, by publish time, over all replications.
+
+        `time_s` is the middle of the slice; `delivered`, `mean_s`, `p50_s`, `p99_s`. NaN where nothing was delivered.
+        """
+        return latency.latency_over_time(self._traces, self._slice_histogram)
+
+    @cached_property
     def deliveries(self) -> pd.DataFrame:
         """Deliveries of messages published after the warm-up, by cohort and in all, summed over replications.
 
@@ -205,101 +166,45 @@ class Results:
     def connections(self) -> dict[str, int | float | None]:
         """Connections over the whole run, means over replications: peak, attempts, failures, and the recovery time."""
         mean = {name: float(np.mean([t.counters[name] for t in self._traces])) for name in self.trace.counters}
-        peak = float(np.mean([self._of(t, "connections").sum(axis=1).max() for t in self._traces]))
-        return {"peak": peak, **mean, "recovered_at_s": self._recovered_at_s()}
-
-    def _recovered_at_s(self) -> float | None:
-        """When the last client cut off by a fault was connected again; None without faults, or if some never were."""
-        latest = []
-        for trace in self._traces:
-            for affected, times in zip(trace.affected, trace.recovery, strict=True):
-                if len(times) < affected:
-                    return None
-                latest.extend(from_ns(times[-1:]).tolist())
-        return max(latest) if latest else None
+        peak = float(np.mean([trace.counters["peak_connections"] for trace in self._traces]))
+        return {"peak": peak, **mean, "recovered_at_s": recovery.recovered_at_s(self._traces)}
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """For each fault: clients cut off, how many are back, and seconds until 50, 95 and 100 % of them were."""
-        rows = []
-        for number, event in enumerate(self.scenario.faults):
-            times, affected = self.trace.recovery[number], self.trace.affected[number]
-            row = {"fault": event.kind, "at_s": event.at, "affected": affected, "recovered": len(times)}
-            for percent in (50, 95, 100):
-                rank = math.ceil(affected * percent / 100)
-                known = affected and rank <= len(times)
-                row[f"p{percent}_s"] = from_ns(int(times[rank - 1])) - event.at if known else math.nan
-            rows.append(row)
-        columns = ["fault", "at_s", "affected", "recovered", "p50_s", "p95_s", "p100_s"]
-        return pd.DataFrame(rows, columns=columns)
+        """For each fault: clients cut off, how many are back, and seconds until 50, 95 and 100 % of them were.
+
+        Of several replications: means, with their intervals and the worst (see `realtime_sim.recovery`).
+        """
+        return recovery.recovery_of(self._traces)
 
     @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
         Per-second rates over the interval that ends at `time_s`, states at that time: connections, queue lengths and
-        utilization are over all servers. `server_series` has them by server.
+        utilization are over all servers. `turned_away_per_s` is the sum of all failures but timeouts. `server_series`
+        has them by server.
         """
-        trace = self.trace
-        time_s = from_ns(trace.series["time_ns"].astype(float))
-        step_s = np.diff(time_s)
-        frame = pd.DataFrame({"time_s": time_s[1:]})
-        frame["connections"] = self._of(trace, "connections").sum(axis=1)[1:]
-        frame["queue_length"] = self._of(trace, "queue_length").sum(axis=1)[1:]
-        loops = self.scenario.servers.count * self.scenario.servers.workers
-        busy_s = from_ns(np.diff(self._of(trace, "busy_ns").sum(axis=1)).astype(float))
-        frame["utilization"] = busy_s / step_s / loops
-        frame["broker_utilization"] = from_ns(np.diff(trace.series["broker_busy_ns"]).astype(float)) / step_s
-        frame["subscriptions"] = trace.series["subscriptions"][1:]
-        frame["under_way"] = trace.series["under_way"][1:]
-        for name in ("attempts", "accepted", "reconnects", "refused", "timeouts"):
-            frame[f"{name}_per_s"] = np.diff(trace.series[name]) / step_s
-        return frame.set_index("time_s")
+        return timelines.timeseries(self.trace)
 
     def server_series(self, what: str = "connections") -> pd.DataFrame:
-        """`"connections"`, `"queue_length"` or `"utilization"` of each server over time, first replication.
+        """`"connections"`, `"queue_length"`, `"utilization"` or `"link_utilization"` of each server over time, of the
+        first replication.
 
         Returns
         -------
         DataFrame, shape (samples, servers)
             Indexed by time, seconds; one column for each server.
         """
-        trace = self.trace
-        known = ("connections", "queue_length", "utilization")
-        if what not in known:
-            raise ScenarioError(Problem("what", "must be a series of servers", what, f"known: {', '.join(known)}"))
-        time_s = from_ns(trace.series["time_ns"].astype(float))
-        if what == "utilization":
-            busy_s = from_ns(np.diff(self._of(trace, "busy_ns"), axis=0).astype(float))
-            values, time_s = busy_s / np.diff(time_s)[:, None] / self.scenario.servers.workers, time_s[1:]
-        else:
-            values = self._of(trace, what)
-        return pd.DataFrame(values, index=pd.Index(time_s, name="time_s")).rename_axis("server", axis=1)
-
-    @staticmethod
-    def _of(trace: Trace, name: str) -> np.ndarray:
-        return trace.series[name].reshape(len(trace.series["time_ns"]), -1)
+        return timelines.server_series(self.trace, what)
 
     @cached_property
     def servers(self) -> pd.DataFrame:
-        """Totals of each server, first replication; utilization is that of the time it was alive."""
-        totals = self.trace.servers
-        until_s = from_ns(int(self.trace.series["time_ns"][-1]))
-        died_s = np.where(totals["died_ns"] >= 0, totals["died_ns"] / NS_PER_S, np.nan)
-        alive_s = np.fmin(died_s, until_s)
-        busy_s = from_ns(self._of(self.trace, "busy_ns")[-1].astype(float))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            utilization = np.nan_to_num(busy_s / alive_s / self.scenario.servers.workers)
-        return pd.DataFrame(
-            {
-                "peak_connections": totals["peak_connections"],
-                "utilization": utilization,
-                "jobs": totals["jobs"],
-                "sends": totals["sends"],
-                "handshakes": totals["handshakes"],
-                "died_s": died_s,
-            }
-        ).rename_axis("server")
+        """Totals of each server, means over replications; utilizations are those of the time it was alive.
+
+        `link_utilization` counts what was handed to the link: above 1 it cannot keep up.
+        """
+        return timelines.server_totals(self._traces)
 
     @cached_property
     def monitoring(self) -> dict[str, object]:
@@ -311,7 +216,7 @@ class Results:
         series = self.timeseries
         reconnects = series["reconnects_per_s"]
         values = {
-            "active_connections": self._of(self.trace, "connections")[-1].tolist(),
+            "active_connections": timelines.by_server(self.trace, "connections")[-1].tolist(),
             "delivery_latency": {name: figure.value for name, figure in self.latency_s().items()},
             "channel_subscribers": int(self.trace.series["subscriptions"][-1]),
             "reconnection_rate": {
@@ -323,20 +228,30 @@ class Results:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """The figures one quotes, each with `low`, `high` and its unit."""
-        rows: list[tuple[str, Estimate, str]] = []
-        for name, figure in self.latency_s().items():
-            rows.append((f"delivery latency {name}", figure, "s"))
-        total = self.deliveries.loc["total"]
-        n = self.n_replications
-        rows += [(f"deliveries {name}", Estimate(total[name] / n), "per run") for name in ("expected", *OUTCOMES)]
+        """The figures one quotes with their units; `low` and `high` where there are replications.
+
+        Of one run mean, p50, p90, p95 and p99 of the latency have them.
+        """
+        rows = [(f"delivery latency {name}", figure, "s") for name, figure in self.latency_s().items()]
+        for name in ("expected", *OUTCOMES):
+            rows.append((f"deliveries {name}", self._over([t.deliveries[name].sum() for t in self._traces]), "per run"))
+        lost = [_lost_ratio(trace) for trace in self._traces]
+        rows.append(("deliveries lost or dropped", self._over(lost), "ratio"))
         per_s = [trace.deliveries["delivered"].sum() / self.measured_s for trace in self._traces]
-        rows.append(("delivered rate", stats.over_replications(per_s), "1/s"))
-        rows += [
-            (f"connections {name}", Estimate(self.connections[name]), "per run")
-            for name in ("peak", "attempts", "refused", "timeouts", "reconnects")
-        ]
-        rows.append(("server utilization, highest", Estimate(float(self.servers["utilization"].max())), "ratio"))
+        rows.append(("delivered rate", self._over(per_s), "1/s"))
+        peaks = [trace.counters["peak_connections"] for trace in self._traces]
+        rows.append(("connections peak", self._over(peaks), "per run"))
+        for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "never_connected"):
+            figure = self._over([trace.counters[name] for trace in self._traces])
+            rows.append((f"connections {name.replace('_', ' ')}", figure, "per run"))
+        for what in ("utilization", "link_utilization"):
+            busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
+            name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
+            rows.append((name, self._over(busiest), "ratio"))
+        for number, event in enumerate(self.scenario.faults):
+            row = self.recovery.loc[number]
+            figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
+            rows.append((f"recovery from fault {number} ({event.kind})", figure, "s"))
         columns = {"value": [], "low": [], "high": [], "unit": []}
         for _, figure, unit in rows:
             columns["value"].append(figure.value)
@@ -345,6 +260,12 @@ class Results:
             columns["unit"].append(unit)
         frame = pd.DataFrame(columns, index=pd.Index([name for name, _, _ in rows], name="figure"))
         return frame.astype({"value": float, "low": float, "high": float})
+
+    @staticmethod
+    def _over(each: list[float]) -> Estimate:
+        """Mean over replications, with an interval where there are several; counts and shares are not below 0."""
+        figure = stats.over_replications(each)
+        return figure if figure.low is None else Estimate(figure.value, max(0.0, figure.low), figure.high)
 
     @property
     def measured_s(self) -> float:
@@ -357,8 +278,12 @@ class Results:
         return diagnosis.warnings_of(self)
 
     def objectives(self) -> pd.DataFrame:
-        """Each promise of `slo` beside its figure: `promised`, `found`, `kept` (None: not decided by this run)."""
-        return diagnosis.objectives_of(self)
+        """Each promise of `slo` beside its figure, in `unit`.
+
+        `promised`, `found` (the figure), `judged_by` (the end of its interval that hurts, or the worst replication),
+        `kept` (None: not decided by this run), `unit` and `note`.
+        """
+        return objectives.objectives_of(self)
 
     def to_plain(self) -> dict[str, object]:
         """The JSON of a run: plain dicts, lists and numbers; NaN is null."""
@@ -387,9 +312,12 @@ class Results:
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
             "recovery": self.recovery.to_dict("records"),
+            "objectives": self.objectives().reset_index().to_dict("records"),
+            "summary": self.summary.to_dict("index"),
             "monitoring": self.monitoring,
             "warnings": list(self.warnings),
-            "timeseries": {name: series[name].tolist() for name in series},
+            "timeseries": {name: series[name].tolist() for name in series}
+            | {"latency_over_time": self.latency_over_time.to_dict("list")},
         }
         return _without_nan(plain)
 
@@ -414,6 +342,11 @@ class Results:
             f"mean {latency['mean']} s, p99 {latency['p99']} s, {self.n_replications} replication(s), {self.engine}>"
         )
 
+    @property
+    def traces(self) -> tuple[Trace, ...]:
+        """The traces of all replications."""
+        return self._traces
+
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.scenario.name)}</h4>"]
         parts += [f"<p><b>Note:</b> {html.escape(text)}</p>" for text in self.warnings]
@@ -422,23 +355,9 @@ class Results:
         return "\n".join(parts)
 
 
-def _figures(trace: Trace, rows: list[int], column: int) -> dict[str, float]:
-    """Mean, quantiles and maximum in seconds of some cohorts in one run."""
-    histogram = trace.histogram[rows, column].sum(axis=0)
-    count = int(histogram.sum())
-    figures = {"mean": from_ns(int(trace.sum_ns[rows, column].sum())) / count if count else math.nan}
-    largest = from_ns(int(trace.max_ns[rows, column].max())) if count else math.nan
-    for name, p in QUANTILES.items():
-        # The middle of the last bucket may lie above the largest value.
-        figures[name] = min(from_ns(stats.histogram_quantile_ns(histogram, p)), largest)
-    figures["max"] = largest
-    return figures
-
-
-def _not_below_zero(estimate: Estimate) -> Estimate:
-    if estimate.low is None:
-        return estimate
-    return Estimate(estimate.value, max(0.0, estimate.low), estimate.high)
+def _lost_ratio(trace: Trace) -> float:
+    expected = int(trace.deliveries["expected"].sum())
+    return int(trace.deliveries["lost"].sum() + trace.deliveries["dropped"].sum()) / expected if expected else math.nan
 
 
 def _without_nan(value: object) -> object:

@@ -12,6 +12,7 @@ heuristics" (MSER-5).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +20,10 @@ from scipy import special
 
 from realtime_sim.buckets import bucket_bounds_ns
 
-__all__ = ["Estimate", "histogram_quantile_ns", "mser", "over_batches", "over_replications"]
+__all__ = ["Estimate", "histogram_quantile_ns", "mser", "over_batches", "over_divisions", "over_replications"]
 
 CONFIDENCE = 0.95
+FEWEST_PARTS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +115,64 @@ def over_batches(value: float, batches: np.ndarray, weights: np.ndarray | None =
     more deliveries weigh more. Fewer than 8 batches with data give no interval.
     """
     batches = np.asarray(batches, dtype=float)
-    weights = np.ones(len(batches)) if weights is None else np.asarray(weights, dtype=float)
-    chosen = np.isfinite(batches) & (weights > 0)
-    batches, weights = batches[chosen], weights[chosen]
-    n = len(batches)
-    if n < 8 or not np.isfinite(value):
-        return Estimate(value)
-    deviation = weights / weights.mean() * (batches - value)
-    half = _t(n) * float(np.sqrt(np.sum(deviation**2) / (n - 1) / n))
+    return over_divisions(value, (batches, np.ones(len(batches)) if weights is None else weights))
+
+
+def over_divisions(value: float, *divisions: tuple[np.ndarray, np.ndarray]) -> Estimate:
+    """A figure of one run that varies for several reasons, with an interval from one division of the run for each.
+
+    Slices of time show what varies in time, groups of clients what was drawn once for each client; the variance of
+    the figure is the sum of both. What varies over both is counted twice, so the interval is rather too wide.
+
+    Parameters
+    ----------
+    value : float
+        The figure over the whole run.
+    *divisions : tuple of two ndarray of float, shape (n,)
+        The figure in each part of a division, and the sizes of its parts.
+
+    Returns
+    -------
+    Estimate
+        Without an interval where a division has fewer than 8 parts with data.
+
+    Notes
+    -----
+    Coverage measured with the reference engine: the share of seeds whose 95 % interval holds the mean over all of
+    them, and in brackets the share with slices of time alone.
+
+    ===========================================  ===========  ===========  ===========
+    scenario                                     mean         p50          p99
+    ===========================================  ===========  ===========  ===========
+    examples/server_dies.yaml, seeds 1-40        0.95 (0.30)  0.95 (0.40)  0.80 (0.25)
+    examples/server_dies.yaml, seeds 41-120      0.96 (0.25)  0.94 (0.29)  0.91 (0.41)
+    examples/kafka_feed.yaml, 15 s, seeds 1-20   0.95 (0.20)  1.00 (0.40)  0.90 (0.20)
+    ===========================================  ===========  ===========  ===========
+
+    A p99 is the hardest: of 1,000 clients it has ten beyond it.
+
+    Examples
+    --------
+    Four clients of 1 s and four of 3 s, whose messages take the same time in every slice:
+
+    >>> slices, groups = np.full(32, 2.0), np.array([1.0, 3.0] * 4)
+    >>> print(over_divisions(2.0, (slices, np.ones(32))))
+    2 [2, 2]
+    >>> print(over_divisions(2.0, (slices, np.ones(32)), (groups, np.ones(8))))
+    2 [1.106, 2.894]
+    """
+    variance, fewest = 0.0, math.inf
+    for figures, weights in divisions:
+        figures, weights = np.asarray(figures, dtype=float), np.asarray(weights, dtype=float)
+        chosen = np.isfinite(figures) & (weights > 0)
+        figures, weights = figures[chosen], weights[chosen]
+        n = len(figures)
+        fewest = min(fewest, n)
+        if n < FEWEST_PARTS or not np.isfinite(value):
+            return Estimate(value)
+        deviation = weights / weights.mean() * (figures - value)
+        variance += float(np.sum(deviation**2)) / (n - 1) / n
+    half = _t(fewest) * math.sqrt(variance)
     return Estimate(value, value - half, value + half)
 
 

@@ -67,6 +67,7 @@ DELIVERIES = ("expected", *OUTCOMES, "cancelled", *(f"lost_{cause}" for cause in
 """Things counted of deliveries, by cohort."""
 
 COUNTERS = (
+    "peak_connections",
     "connected_at_start",
     "attempts",
     "accepted",
@@ -84,9 +85,10 @@ COUNTERS = (
     "polls",
     "never_connected",
 )
-"""Things counted over the whole run, by name. `accepted` includes `connected_at_start`, and failures include those of
-clients that no server had room for at the start, which are no `attempts`. `never_connected` is counted at the end of
-the run alone: clients that had tried, or been refused at the start, and never had a connection."""
+"""Things counted over the whole run, by name. `peak_connections` is the most that were open at once. `accepted`
+includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which
+are no `attempts`. `never_connected` is counted at the end of the run alone: clients that had tried, or been refused at
+the start, and never had a connection."""
 
 FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died")
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""

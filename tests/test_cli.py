@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from realtime_sim import presets
+from realtime_sim import guide, presets
+from realtime_sim.choose import choose_transport
 from realtime_sim.simulation import simulate
 
 QUICK = ["--set", "duration=3s", "--set", "warmup=1s"]
@@ -27,6 +28,15 @@ def test_simulate_prints_latency_hops_and_counts():
     assert done.returncode == 0 and done.stderr == ""
     for text in ("Delivery latency, ms", "95 % interval", "client_network", "total", "expected", "Objectives"):
         assert text in done.stdout
+
+
+@pytest.mark.parametrize(("promise", "code"), [("1ms", 1), ("10s", 0)])
+def test_a_missed_objective_fails_where_asked_to(promise, code):
+    words = ["simulate", "chat", *QUICK, "--set", f"slo={{p99: {promise}}}"]
+    done = command(*words, "--fail-on-slo")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("missed" if code else "kept") in done.stdout
+    assert command(*words).returncode == 0
 
 
 def test_json_is_that_of_the_results():
@@ -52,6 +62,41 @@ def test_set_takes_yaml_values():
     assert json.loads(done.stdout)["scenario"]["broker"] == {"kind": "kafka", "linger": "1ms"}
 
 
+def test_choose_takes_what_python_takes():
+    done = command("choose", "--proxies-block-upgrade", "--profile", "centrifugo", "--json", "-")
+    found = json.loads(done.stdout)
+    assert found == choose_transport(proxies_block_upgrade=True, profile="centrifugo").to_plain()
+    assert {one["name"]: one["suitable"] for one in found["ranked"]}["websocket"] is False
+    table = command("choose", "--payload", "1MB", "--messages-per-s", "1000").stdout
+    assert "  25.0  1,037,371,000  " in table and "decided by\n" in table
+
+
+def test_limits_prints_and_writes_what_is_asked_and_what_is_given():
+    changes = ["--set", "slo.survive_servers=1", "--set", "servers.count=2"]
+    table = command("limits", "chat", *changes).stdout
+    assert table.startswith("chat: 2 servers needed (1 and 1 that may be lost), 2 given.")
+    assert "Your 2 servers, 1 of them lost, meet every limit." in table
+    assert json.loads(command("limits", "chat", *changes, "--json", "-").stdout)["exceeded"] == []
+
+
+def test_variants_stand_side_by_side_and_their_json_is_a_list(tmp_path):
+    words = ["simulate", "chat", *QUICK, "--compare", "servers.count=2,4"]
+    done = command(*words, "--json", str(tmp_path / "runs.json"), "--plots", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "servers.count   mean, ms [95 % interval]" in done.stdout and "client_network" in done.stdout
+    runs = json.loads((tmp_path / "runs.json").read_text())
+    assert [run["scenario"]["servers"]["count"] for run in runs] == [2, 4]
+    alone = simulate(presets.load("chat").replace(duration="3s", warmup="1s", **{"servers.count": 2})).to_json()
+    assert runs[0] == json.loads(alone)
+    assert (tmp_path / "chat-latency.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_variant_may_be_a_mapping():
+    done = command("simulate", "chat", *QUICK, "--compare", "broker={kind: kafka, linger: 1ms}, {kind: redis_pubsub}")
+    assert done.returncode == 0, done.stderr
+    assert '{"kind": "kafka", "linger": "1ms"}' in done.stdout
+
+
 def test_presets_are_listed_and_printed():
     listed = command("presets").stdout
     assert [line.split()[0] for line in listed.splitlines()] == list(presets.NAMES)
@@ -60,6 +105,20 @@ def test_presets_are_listed_and_printed():
 
 def test_schema_is_json():
     assert {"clients", "servers", "broker"} <= set(json.loads(command("schema").stdout)["properties"])
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["fields"], guide.fields_text()),
+        (["fields", "servers"], guide.fields_text("servers")),
+        (["profiles"], guide.profiles_text()),
+        (["policies", "backoff"], guide.policies_text("backoff")),
+    ],
+)
+def test_the_guide_is_printed(words, text):
+    done = command(*words)
+    assert (done.returncode, done.stdout) == (0, text + "\n")
 
 
 def test_a_file_of_the_schema_is_the_same_and_written_whole(tmp_path):
@@ -79,7 +138,8 @@ def test_help_and_version_are_quick_and_end_well():
 @pytest.mark.parametrize(
     "words, message",
     [
-        (["simulate", "nope"], "preset must be a preset, got 'nope'"),
+        (["simulate", "nope"], "scenario must be a preset or a file, got 'nope'; known names: chat, "),
+        (["simulate", "chatt"], "scenario must be a preset or a file, got 'chatt'; did you mean 'chat'?"),
         (["simulate", "none.yaml"], "scenario must be a readable YAML file"),
         (["simulate", "."], "scenario must be a readable YAML file"),
         (["simulate"], "Missing argument"),
@@ -95,16 +155,24 @@ def test_help_and_version_are_quick_and_end_well():
             ["simulate", "chat", "--set", "clients.phones.network.rtt=4 parsec"],
             "clients[0].network.rtt must be a duration",
         ),
+        (["simulate", "chat", "--compare", "servers.count"], "--compare must be PATH=VALUE, got 'servers.count'"),
+        (["simulate", "chat", "--compare", "servers.count=2"], "servers.count must have two values or more to compare"),
+        (["simulate", "chat", "--compare", "servers.count=2,x"], "servers.count must be a whole number, got 'x'"),
+        (["simulate", "chat", "--compare", "broker={kind"], "--compare broker must have a YAML value"),
         (["simulate", "chat", "--engine", "fastt"], "engine must be a known engine"),
         (["simulate", "chat", "--replications", "0"], "replications must be a whole number from 1"),
         (["simulate", "chat", "--replications", "x"], "--replications"),
         (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
         (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
         (["simulate", "-"], "scenario must be a mapping of fields"),
-        (["limits", "nope"], "preset must be a preset"),
+        (["limits", "nope"], "scenario must be a preset or a file"),
         (["choose", "--direction", "up"], "direction must be one of"),
         (["choose", "--payload", "-3B"], "payload must be"),
+        (["choose", "--profile", "nope"], "profile must be one of"),
         (["presets", "nope"], "preset must be a preset"),
+        (["fields", "servers.cout"], "path must be a part or a field of a scenario, got 'servers.cout'; did you mean"),
+        (["policies", "backof"], "family must be a family of policies, got 'backof'; did you mean 'backoff'?"),
+        (["profiles", "nope"], "must be a known profile"),
         (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
         (["schema", "chat"], "unexpected extra argument"),
         (["frobnicate"], "No such command 'frobnicate'"),

@@ -64,9 +64,9 @@ def drop(at: object, cohort: str = "phones", **fields: object) -> dict:
     ("duration", "interval", "times_ns"),
     [
         (2, 1, [0, 10**9, 2 * 10**9]),
-        (2.5, 1, [0, 10**9, 2 * 10**9]),  # an interval that does not fit ends before the run
-        (1, 3, [0]),
-        ("1us", "300ns", [0, 300, 600, 900]),
+        (2.5, 1, [0, 10**9, 2 * 10**9, 2_500_000_000]),  # the last interval is as long as is left
+        (1, 3, [0, 10**9]),
+        ("1us", "300ns", [0, 300, 600, 900, 1000]),
         ("3ns", "0.4ns", [0, 1, 2, 3]),  # no interval is shorter than the clock's step
     ],
 )
@@ -97,11 +97,12 @@ def test_faults_happen_at_their_times_with_what_the_scenario_says():
 
 
 @given(st.floats(0.1, 100), st.floats(0.01, 100))
-def test_samples_are_one_interval_apart_and_the_next_would_be_too_late(duration, interval):
+def test_samples_are_one_interval_apart_but_for_the_last_at_the_end(duration, interval):
     times = [entry[0] for entry in controlled(small(duration=duration, sample_interval=interval)).log]
     step_ns = to_ns(interval)
-    assert times[0] == 0 and all(b - a == step_ns for a, b in pairwise(times))
-    assert times[-1] <= to_ns(duration) < times[-1] + step_ns
+    assert times[0] == 0 and times[-1] == to_ns(duration)
+    assert all(b - a == step_ns for a, b in pairwise(times[:-1]))
+    assert 0 < times[-1] - times[-2] <= step_ns
 
 
 @given(st.lists(st.floats(0, 9.999), max_size=6))

@@ -205,3 +205,26 @@ def test_a_reader_behind_the_trimmed_log_goes_on_with_what_is_there():
     assert counts["lost_trimmed"] == counts["lost"] > 0
     times = np.diff(np.sort(results.trace.rows["received_ns"][results.trace.rows["outcome"] == 0]))
     assert times.min() >= 2_000_000_000
+
+
+def test_the_end_of_the_run_is_sampled_whatever_the_interval():
+    """Nine jobs of 100 ms within 900 ms: the one server is busy all the time."""
+    servers = {"profile": "zero", "costs": {"event": "100ms"}}
+    results = run(duration="900ms", servers=servers, traffic=[{"name": "t", "rate": 9, "arrivals": "constant"}])
+    assert results.servers["utilization"].tolist() == pytest.approx([0.9 / 0.9], abs=0.12)
+    assert results.trace.series["time_ns"].tolist() == [0, 900_000_000]
+
+
+def test_the_peak_of_connections_is_that_between_two_samples_too():
+    results = run(duration="1.9s", sample_interval="10s", clients=clients(10, ramp_up="100ms"), traffic=[])
+    assert results.connections["peak"] == 10
+    assert results.monitoring["active_connections"] == [10]
+
+
+def test_a_busy_partition_shows_and_is_warned_of():
+    """1,500 records/s of 1 ms in the one partition of the one room: 150 % of what it can do, of twelve that idle."""
+    broker = {"kind": "kafka", "linger": 0, "append": "1ms", "read": 0, "partitions": 12}
+    results = run("summary", duration=10, broker=broker, traffic=[{"name": "t", "rate": 1500}])
+    assert results.timeseries["broker_utilization_highest"].iloc[1:].min() > 0.99
+    assert results.timeseries["broker_utilization"].max() < 0.1
+    assert any("thread of the broker" in warning for warning in results.warnings)

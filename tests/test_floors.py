@@ -45,8 +45,12 @@ FLOORS = {
     "engines.reference": 3,
     # 4 meaning
     "diagnosis": 4,
+    "latency": 4,
+    "objectives": 4,
+    "recovery": 4,
     "results": 4,
     "stats": 4,
+    "timelines": 4,
     # 5 questions
     "choose": 5,
     "limits": 5,
@@ -55,8 +59,11 @@ FLOORS = {
     # 6 faces
     "__main__": 6,
     "cli": 6,
+    "comparison": 6,
     "demo": 6,
+    "guide": 6,
     "plots": 6,
+    "tables": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
 
@@ -83,8 +90,12 @@ THIRD_PARTY_OF_ONE = {
 
 SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
+    ("cli", "comparison"): "`simulate --compare` prints it",
+    ("demo", "comparison"): "the demonstration compares the transports",
     ("cli", "demo"): "the command `demo` runs it",
+    ("cli", "guide"): "the commands `fields`, `profiles` and `policies` print it",
     ("cli", "plots"): "commands save figures",
+    ("cli", "tables"): "commands print them",
     ("demo", "plots"): "the demonstration saves figures",
     ("engines", "control"): "an engine starts the control processes and implements their cluster",
     ("engines.reference", "control"): "an engine starts the control processes and implements their cluster",
@@ -94,10 +105,22 @@ SAME_FLOOR = {
     ("recorder", "scenario"): "whether clients differ by chance is the scenario's word",
     ("recorder", "trace"): "a recorder fills a trace",
     ("recorder", "workload"): "it is told the population it records",
+    ("diagnosis", "latency"): "a promise is about its quantiles",
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
     ("diagnosis", "stats"): "checks compare intervals",
+    ("diagnosis", "timelines"): "a busy thread of the broker shows in its series",
     ("simulation", "progress"): "a long run shows how far it is",
     ("results", "diagnosis"): "results carry their own warnings",
+    ("latency", "stats"): "figures come with intervals",
+    ("objectives", "diagnosis"): "who was never connected breaks a promise too",
+    ("objectives", "latency"): "promises are made of its quantiles",
+    ("objectives", "recovery"): "a promise to recover is judged by the worst run",
+    ("objectives", "results"): "for the type checker alone: it reads results, and they call it",
+    ("recovery", "stats"): "figures come with intervals",
+    ("results", "objectives"): "results judge their scenario's promises",
+    ("results", "recovery"): "results give out what their traces say",
+    ("results", "timelines"): "results give out what their traces say",
+    ("results", "latency"): "results give out the figures of their traces",
     ("results", "stats"): "figures come with intervals",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from realtime_sim import plots, presets
 from realtime_sim.errors import ScenarioError
@@ -19,6 +22,33 @@ def run() -> Results:
     return simulate(presets.load("chat").replace(duration="10s", warmup="1s", faults=faults))
 
 
+def ticks(axis) -> list:
+    """Labels of the ticks that show, once drawn."""
+    low, high = sorted(axis.get_view_interval())
+    return [mark.label1 for mark in axis.get_major_ticks() if low <= mark.get_loc() <= high]
+
+
+def texts_of(figure: Figure) -> list:
+    """Every text that shows, ticks included."""
+    figure.draw_without_rendering()
+    found = []
+    for ax in figure.axes:
+        legend = ax.get_legend()
+        found += [*ax.texts, *(legend.get_texts() if legend else ())]
+        found += [*ticks(ax.xaxis), *ticks(ax.yaxis)]
+    return [text for text in found if text.get_text().strip()]
+
+
+def storm() -> Results:
+    scenario = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "reconnect_storm.yaml")
+    return simulate(scenario.replace(**{"clients.phones.count": 600, "duration": 20, "servers.backlog": 50}))
+
+
+def queue() -> Results:
+    scenario = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "textbook_queue.yaml")
+    return simulate(scenario.replace(duration="5s"))
+
+
 def test_the_cdf_ends_at_the_maximum_and_marks_p50_and_p99(run):
     ax = plots.latency_cdf(run)
     curve, p50, p99 = ax.get_lines()
@@ -26,7 +56,8 @@ def test_the_cdf_ends_at_the_maximum_and_marks_p50_and_p99(run):
     assert curve.get_xdata()[-1] == pytest.approx(run.latency_s()["max"].value * 1e3, rel=0.005)
     assert p50.get_xdata()[0] == pytest.approx(run.latency_s()["p50"].value * 1e3)
     assert p99.get_ydata()[0] == 99
-    assert "ms" in ax.get_xlabel() and "%" in ax.get_ylabel()
+    ax.figure.draw_without_rendering()
+    assert "%" in ax.get_ylabel() and {text.get_text().split()[1] for text in ticks(ax.xaxis)} == {"ms"}
 
 
 def test_bars_of_the_waterfall_add_up_to_the_last_one(run):
@@ -49,7 +80,7 @@ def test_each_server_has_a_line_and_many_have_a_range(run):
 
 def test_the_reconnect_rate_is_that_of_the_time_series(run):
     ax = plots.reconnect_rate(run)
-    assert np.array_equal(ax.get_lines()[1].get_ydata(), run.timeseries["reconnects_per_s"])
+    assert np.array_equal(ax.get_lines()[1].get_ydata()[1:], run.timeseries["reconnects_per_s"])
     assert "kill server" in [text.get_text() for text in ax.texts]
 
 
@@ -64,6 +95,79 @@ def test_nothing_delivered_is_said_in_the_axes():
     for ax in (plots.latency_cdf(empty), plots.hop_waterfall(empty)):
         assert "nothing was delivered" in [text.get_text() for text in ax.texts]
     assert plots.summary_figure(empty)
+
+
+def test_axes_are_saved_as_their_figure(run, tmp_path):
+    for name in ("latency_cdf", "hop_waterfall", "connections_per_server", "reconnect_rate"):
+        plots.save(getattr(plots, name)(run), tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_cohort_that_is_not_there_is_refused_as_results_refuse_it(run):
+    with pytest.raises(ScenarioError) as of_plot:
+        plots.latency_cdf(run, cohort="nobody")
+    with pytest.raises(ScenarioError) as of_results:
+        run.latency_s("nobody")
+    assert str(of_plot.value) == str(of_results.value)
+    assert "phones" in plots.latency_cdf(run, cohort="phones").get_title(loc="left")
+
+
+def test_no_runs_are_refused():
+    with pytest.raises(ScenarioError, match="results must hold at least one run, got {}; give Results"):
+        plots.latency_cdf({})
+
+
+def test_the_curve_of_a_share_of_none_is_named_in_the_legend(run):
+    empty = simulate(Scenario(name="empty", duration=2, clients=[{"name": "c", "count": 1}]))
+    legend = plots.latency_cdf({"a": run, "b": empty}).get_legend()
+    assert legend.get_texts()[1].get_text() == "b: nothing was delivered"
+
+
+def test_no_attempts_are_said_in_words():
+    ax = plots.reconnect_rate(queue())
+    assert [text.get_text() for text in ax.texts] == ["no attempts"]
+    assert len(ax.get_yticks()) == len(ax.get_lines()) == 0
+
+
+def test_a_full_queue_counts_as_turned_away(run):
+    results = storm().trace.series
+    drawn = plots.reconnect_rate(storm()).get_lines()[2].get_ydata()[1:]
+    assert drawn.sum() == sum(results[name][-1] for name in ("refused", "backlog_full", "no_server", "timeouts")) > 0
+
+
+@pytest.mark.parametrize("make", [storm, queue])
+def test_no_number_has_an_exponent_and_no_two_texts_overlap(make):
+    figure = plots.summary_figure(make())
+    texts = texts_of(figure)
+    assert [text.get_text() for text in texts if "e+" in text.get_text() or "^" in text.get_text()] == []
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+    clashes = [(a, b) for i, (a, one) in enumerate(boxes) for b, two in boxes[:i] if one.overlaps(two)]
+    assert clashes == []
+
+
+@pytest.mark.parametrize("make", [storm, queue])
+def test_a_label_stays_in_its_panel_and_clear_of_the_whisker(make):
+    figure = plots.summary_figure(make())
+    figure.draw_without_rendering()
+    for ax in figure.axes[:2]:
+        assert all(text.get_window_extent().x1 <= ax.get_window_extent().x1 for text in ax.texts)
+    waterfall = figure.axes[1]
+    (whisker,) = (line for line in waterfall.collections[0].get_segments())
+    total = waterfall.texts[-1].get_window_extent()
+    assert waterfall.transData.transform(whisker)[:, 0].max() <= total.x0
+
+
+def test_legends_stand_above_the_axes(run):
+    figure = plots.summary_figure(run)
+    figure.draw_without_rendering()
+    for ax in figure.axes[2:]:
+        assert ax.get_legend().get_window_extent().y0 >= ax.get_window_extent().y1 - 1
+
+
+def test_one_of_several_replications_is_called_so():
+    runs = simulate(presets.load("chat").replace(duration="2s", warmup=0), replications=2)
+    for plot in (plots.latency_cdf, plots.connections_per_server, plots.reconnect_rate):
+        assert plot(runs).get_title(loc="left").endswith("(first of 2 replications)")
 
 
 def test_a_figure_is_saved_whole_or_not_at_all(run, tmp_path):

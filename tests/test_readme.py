@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -9,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from realtime_sim.policies import backoff, balancing, lifecycle
-from realtime_sim.scenario import Scenario
+from realtime_sim.policies import POLICIES, lifecycle
+from realtime_sim.scenario import Scenario, system
 from realtime_sim.simulation import simulate
 from realtime_sim.trace import HOPS
+from realtime_sim.transports import TRANSPORTS
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,9 +31,22 @@ COMMANDS = [line for block in blocks("") for line in block.splitlines() if line.
 
 
 def test_the_scenario_of_the_readme_runs_and_keeps_its_promises():
-    (text,) = blocks("yaml")
+    text, _ = blocks("yaml")
     results = simulate(Scenario.from_yaml(text))
     assert results.objectives()["kept"].all()
+
+
+def test_the_commented_scenario_has_every_part_runs_and_delivers():
+    _, text = blocks("yaml")
+    data = yaml.safe_load(text)
+    schema = Scenario.json_schema()
+    assert list(data) == list(schema["properties"])
+    written = {field for cohort in data["clients"] for field in cohort}
+    assert written == set(schema["$defs"]["Cohort"]["properties"])
+    assert set(data["servers"]) == set(schema["$defs"]["Servers"]["properties"])
+    results = simulate(Scenario.from_yaml(text))
+    total = results.deliveries.loc["total"]
+    assert total["delivered"] > 0.9 * total["expected"] > 1_000
 
 
 def test_the_python_of_the_readme_runs(monkeypatch, capsys):
@@ -64,9 +80,21 @@ def test_the_diagram_is_generated_from_the_table():
     assert diagram.strip() == lifecycle.mermaid().strip()
 
 
-def test_every_policy_is_mentioned():
-    words = TEXT.lower().replace("-", " ").replace("_", " ")
-    names = {"eventsource": "eventsource", "websockets_python": "websockets", "socketio": "socket.io", "none": "none"}
-    for name in (*backoff.REGISTRY, *balancing.REGISTRY):
-        word = names.get(name, name.replace("_", " ").removesuffix(" jitter"))
-        assert word in words, name
+def test_every_name_a_scenario_may_use_is_spelled_as_there():
+    brokers = re.findall(r"\bkind: Literal\[\"(\w+)\"\]", inspect.getsource(system))
+    names = [name for registry in POLICIES.values() for name in registry] + [*TRANSPORTS, *brokers]
+    assert [name for name in names if f"`{name}`" not in TEXT] == []
+
+
+def test_what_helps_to_write_a_scenario_is_mentioned():
+    for word in (
+        "--plots",
+        "--replications",
+        "--compare",
+        "help(Scenario)",
+        "schema",
+        "fields",
+        "policies",
+        "profiles",
+    ):
+        assert word in TEXT, word

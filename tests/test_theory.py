@@ -130,6 +130,31 @@ def test_long_polling_adds_its_gap(rate, extra_ms):
     assert delay.max_s == pytest.approx(0.15, rel=1e-15)
 
 
+@pytest.mark.parametrize(("rate", "gap_s", "per_s"), [(10, 0.05, 9.037), (50, 0.05, 19.364), (10, 0.1, 7.311)])
+def test_a_poll_that_finds_messages_is_answered_at_once(rate, gap_s, per_s):
+    """By hand: 1 / (0.05 + exp(-0.5) / 10), and so on; without messages one answer in 30 s."""
+    answers = theory.long_poll_answers_per_s(rate, gap_s, hold_s=30.0)
+    assert answers.per_s == pytest.approx(per_s, rel=2e-4)
+    assert theory.long_poll_answers_per_s(0.0, gap_s, hold_s=30 - gap_s).empty_per_s == pytest.approx(1 / 30, rel=1e-12)
+
+
+@given(RATES, st.floats(0, 0.999), st.floats(0, 10))
+def test_wakeups_of_one_server_are_welchs(rate, load, wakeup_s):
+    """Welch (1964): the busy share of M/G/1 with an exceptional first service, from its probability of being idle."""
+    service_s = max(load, 1e-6) / rate
+    welch = theory.mg1_exceptional_first(rate, service_s, 1.0, service_s + wakeup_s, 1.0).utilization
+    assert theory.utilization_with_wakeups(1, rate * service_s, rate, wakeup_s) == pytest.approx(welch, rel=1e-9)
+
+
+@given(st.integers(1, 64), UTILIZATIONS, RATES, st.floats(0, 1))
+def test_wakeups_never_fill_servers_that_had_time_left(servers, utilization, rate, wakeup_s):
+    busy = theory.utilization_with_wakeups(servers, utilization * servers, rate, wakeup_s)
+    assert utilization * (1 - 1e-9) <= busy <= 1
+    idle_ratio = 1 - theory.erlang_c(servers, min(busy * servers, servers))
+    waking = rate * wakeup_s
+    assert busy * servers == pytest.approx(utilization * servers + waking * idle_ratio, abs=1e-6 * (1 + waking))
+
+
 @pytest.mark.parametrize(
     ("window_bits", "mem_level", "kib"),
     [(15, 8, 316), (14, 7, 172), (13, 6, 100), (12, 5, 64), (11, 4, 46), (10, 3, 37), (9, 2, 33), (None, None, 14)],
@@ -238,6 +263,14 @@ def test_copies_are_bounded_by_servers_and_members(n_servers, n_members):
 def test_long_polling_stays_between_one_transit_and_two_on_average(one_way_s, rate):
     delay = theory.long_poll_delay_s(one_way_s, rate)
     assert one_way_s <= delay.mean_s <= 2 * one_way_s <= delay.max_s
+
+
+@given(RATES, st.floats(0, 10), st.floats(1, 100))
+def test_polls_are_no_more_than_messages_and_empty_answers(rate, gap_s, hold_s):
+    answers = theory.long_poll_answers_per_s(rate, gap_s, hold_s)
+    assert 0 <= answers.empty_per_s <= answers.per_s
+    assert answers.per_s - answers.empty_per_s <= rate * (1 + 1e-9)
+    assert answers.per_s * gap_s <= 1 + 1e-9
 
 
 @given(st.integers(1, 10**6), PROBABILITIES)

@@ -1,12 +1,12 @@
 """Limits: how many servers each limit asks for on its own, with the arithmetic written out.
 
-The costs are those the engines charge, as mean work a second while everyone is connected and all traffic runs.
-Queueing is not in it: a loop that is busy 70 % of the time still makes messages wait, and how long is for `simulate`
-to say. Neither are wake-ups of an idle loop, which are rare at high load, nor faults, but for the row on reconnects.
+The costs are those the engines charge, as mean work a second while everyone is connected and all traffic runs, the
+wake-ups of idle loops included. Queueing is not in it: a loop that is busy 70 % of the time still makes messages wait,
+and how long is for `simulate` to say.
 """
 
 from realtime_sim.limits.claim import Claim, connections_claim
 from realtime_sim.limits.servers import server_limits
-from realtime_sim.limits.table import Limit, Limits
+from realtime_sim.limits.table import Limit, Limits, Storm
 
-__all__ = ["Claim", "Limit", "Limits", "connections_claim", "server_limits"]
+__all__ = ["Claim", "Limit", "Limits", "Storm", "connections_claim", "server_limits"]

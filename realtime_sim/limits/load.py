@@ -5,20 +5,23 @@ Everything is counted as the engines charge it, with all clients connected and a
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.constants import PING_ROUNDS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
-from realtime_sim.theory import node_copies
+from realtime_sim.theory import long_poll_answers_per_s, node_copies, utilization_with_wakeups
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import room_sizes
 
-__all__ = ["Load", "Stream", "answers_per_s"]
+__all__ = ["MOST_SERVERS", "Load", "Stream", "smallest"]
+
+MOST_SERVERS = 1_000_000
+"""Where the search for enough servers ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,7 @@ class Load:
             if TRANSPORTS[cohort.transport].request_per_message:
                 self.egress.append(self._polling(c, cohort))
                 continue
-            if cohort.keepalive is not None:
+            if _pings(cohort):
                 self.pings += cohort.count / cohort.keepalive.interval
             sizes = [wire_bytes(cohort.transport, stream.payload_bytes, cohort.tls) for stream in self.streams]
             sent = [stream.rate * stream.recipients[c] for stream in self.streams]
@@ -97,7 +100,8 @@ class Load:
         """Answers a second to a long-polling cohort, and their bytes; its requests are added to the others."""
         per_s = float(sum(stream.rate * stream.recipients[c] for stream in self.streams)) / cohort.count
         gap_s = cohort.network.rtt.mean_s + cohort.network.jitter.mean_s + self.costs.http_request_s
-        answers, empty = answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        polls = long_poll_answers_per_s(per_s, gap_s, TRANSPORTS["long_polling"].poll_hold_s)
+        answers, empty = polls.per_s, polls.empty_per_s
         payload = float(sum(stream.rate * stream.recipients[c] * stream.payload_bytes for stream in self.streams))
         full = cohort.count * (answers - empty)
         together = wire_bytes("long_polling", round(payload / full), cohort.tls) if full else 0
@@ -113,23 +117,55 @@ class Load:
             return float(n)
         if largest:
             return node_copies(n, int(stream.sizes[-1]))
-        return sum(w * node_copies(n, int(size)) for w, size in zip(stream.weights, stream.sizes, strict=True))
+        each = zip(stream.weights, stream.sizes, strict=True)
+        return float(sum(w * node_copies(n, int(size)) for w, size in each))
 
-    def cpu(self, n: int) -> list[tuple[str, float, float]]:
-        """What the loops of `n` servers do: how often a second in all, and CPU seconds each."""
+    def work(self, n: int) -> list[tuple[str, float, float]]:
+        """What the loops of `n` servers do once awake: how often a second in all, and CPU seconds each."""
         costs = self.costs
         return [
             ("sends", self.sends, self.send_s),
-            ("decodes", sum(stream.rate * self.copies(n, stream) for stream in self.streams), costs.event_s),
+            ("decodes", self.decodes_per_s(n), costs.event_s),
             ("from clients", self.ingests, costs.ingest_s),
             ("pings", self.pings, costs.ping_s),
             ("handshakes", sum(self.churn), costs.handshake_s),
             ("requests", self.requests, costs.http_request_s),
         ]
 
+    def decodes_per_s(self, n: int) -> float:
+        """Copies of messages that reach one of `n` servers; each is one job, all its sends included."""
+        return sum(stream.rate * self.copies(n, stream) for stream in self.streams)
+
+    def work_s(self, n: int) -> float:
+        """CPU seconds a second of all `n` servers together, wake-ups left out."""
+        return sum(per_s * cost_s for _, per_s, cost_s in self.work(n))
+
+    def jobs_per_s(self, n: int) -> float:
+        """Jobs a second, for all `n` servers together, that may find a loop asleep.
+
+        Pings come in rounds: each server pings a share of a cohort at once. The tasks of a `task_per_client` fan-out
+        are left out: they are queued by a loop that is awake.
+        """
+        pings = 0.0
+        for cohort in self.scenario.clients:
+            if self.costs.ping_s and _pings(cohort):
+                pings += min(n * PING_ROUNDS, cohort.count) / cohort.keepalive.interval
+        return self.decodes_per_s(n) + self.ingests + pings + sum(self.churn) + self.requests
+
+    def utilization(self, n: int) -> float:
+        """Busy share of the loops of `n` servers, wake-ups included."""
+        jobs_per_s = self.jobs_per_s(n) / n
+        return utilization_with_wakeups(self.servers.workers, self.work_s(n) / n, jobs_per_s, self.costs.wakeup_s)
+
+    def cpu(self, n: int) -> list[tuple[str, float, float]]:
+        """`work`, and the wake-ups."""
+        woken_s = self.cpu_s(n) - self.work_s(n)
+        cost_s = self.costs.wakeup_s
+        return [*self.work(n), ("wake-ups", woken_s / cost_s if cost_s else 0.0, cost_s)]
+
     def cpu_s(self, n: int) -> float:
         """CPU seconds a second of all `n` servers together."""
-        return sum(per_s * cost_s for _, per_s, cost_s in self.cpu(n))
+        return self.utilization(n) * self.servers.workers * n
 
     @property
     def every_server_decodes(self) -> bool:
@@ -165,40 +201,27 @@ class Load:
             sizes, rooms = _sizes(group, eligible)
             alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
-        return commands * self.broker.subscribe
+        return float(commands * self.broker.subscribe)
 
 
-def answers_per_s(messages_per_s: float, gap_s: float, hold_s: float) -> tuple[float, float]:
-    """Answers a second to one long-polling client, and how many of them are empty.
-
-    Between an answer and the next poll there is a gap. A poll that finds messages from the gap is answered at once,
-    any other at the next message or after the hold time: `1 / (gap + exp(-lam gap) (1 - exp(-lam hold)) / lam)`.
-
-    Parameters
-    ----------
-    messages_per_s : float
-        Poisson messages a second, 0 or more.
-    gap_s : float
-        From an answer to the next poll at the server, seconds, 0 or more.
-    hold_s : float
-        Time an empty poll is held, seconds, above 0.
-
-    Returns
-    -------
-    tuple of float
-        Answers a second, one for each poll; empty ones among them.
+def smallest(fits: Callable[[int], bool]) -> int | None:
+    """The least number of servers that fits, where more always fit too; None if there is none.
 
     Examples
     --------
-    >>> answers_per_s(0.0, 0.1, 29.9)[0] * 30
-    1.0
-    >>> [round(figure, 4) for figure in answers_per_s(5.0, 0.1, 30.0)]
-    [4.5186, 0.0]
+    >>> smallest(lambda n: n >= 13), smallest(lambda n: False)
+    (13, None)
     """
-    quiet = math.exp(-messages_per_s * gap_s)
-    waits_s = -math.expm1(-messages_per_s * hold_s) / messages_per_s if messages_per_s else hold_s
-    answers = 1 / (gap_s + quiet * waits_s)
-    return answers, answers * quiet * math.exp(-messages_per_s * hold_s)
+    high = 1
+    while not fits(high):
+        if high >= MOST_SERVERS:
+            return None
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle) else (middle, high)
+    return high
 
 
 def _sizes(group: RoomGroup | None, eligible: int) -> tuple[np.ndarray, np.ndarray]:
@@ -246,6 +269,11 @@ def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | No
     ratios = np.full(partitions, float(n_rooms // partitions))
     ratios[(first + np.arange(n_rooms % partitions)) % partitions] += 1
     return ratios / n_rooms
+
+
+def _pings(cohort: Cohort) -> bool:
+    """Whether servers ping the clients of a cohort."""
+    return cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message
 
 
 def _churn_per_s(c: int, cohort: Cohort, n_requests: int) -> float:

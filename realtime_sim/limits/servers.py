@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
-from realtime_sim.engines.reference.clients import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.limits.load import Load
+from realtime_sim.limits.load import MOST_SERVERS, Load, smallest
+from realtime_sim.limits.storm import storm
 from realtime_sim.limits.table import Limit, Limits, aligned, number, plural
 from realtime_sim.scenario import Scenario
 
-__all__ = ["MOST_SERVERS", "server_limits"]
+__all__ = ["server_limits"]
 
-MOST_SERVERS = 1_000_000
-"""Where the search for enough servers ends."""
+NOTHING = 0.0005
+"""Share that shows as 0.0 %: a limit used no further does not bind."""
 
 WORTH_A_NOTE = 0.05
 """Share of a server's CPU that decoding takes, whatever the number of servers, before a note says so."""
@@ -25,12 +24,13 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     """Servers that each limit asks for on its own, and the limit that decides.
 
     Connections and memory are filled to the limit; loops, links and the broker only to `target_utilization`. Clients
-    are spread evenly, and all of them are connected.
+    are spread evenly, and all of them are connected. Where `slo.survive_servers` is set, so many more servers are
+    needed: what is left when they are lost must meet every limit.
 
     Parameters
     ----------
     scenario : Scenario
-        What to serve. Its `servers.count` is only compared with.
+        What to serve. What is needed does not depend on its `servers.count`, which has columns of its own.
     target_utilization : float
         Share of time that an event loop, a server's link and a broker thread may be busy (dimensionless), above 0 and
         at most 1.
@@ -38,7 +38,7 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     Returns
     -------
     Limits
-        One row for each limit.
+        One row for each limit, and the storms when servers are lost.
 
     Raises
     ------
@@ -47,9 +47,14 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
 
     Notes
     -----
-    Queueing is not in it: that is `simulate`'s. Left out are also wake-ups of an idle loop, first connections, and
-    spare servers for failures. Streams of traffic that never run together are added up all the same. Long polls are
-    counted as for Poisson messages.
+    Queueing is not in it: that is `simulate`'s. Left out are also first connections.
+    Streams of traffic that never run together are added up all the same. Long polls are counted as for Poisson
+    messages. A job that finds its loop asleep wakes it, as `theory.utilization_with_wakeups` has it for Poisson jobs;
+    bursts, such as polls that come back together after a broadcast, wake it less often.
+
+    References
+    ----------
+    Welch, Operations Research 12 (1964), for wake-ups.
 
     Examples
     --------
@@ -62,22 +67,56 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     """
     _check(scenario, target_utilization)
     load, servers, target = Load(scenario), scenario.servers, float(target_utilization)
+    lost = 0 if scenario.slo is None else scenario.slo.survive_servers or 0
     rows = [
         _connections(load, servers.max_connections),
         _memory(load),
         _cpu(load, target),
         _egress(load, target),
     ]
-    needed = max(row.servers or 1 for row in rows) if all(row.possible for row in rows) else None
-    n = needed or servers.count
-    rows = [replace(row, used_ratio=_used(row, load, n)) for row in rows]
-    broker = _broker(load, n, target)
-    decides = next((row for row in (*rows, broker) if not row.possible), None)
-    if decides is None:
-        overloaded = broker.used_ratio is not None and broker.used_ratio > target
-        decides = broker if overloaded else max(rows, key=_pressure)
-    marked = [replace(row, binding=row is decides) for row in (*rows, broker)]
-    return Limits(scenario.name, servers.count, target, needed, (*marked, _storm(load, max(n, 2))))
+    left = max(row.servers or 1 for row in rows) if all(row.possible for row in rows) else None
+    needed = None if left is None else left + lost
+    rows = [_spared(row, lost) for row in rows] + [_broker(load, needed or servers.count, target)]
+    rows = [_with_use(row, load, needed, servers.count, lost) for row in rows]
+    decides = _decides(rows, target)
+    marked = tuple(replace(row, binding=row is decides) for row in rows)
+    counts = dict.fromkeys([needed or servers.count, servers.count])
+    storms = tuple(storm(load, n, max(lost, 1)) for n in counts)
+    return Limits(scenario.name, servers.count, target, needed, marked, lost, storms)
+
+
+def _spared(row: Limit, lost: int) -> Limit:
+    """The row with the servers to be had, so that those it needs are left when `lost` die."""
+    if not lost or row.servers is None:
+        return row
+    total = row.servers + lost
+    text = (
+        f"{plural(row.servers, 'server')} must be left when {lost:,} are lost: {row.servers:,} + {lost:,} = {total:,}"
+    )
+    return replace(row, arithmetic=f"{row.arithmetic}\n{text}", to_survive=total)
+
+
+def _with_use(row: Limit, load: Load, needed: int | None, given: int, lost: int) -> Limit:
+    """The row with how far it is used by the needed and the given servers, all alive and with `lost` dead."""
+    return replace(
+        row,
+        used_ratio=None if needed is None else _used(row, load, needed),
+        left_used_ratio=_used(row, load, needed - lost) if needed and lost else None,
+        given_used_ratio=_used(row, load, given),
+        given_left_used_ratio=_used(row, load, given - lost) if lost else None,
+    )
+
+
+def _decides(rows: list[Limit], target: float) -> Limit | None:
+    """The limit that more servers do not meet, else the one that needs most of them; None if all are next to unused."""
+    *limits, broker = rows
+    stuck = next((row for row in rows if not row.possible), None)
+    if stuck is not None:
+        return stuck
+    if (broker.used_ratio or 0.0) > target:
+        return broker
+    most = max(limits, key=_pressure)
+    return most if (most.left_used_ratio or most.used_ratio or 0.0) >= NOTHING else None
 
 
 def _pressure(row: Limit) -> tuple[int, float]:
@@ -122,24 +161,10 @@ def _memory(load: Load) -> Limit:
     return replace(row, arithmetic=f"{text}\n{row.arithmetic}")
 
 
-def _smallest(fits: Callable[[int], bool]) -> int | None:
-    """The least number of servers that fits, where more always fit too; None if there is none."""
-    high = 1
-    while not fits(high):
-        if high >= MOST_SERVERS:
-            return None
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if fits(middle) else (middle, high)
-    return high
-
-
 def _cpu(load: Load, target: float) -> Limit:
     workers = load.servers.workers
     capacity = target * workers
-    servers = _smallest(lambda n: load.cpu_s(n) <= capacity * n)
+    servers = smallest(lambda n: load.utilization(n) <= target)
     n = servers or load.servers.count
     work_s = load.cpu_s(n)
     parts = [
@@ -150,22 +175,48 @@ def _cpu(load: Load, target: float) -> Limit:
     lines = [
         *(aligned(parts, left={0, 4}) if parts else []),
         f"{number(work_s)} CPU s/s on {plural(n, 'server')} in all",
+        *_wakeup_lines(load, n),
     ]
     one = f"{target:g} x {plural(workers, 'loop')} = {capacity:,.4g} CPU s/s a server"
-    notes = []
+    needs = "" if servers is None else f": {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> "
+    lines.append(one + needs + ("" if servers is None else plural(servers, "server")))
+    note, possible = " ".join(_cpu_notes(load, target, servers)), servers is not None
+    return Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+
+
+def _wakeup_lines(load: Load, n: int) -> list[str]:
+    """How the wake-ups follow from the busy share of a loop, and it from them."""
+    work, jobs, cost_s = load.work_s(n) / n, load.jobs_per_s(n) / n, load.costs.wakeup_s
+    workers = load.servers.workers
+    if not jobs * cost_s or work >= workers:
+        return []
+    sum_s = f"{number(work)} + {number(jobs)}/s x {cost_s * 1e6:,.4g} us"
+    share = f"{load.utilization(n):.1%}"
+    if workers == 1:
+        chance, solved = "1 - rho", f"rho = ({sum_s}) / (1 + {number(jobs * cost_s)}) = {share}"
+    else:
+        chance = "1 - C, all loops busy with C (Erlang C)"
+        solved = f"{workers:,} rho = {sum_s} x (1 - C), so rho = {share}"
+    return [f"wake-ups: a job finds a loop asleep with {chance} (Welch 1964; jobs Poisson)", f"each server: {solved}"]
+
+
+def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
+    """What more servers cannot change."""
+    notes = [] if servers is not None else [f"No number of servers up to {MOST_SERVERS:,} is enough."]
     own = load.publish_rate * load.costs.event_s
-    if load.every_server_decodes and own >= WORTH_A_NOTE * capacity:
+    if load.every_server_decodes and own >= WORTH_A_NOTE * target * load.servers.workers:
         about = f"Every server decodes all {number(load.publish_rate)} messages/s"
         notes.append(f"{about}: {number(own)} CPU s/s on each, which no other server can take over.")
-    if servers is None:
-        notes.insert(0, f"No number of servers up to {MOST_SERVERS:,} is enough.")
-        lines.append(one)
-    else:
-        lines.append(
-            f"{one}: {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> {plural(servers, 'server')}"
+    awake = smallest(lambda n: load.work_s(n) <= target * load.servers.workers * n)
+    if awake is not None and awake != servers:
+        only = "" if servers is not None else "Wake-ups alone keep the loops so busy. "
+        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
+    several = load.servers.workers > 1 and load.servers.fanout == "task_per_client"
+    if several and load.costs.wakeup_s and load.sends:
+        notes.append(
+            "Tasks of a fan-out wake further loops; that is left out, so it is more than this: ask `simulate`."
         )
-    text, note = "\n".join(lines), " ".join(notes)
-    return Limit("cpu", servers, capacity, work_s, "CPU s/s", text, note=note, possible=servers is not None)
+    return notes
 
 
 def _egress(load: Load, target: float) -> Limit:
@@ -191,13 +242,26 @@ def _egress(load: Load, target: float) -> Limit:
 
 
 def _used(row: Limit, load: Load, n: int) -> float | None:
-    """Share of what `n` servers have that is used."""
+    """Share of what `n` servers have that is used; None where nothing is limited, or no server is left."""
+    if n < 1:
+        return None
     if row.name == "cpu":
-        return load.cpu_s(n) / (n * load.servers.workers)
+        return load.utilization(n)
+    if row.name == "broker":
+        return None if load.broker.kind == "none" else _broker_work(load, n)[1]
     if row.per_server_capacity is None:
         return None
     each = load.servers.egress if row.name == "egress" else row.per_server_capacity
     return row.demand / (n * each)
+
+
+def _broker_work(load: Load, n: int) -> tuple[float, float]:
+    """Busy threads of the broker with `n` servers, and how busy its one thread is, or the fullest partition."""
+    total = sum(stream.rate * load.publish_s(n, stream) for stream in load.streams) + load.subscribe_s(n)
+    if load.broker.kind != "kafka" or not load.streams:
+        return total, total
+    shares = sum(stream.rate * load.publish_s(n, stream) * stream.partition_ratios for stream in load.streams)
+    return total, float(shares.max())
 
 
 def _broker(load: Load, n: int, target: float) -> Limit:
@@ -209,16 +273,13 @@ def _broker(load: Load, n: int, target: float) -> Limit:
         note = f"{lost} Set broker.kind." if n > 1 and rate else ""
         return Limit("broker", None, None, None, unit, "no broker", note=note)
     if not rate:
-        return Limit("broker", None, target, 0.0, unit, "nothing is published", used_ratio=0.0, brokers=1)
-    publishing = sum(stream.rate * load.publish_s(n, stream) for stream in load.streams)
-    subscribing = load.subscribe_s(n)
-    total, hottest = publishing + subscribing, load.hottest_room_s(n)
+        return Limit("broker", None, target, 0.0, unit, "nothing is published", brokers=1)
+    (total, used), subscribing = _broker_work(load, n), load.subscribe_s(n)
+    publishing, hottest = total - subscribing, load.hottest_room_s(n)
     lines = [f"{number(rate)} publishes/s x {_publish_text(load, n)} = {number(publishing)} thread s/s"]
     lines += [f"subscriptions of clients that come and go: {number(subscribing)} thread s/s"] if subscribing else []
-    used, what = total, "Redis instance"
+    what = "partition" if kind == "kafka" else "Redis instance"
     if kind == "kafka":
-        shares = sum(stream.rate * load.publish_s(n, stream) * stream.partition_ratios for stream in load.streams)
-        used, what = float(shares.max()), "partition"
         lines.append(f"the busiest of {plural(load.broker.partitions, 'partition')} has {number(used)} of it")
     brokers = max(1, math.ceil(total / target))
     lines.append(
@@ -231,7 +292,7 @@ def _broker(load: Load, n: int, target: float) -> Limit:
     elif used > target:
         note += f" {'The busiest partition' if kind == 'kafka' else 'Its one thread'} is busier than {target:.0%}."
     text, possible = "\n".join(lines), hottest <= target
-    return Limit("broker", None, target, total, unit, text, False, note.strip(), used, possible, brokers)
+    return Limit("broker", None, target, total, unit, text, note=note.strip(), possible=possible, brokers=brokers)
 
 
 def _publish_text(load: Load, n: int) -> str:
@@ -243,38 +304,3 @@ def _publish_text(load: Load, n: int) -> str:
         return f"({costs}{'copy' if copies == 1 else 'copies'})"
     append = f"{broker.append * 1e6:.4g} us"
     return append if broker.kind == "kafka" else f"({append} + {broker.read * 1e6:.4g} us x {plural(n, 'reader')})"
-
-
-def _storm(load: Load, n: int) -> Limit:
-    """One of `n` servers dies, and the others accept its clients beside their usual work. For information."""
-    clients, workers = load.scenario.n_clients / n, load.servers.workers
-    costs = load.costs
-    polling = sum(cohort.count for cohort in load.scenario.clients if cohort.polling_handshake)
-    polls = (POLLING_HANDSHAKE_REQUESTS - 1) * polling / load.scenario.n_clients
-    cost_s = costs.handshake_s + polls * costs.http_request_s
-    busy = load.cpu_s(n - 1) / ((n - 1) * workers)
-    name, unit = "reconnect storm", "clients, clients/s each"
-    lines = [f"1 of {n:,} servers dies with {load.scenario.n_clients:,} / {n:,} = {number(clients)} clients"]
-    lines.append(f"each of {plural(n - 1, 'survivor')} is busy {busy:.1%} without handshakes of the storm")
-    if busy >= 1:
-        note = "Survivors have no time left for handshakes; clients come back slowly or never."
-        return Limit(name, None, 0.0, clients, unit, "\n".join(lines), note=note)
-    if not cost_s:
-        return Limit(name, None, None, clients, unit, "\n".join([*lines, "a handshake costs nothing"]), time_s=0.0)
-    each = workers * (1 - busy) / cost_s
-    time_s = clients / (n - 1) / each
-    lines.append(
-        f"{plural(workers, 'loop')} x {1 - busy:.4g} / {cost_s * 1e6:,.4g} us a client = {number(each)} clients/s each"
-    )
-    lines.append(
-        f"{number(clients)} / ({n - 1:,} x {number(each)}/s) = {time_s:,.3g} s, before backoff and round trips"
-    )
-    notes = []
-    slo, at_once = load.scenario.slo, clients / (n - 1)
-    if at_once > load.servers.backlog:
-        notes.append(
-            f"Without jitter {number(at_once)} requests meet a backlog of {load.servers.backlog:,} on each survivor."
-        )
-    if slo is not None and slo.recover_within is not None:
-        notes.append(f"Promised within {slo.recover_within:g} s.")
-    return Limit(name, None, each, clients, unit, "\n".join(lines), note=" ".join(notes), time_s=time_s)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["Limit", "Limits", "aligned", "number", "plural"]
+__all__ = ["Limit", "Limits", "Storm", "aligned", "number", "plural"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +21,12 @@ class Limit:
     Parameters
     ----------
     name : str
-        `"connections"`, `"memory"`, `"cpu"`, `"egress"`, `"broker"` or `"reconnect storm"`.
+        `"connections"`, `"memory"`, `"cpu"`, `"egress"` or `"broker"`.
     servers : int or None
-        Servers needed by this limit alone; None where it asks for none: it is not set, no number is enough, or it is
-        about something else than servers.
+        Servers needed by this limit alone, with none lost; None where it asks for none: it is not set, no number is
+        enough, or it is about something else than servers.
     per_server_capacity : float or None
-        What one server may be given, in `unit`, target utilization included. For the broker, one thread. For the
-        reconnect storm, clients a second that a survivor accepts.
+        What one server may be given, in `unit`, target utilization included. For the broker, one thread.
     demand : float or None
         What is asked of `servers` servers together, in `unit`.
     unit : str
@@ -37,14 +37,17 @@ class Limit:
         Whether this limit decides.
     note : str
         What to know about it; may be empty.
-    used_ratio : float or None
-        Share of the whole capacity, target utilization left out, that is used where all limits are met together.
+    used_ratio, left_used_ratio : float or None
+        Share of the whole capacity, target utilization left out, that is used where all limits are met together, and
+        of what is left when `slo.survive_servers` of those servers are lost (None where none may be).
+    given_used_ratio, given_left_used_ratio : float or None
+        The same at the scenario's own `servers.count`; the second is None where none is left, too.
     possible : bool
         False where no number of servers, or of brokers, is enough.
     brokers : int or None
         For the broker: Redis instances or Kafka partitions needed, if rooms spread evenly over them.
-    time_s : float or None
-        For the reconnect storm: until all clients are accepted again, seconds; None if never.
+    to_survive : int or None
+        `servers` and those that may be lost; None where none may be.
     """
 
     name: str
@@ -56,9 +59,49 @@ class Limit:
     binding: bool = False
     note: str = ""
     used_ratio: float | None = None
+    left_used_ratio: float | None = None
+    given_used_ratio: float | None = None
+    given_left_used_ratio: float | None = None
     possible: bool = True
     brokers: int | None = None
-    time_s: float | None = None
+    to_survive: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """Servers die at once, and the others take their clients in.
+
+    Parameters
+    ----------
+    servers, lost : int
+        Servers before, and how many of them die.
+    clients : float
+        Clients that are cut off.
+    accepted_per_s : float or None
+        Clients a second that one survivor accepts; None if none, or any number.
+    accept_s : float or None
+        Time the survivors need to accept all of them, seconds; None if they never can.
+    back_s : float or None
+        Until all are back, the longest first backoff and slow round trips included, if no attempt fails, seconds; None
+        if never.
+    kept : bool or None
+        Whether that is within `slo.recover_within`; None where nothing is promised.
+    to_survive : int or None
+        Least servers before, so that the others can take in the clients of `lost`; None where no number can.
+    arithmetic, note : str
+        How the figures come about, one step a line; what to know about it.
+    """
+
+    servers: int
+    lost: int
+    clients: float
+    accepted_per_s: float | None
+    accept_s: float | None
+    back_s: float | None
+    kept: bool | None
+    to_survive: int | None
+    arithmetic: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -74,9 +117,13 @@ class Limits:
     target_utilization : float
         Share of time that event loops, links and the broker may be busy (dimensionless).
     needed : int or None
-        Servers that meet every limit, without spares; None where no number does.
+        Servers that meet every limit, even when `lost` of them are; None where no number does.
     rows : tuple of Limit
         One for each limit.
+    lost : int
+        Servers that may be lost, `slo.survive_servers`.
+    storms : tuple of Storm
+        What follows when `lost` servers, or one, die: of those needed, and of those given if that is another number.
     """
 
     name: str
@@ -84,11 +131,29 @@ class Limits:
     target_utilization: float
     needed: int | None
     rows: tuple[Limit, ...]
+    lost: int = 0
+    storms: tuple[Storm, ...] = ()
 
     @property
-    def binding(self) -> str:
-        """Name of the limit that decides: one that more servers do not meet, else the one that needs most of them."""
-        return next(row.name for row in self.rows if row.binding)
+    def binding(self) -> str | None:
+        """Name of the limit that decides: one that more servers do not meet, else the one that needs most of them.
+
+        None where every limit is next to unused.
+        """
+        return next((row.name for row in self.rows if row.binding), None)
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """Names of the limits that the given servers do not meet, with those lost that may be."""
+        return tuple(row.name for row in self.rows if self._given_ratio(row) > self._allowed(row) * (1 + 1e-9))
+
+    def _given_ratio(self, row: Limit) -> float:
+        if self.lost >= self.given:
+            return math.inf
+        return (row.given_left_used_ratio if self.lost else row.given_used_ratio) or 0.0
+
+    def _allowed(self, row: Limit) -> float:
+        return 1.0 if row.name in ("connections", "memory") else self.target_utilization
 
     def row(self, name: str) -> Limit:
         """The limit called `name`.
@@ -104,48 +169,95 @@ class Limits:
     def frame(self) -> pd.DataFrame:
         """One row for each limit, indexed by its name; the arithmetic is left out."""
         frame = pd.DataFrame([asdict(row) for row in self.rows]).set_index("name").rename_axis("limit")
-        numbers = dict.fromkeys(["per_server_capacity", "demand", "used_ratio", "time_s"], float)
-        return frame.drop(columns="arithmetic").astype({"servers": "Int64", "brokers": "Int64", **numbers})
+        figures = ["per_server_capacity", "demand", *(name for name in frame.columns if name.endswith("_ratio"))]
+        types = {"servers": "Int64", "brokers": "Int64", "to_survive": "Int64", **dict.fromkeys(figures, float)}
+        return frame.drop(columns="arithmetic").astype(types)
 
     @property
     def headline(self) -> str:
         """The answer in one line."""
         needed = "no number of servers is enough" if self.needed is None else f"{plural(self.needed, 'server')} needed"
+        if self.lost and self.needed is not None:
+            needed += f" ({self.needed - self.lost:,} and {self.lost:,} that may be lost)"
         limit = "broker, which more servers do not help" if self.binding == "broker" else self.binding
-        return f"{self.name}: {needed}, {self.given:,} given. Binding limit: {limit}."
+        binds = "Nothing binds." if limit is None else f"Binding limit: {limit}."
+        return f"{self.name}: {needed}, {self.given:,} given. {binds}"
 
-    def _cells(self) -> pd.DataFrame:
-        cells = []
-        for row in self.rows:
-            used = "" if row.used_ratio is None else f"{row.used_ratio:.1%}"
-            figures = [number(row.per_server_capacity), number(row.demand), row.unit]
-            cells.append([row.name, _needed(row), *figures, used, "binding" if row.binding else ""])
-        columns = ["limit", "needed", "capacity each", "demand", "unit", "used", ""]
-        return pd.DataFrame(cells, columns=columns)
+    @property
+    def verdict(self) -> str:
+        """Whether the given servers are enough, and where not, in one line."""
+        yours = f"Your {plural(self.given, 'server')}"
+        one = "s" if self.given == 1 else ""
+        with_lost = f", {self.lost:,} of them lost," if self.lost else ""
+        if self.lost >= self.given:
+            return f"{yours}: none is left when {self.lost:,} {'is' if self.lost == 1 else 'are'} lost."
+        if not self.exceeded:
+            return f"{yours}{with_lost} meet{one} every limit."
+        rows = [row for row in self.rows if row.name in self.exceeded]
+        over = ", ".join(f"{row.name} at {self._given_ratio(row):,.1%} of {self._allowed(row):.0%}" for row in rows)
+        return f"{yours}{with_lost} {'does' if one else 'do'} not meet every limit: {over}."
+
+    def _columns(self) -> dict[str, Callable[[Limit], str]]:
+        """Head of each column, and what stands in it."""
+        columns: dict[str, Callable[[Limit], str]] = {"limit": lambda row: row.name, "needed": _needed}
+        if self.lost:
+            columns[f"to lose {self.lost:,}"] = lambda row: "" if row.to_survive is None else f"{row.to_survive:,}"
+        columns |= {
+            "capacity each": lambda row: number(row.per_server_capacity),
+            "demand": lambda row: number(row.demand),
+            "unit": lambda row: row.unit,
+        }
+        if self.needed is not None:
+            columns[f"used at {self.needed:,}"] = lambda row: _share(row.used_ratio)
+            if self.lost:
+                columns[f"{self.needed - self.lost:,} left"] = lambda row: _share(row.left_used_ratio)
+        columns[f"at your {self.given:,}"] = lambda row: _share(row.given_used_ratio)
+        if self.lost:
+            left = max(self.given - self.lost, 0)
+            columns["none left" if not left else f"your {left:,} left"] = lambda row: _share(row.given_left_used_ratio)
+        return columns | {"": lambda row: "binding" if row.binding else ""}
+
+    def _cells(self) -> list[list[str]]:
+        columns = self._columns()
+        return [list(columns), *([show(row) for show in columns.values()] for row in self.rows)]
+
+    def _storm_title(self, storm: Storm) -> str:
+        whose = "your servers" if storm.servers == self.given else "servers needed"
+        return f"reconnect storm, {whose}: {storm.lost:,} of {storm.servers:,} {'dies' if storm.lost == 1 else 'die'}"
 
     def __str__(self) -> str:
+        busy = f"Loops, links and the broker may be busy {self.target_utilization:.0%} of the time."
         cells = self._cells()
-        lines = [
-            self.headline,
-            f"Loops, links and the broker may be busy {self.target_utilization:.0%} of the time.",
-            "",
-        ]
-        lines += aligned([list(cells.columns), *cells.to_numpy().tolist()], left={0, 4})
-        for row in self.rows:
-            lines += ["", row.name, *(f"  {line}" for line in row.arithmetic.splitlines())]
-            lines += [f"  Note: {row.note}"] if row.note else []
+        table = aligned(cells, left={0, cells[0].index("unit"), len(cells[0]) - 1})
+        lines = [self.headline, self.verdict, busy, "", *table]
+        if any("!" in cell for row in cells for cell in row):
+            lines.append("! more than there is")
+        blocks = [(row.name, row.arithmetic, row.note) for row in self.rows]
+        blocks += [(self._storm_title(storm), storm.arithmetic, storm.note) for storm in self.storms]
+        for title, arithmetic, note in blocks:
+            lines += ["", title, *(f"  {line}" for line in arithmetic.splitlines())]
+            lines += [f"  Note: {note}"] if note else []
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        notes = [f"<p><b>Note on {row.name}:</b> {html.escape(row.note)}</p>" for row in self.rows if row.note]
-        sums = "\n\n".join(f"<b>{row.name}</b>\n{html.escape(row.arithmetic)}" for row in self.rows)
-        table = self._cells().to_html(index=False, border=0)
-        return "\n".join([f"<h4>{html.escape(self.headline)}</h4>", table, *notes, f"<pre>{sums}</pre>"])
+        notes = [(row.name, row.note) for row in self.rows] + [
+            (self._storm_title(one), one.note) for one in self.storms
+        ]
+        shown = [f"<p><b>Note on {title}:</b> {html.escape(note)}</p>" for title, note in notes if note]
+        sums = [(row.name, row.arithmetic) for row in self.rows]
+        sums += [(self._storm_title(storm), storm.arithmetic) for storm in self.storms]
+        arithmetic = "\n\n".join(f"<b>{title}</b>\n{html.escape(text)}" for title, text in sums)
+        head, *cells = self._cells()
+        table = pd.DataFrame(cells, columns=head).to_html(index=False, border=0)
+        title = f"<h4>{html.escape(self.headline)}</h4>\n<p>{html.escape(self.verdict)}</p>"
+        return "\n".join([title, table, *shown, f"<pre>{arithmetic}</pre>"])
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them."""
         head = {"scenario": self.name, "given": self.given, "target_utilization": self.target_utilization}
-        return {**head, "needed": self.needed, "binding": self.binding, "rows": [asdict(row) for row in self.rows]}
+        answer = {"needed": self.needed, "lost": self.lost, "binding": self.binding, "exceeded": list(self.exceeded)}
+        parts = {"rows": [asdict(row) for row in self.rows], "storms": [asdict(storm) for storm in self.storms]}
+        return {**head, **answer, **parts}
 
 
 def _needed(row: Limit) -> str:
@@ -154,9 +266,12 @@ def _needed(row: Limit) -> str:
         return "none is enough"
     if row.servers is not None:
         return plural(row.servers, "server")
-    if row.brokers is not None:
-        return plural(row.brokers, "broker")
-    return "not limited" if row.time_s is None else f"{row.time_s:,.3g} s"
+    return "not limited" if row.brokers is None else plural(row.brokers, "broker")
+
+
+def _share(ratio: float | None) -> str:
+    """A share in per cent, marked where it is more than there is."""
+    return "" if ratio is None else f"{ratio:,.1%}" + ("!" if ratio > 1 + 1e-9 else "")
 
 
 def number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -11,6 +12,7 @@ from realtime_sim.policies import backoff, keepalive, overflow
 from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import (
     Bandwidth,
+    Broken,
     Count,
     Duration,
     Flag,
@@ -21,6 +23,7 @@ from realtime_sim.scenario.quantities import (
     Size,
     duration_from,
     fault,
+    faults,
     plain_number,
     policy_type,
 )
@@ -219,17 +222,18 @@ class RoomGroup(Part):
     def _one_kind(self) -> RoomGroup:
         if self.name == EVERYONE:
             raise fault(f"must not be {EVERYONE!r}: that room exists already", "choose another name", at="name")
-        if self.per_user:
-            for field in ("count", "members"):
-                if getattr(self, field) is not None:
-                    raise fault("must be left out of a group with per_user: true", "remove it", at=field)
-            if self.zipf:
-                raise fault("must be 0 in a group with per_user: true", "remove it", at="zipf")
-        else:
-            for field in ("count", "members"):
-                if getattr(self, field) is None:
-                    raise fault("must be given", "write both count and members, or per_user: true", at=field)
+        if broken := list(self._wrong_sizes()):
+            raise faults(broken)
         return self
+
+    def _wrong_sizes(self) -> Iterator[Broken]:
+        for field in ("count", "members"):
+            if self.per_user and getattr(self, field) is not None:
+                yield Broken("must be left out of a group with per_user: true", "remove it", field)
+            elif not self.per_user and getattr(self, field) is None:
+                yield Broken("must be given", "write both count and members, or per_user: true", field)
+        if self.per_user and self.zipf:
+            yield Broken("must be 0 in a group with per_user: true", "remove it", "zipf")
 
 
 class Traffic(Part):

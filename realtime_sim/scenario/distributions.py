@@ -16,7 +16,16 @@ from scipy import special
 
 from realtime_sim.draws import Sampler, normal_quantile
 from realtime_sim.errors import nearest
-from realtime_sim.scenario.quantities import Duration, Part, PositiveDuration, Ratio, fault, plain_number
+from realtime_sim.scenario.quantities import (
+    Broken,
+    Duration,
+    Part,
+    PositiveDuration,
+    Ratio,
+    fault,
+    faults,
+    plain_number,
+)
 from realtime_sim.units import format_duration, parse_number, text_pattern
 
 __all__ = ["Constant", "Distribution", "Empirical", "Exponential", "Gamma", "Lognormal", "Uniform"]
@@ -63,8 +72,10 @@ class Uniform(Part):
 
     Parameters
     ----------
-    low, high : float or str
-        The shortest and the longest time, seconds, 0 or more.
+    low : float or str
+        The shortest time, seconds, 0 or more.
+    high : float or str
+        The longest time, seconds, not below `low`.
     """
 
     low: Duration
@@ -258,8 +269,8 @@ def _read(value: object) -> object:
     names = frozenset(str(key) for key in value)
     if names in _FAMILIES:
         return _FAMILIES[names].model_validate(dict(value))
-    for name in sorted(names - set(_KNOWN)):
-        raise fault("is not a field of a distribution", nearest(name, _KNOWN), at=name)
+    if odd := sorted(names - set(_KNOWN)):
+        raise faults([Broken("is not a field of a distribution", nearest(name, _KNOWN), name) for name in odd])
     raise fault("must be a distribution", _EXAMPLES)
 
 

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from realtime_sim.errors import nearest
-from realtime_sim.scenario import text
-from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic, listed
-from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, fault
+from realtime_sim.scenario import problems, rules, text
+from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
+from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, fault, faults
 from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Servers, Slo
 
 __all__ = ["Scenario"]
@@ -98,70 +97,13 @@ class Scenario(Part):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise text.scenario_error(error, type(self)) from None
+            raise problems.scenario_error(error, type(self), data) from None
 
     @model_validator(mode="after")
     def _consistent(self) -> Scenario:
-        self._check_times()
-        self._check_names()
-        self._check_rooms()
-        self._check_faults()
+        if broken := list(rules.broken(self)):
+            raise faults(broken)
         return self
-
-    def _check_times(self) -> None:
-        if self.warmup is not None and self.warmup >= self.duration:
-            raise fault("must be shorter than duration", "shorten it, or leave it out for a tenth", at="warmup")
-        if self.duration / self.sample_interval > 1_000_000:
-            raise fault("must be at most 1_000_000 times sample_interval", "lengthen that interval", at="duration")
-        for i, stream in enumerate(self.traffic):
-            if stream.start >= self.duration:
-                raise fault("must be before the end of the run", "start earlier", at=f"traffic[{i}].start")
-
-    def _check_names(self) -> None:
-        for field in ("clients", "rooms", "traffic"):
-            names: set[str] = set()
-            for i, part in enumerate(getattr(self, field)):
-                if part.name in names:
-                    raise fault("must be unique", "rename one of them", at=f"{field}[{i}].name")
-                names.add(part.name)
-        cohorts = [cohort.name for cohort in self.clients]
-        rooms = [group.name for group in self.rooms] + [EVERYONE]
-        for i, stream in enumerate(self.traffic):
-            if stream.to not in rooms:
-                raise fault("must be a room group or 'everyone'", nearest(stream.to, rooms), at=f"traffic[{i}].to")
-            if stream.source not in ("backend", "clients", *cohorts):
-                known = ["backend", "clients", *cohorts]
-                step = nearest(stream.source, known)
-                raise fault("must be 'backend', 'clients' or a cohort", step, at=f"traffic[{i}].from")
-
-    def _check_rooms(self) -> None:
-        sizes = {cohort.name: cohort.count for cohort in self.clients}
-        if sum(sizes.values()) > 100_000_000:
-            raise fault("must be at most 100_000_000 clients in all", "reduce a count", at="clients")
-        for i, group in enumerate(self.rooms):
-            if group.cohort is not None and group.cohort not in sizes:
-                raise fault("must be a cohort", nearest(group.cohort, sizes), at=f"rooms[{i}].cohort")
-            eligible = sizes[group.cohort] if group.cohort else sum(sizes.values())
-            if not group.per_user and group.members > eligible:
-                step = f"use at most {eligible:_}, or add clients"
-                raise fault("must not exceed the clients that can join", step, at=f"rooms[{i}].members")
-            if not group.per_user and group.count * group.members > 1_000_000_000:
-                raise fault("must give at most 1_000_000_000 memberships", "reduce count", at=f"rooms[{i}].count")
-
-    def _check_faults(self) -> None:
-        cohorts = [cohort.name for cohort in self.clients]
-        for i, event in enumerate(self.faults):
-            if event.at >= self.duration:
-                raise fault("must be before the end of the run", "move it earlier", at=f"faults[{i}].at")
-            if event.kind == "kill_server" and event.server >= self.servers.count:
-                step = f"servers are numbered 0 to {self.servers.count - 1}"
-                raise fault("must be the number of a server", step, at=f"faults[{i}].server")
-            if event.kind == "drop_clients" and event.cohort not in cohorts:
-                raise fault("must be a cohort", nearest(event.cohort, cohorts), at=f"faults[{i}].cohort")
-            silent = event.notice == "silent"
-            if silent and any(cohort.keepalive is None for cohort in self.clients):
-                step = "give every cohort a keepalive, or use notice: rst"
-                raise fault("must not be silent where a cohort has no keepalive", step, at=f"faults[{i}].notice")
 
     @property
     def n_clients(self) -> int:

@@ -1,6 +1,7 @@
 """Field types of a scenario: quantities with units, distributions' and policies' short forms, and their errors.
 
-A validator here raises `fault(rule, next_step)`; `realtime_sim.scenario.text` turns it into a `ScenarioError`.
+A validator here raises `fault`, or `faults` for several at once; `realtime_sim.scenario.problems` turns them into a
+`ScenarioError`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ import dataclasses
 import inspect
 import math
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -30,6 +31,7 @@ from realtime_sim.policies import bounds
 
 __all__ = [
     "Bandwidth",
+    "Broken",
     "Count",
     "Duration",
     "Flag",
@@ -43,9 +45,12 @@ __all__ = [
     "docstring",
     "duration_from",
     "fault",
+    "faults",
+    "format_parameter",
     "plain_number",
     "policy_type",
     "whole_number",
+    "written_name",
 ]
 
 MAX_COUNT = 100_000_000
@@ -89,6 +94,14 @@ def docstring(cls: type) -> tuple[str, dict[str, str]]:
     return re.sub(r"(?<!\n)\n(?!\n)", " ", about), texts
 
 
+class Broken(NamedTuple):
+    """A rule that does not hold, what to do, and the path below the validated field where the fault is further down."""
+
+    rule: str
+    next_step: str
+    at: str = ""
+
+
 def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
     """The error a validator raises.
 
@@ -100,6 +113,17 @@ def fault(rule: str, next_step: str, at: str = "") -> PydanticCustomError:
         Path below the validated field, where the fault is further down.
     """
     return PydanticCustomError("rule", rule, {"next_step": next_step, "at": at})
+
+
+def faults(broken: Sequence[Broken]) -> PydanticCustomError:
+    """The error a validator raises where it finds several things wrong at once."""
+    if len(broken) == 1:
+        return fault(*broken[0])
+    return PydanticCustomError("rules", "; ".join(one.rule for one in broken), {"broken": tuple(broken)})
+
+
+_OTHER_COUNT = " such as 20_000"
+"""The example of a count in general: the next step has one that fits the field."""
 
 
 def _field(
@@ -120,7 +144,7 @@ def _field(
         try:
             number = parse(value)
         except ValueError as error:
-            raise fault(str(error), next_step) from None
+            raise fault(str(error).removesuffix(_OTHER_COUNT), next_step) from None
         if number < low or (above and number == low):
             raise fault("must be above 0" if above and low == 0 else f"must be at least {shown(low)}", next_step)
         if number > high:
@@ -147,7 +171,7 @@ def duration_from(low: float = 0, above: bool = False) -> Any:
     )
 
 
-def whole_number(low: int = 1, high: int = MAX_COUNT, too_much: str = "") -> Any:
+def whole_number(low: int = 1, high: int = MAX_COUNT, too_much: str = "", example: int = 1_000) -> Any:
     """Field type: a whole number of things.
 
     Parameters
@@ -156,8 +180,10 @@ def whole_number(low: int = 1, high: int = MAX_COUNT, too_much: str = "") -> Any
         The least and the most there may be.
     too_much : str
         The next step where there are more.
+    example : int
+        One for messages and editors.
     """
-    return _field(int, units.parse_count, int, low, high, False, [1_000] if low else [0], too_much)
+    return _field(int, units.parse_count, int, low, high, False, [example], too_much)
 
 
 def plain_number(low: float, high: float, example: float) -> Any:
@@ -188,7 +214,7 @@ Bandwidth = _field(
 """Bytes per second, above 0."""
 Count = whole_number()
 """A whole number of things, at least 1."""
-Index = whole_number(0)
+Index = whole_number(0, example=0)
 """A whole number, at least 0."""
 Ratio = plain_number(0, 1, 0.25)
 """A share, from 0 to 1."""
@@ -222,15 +248,21 @@ def policy_type(registry: Mapping[str, type], example: str) -> Any:
         if not isinstance(name, str) or name not in registry:
             raise fault("must be a known policy", nearest(str(name), registry), at="policy")
         cls = registry[name]
-        known = {_short(field.name): field.name for field in dataclasses.fields(cls)}
-        arguments = {}
+        known = {written_name(field.name): field.name for field in dataclasses.fields(cls)}
+        arguments, broken = {}, []
         for key, given in fields.items():
             if key == "policy":
                 continue
             if key not in known:
                 step = nearest(str(key), known) if known else "it takes no parameters"
-                raise fault(f"is not a parameter of {name!r}", step, at=str(key))
-            arguments[known[key]] = _parameter(known[key], given, str(key))
+                broken.append(Broken(f"is not a parameter of {name!r}", step, str(key)))
+                continue
+            try:
+                arguments[known[key]] = _parser(known[key])(given)
+            except ValueError as error:
+                broken.append(Broken(str(error), "plain numbers are SI units", str(key)))
+        if broken:
+            raise faults(broken)
         try:
             return cls(**arguments)
         except (TypeError, ValueError) as error:
@@ -239,7 +271,7 @@ def policy_type(registry: Mapping[str, type], example: str) -> Any:
     def write(policy: object) -> object:
         name = next(name for name, cls in registry.items() if type(policy) is cls)
         changed = {
-            _short(field.name): _written(field.name, getattr(policy, field.name))
+            written_name(field.name): format_parameter(field.name, getattr(policy, field.name))
             for field in dataclasses.fields(policy)
             if getattr(policy, field.name) != field.default
         }
@@ -257,8 +289,8 @@ def _policy_schema(name: str, cls: type) -> dict[str, Any]:
     fields: dict[str, Any] = {"policy": {"const": name, "description": about}}
     for field in dataclasses.fields(cls):
         held = bounds(field.name)
-        shown = _written(field.name, field.default)
-        fields[_short(field.name)] = {
+        shown = format_parameter(field.name, field.default)
+        fields[written_name(field.name)] = {
             "description": texts[field.name],
             **_schema(_parser(field.name), held.low, held.high, held.above),
             "default": shown,
@@ -267,7 +299,14 @@ def _policy_schema(name: str, cls: type) -> dict[str, Any]:
     return {"type": "object", "properties": fields, "required": ["policy"], "additionalProperties": False}
 
 
-def _short(field: str) -> str:
+def written_name(field: str) -> str:
+    """The name of a parameter in a file: without the unit that its name in Python ends with.
+
+    Examples
+    --------
+    >>> written_name("base_s"), written_name("limit_bytes"), written_name("factor")
+    ('base', 'limit', 'factor')
+    """
     return field.removesuffix("_s").removesuffix("_bytes")
 
 
@@ -277,14 +316,14 @@ def _parser(field: str) -> Callable:
     return units.parse_size if field.endswith("_bytes") else units.parse_number
 
 
-def _parameter(field: str, value: object, at: str) -> object:
-    try:
-        return _parser(field)(value)
-    except ValueError as error:
-        raise fault(str(error), "plain numbers are SI units", at=at) from None
+def format_parameter(field: str, value: Any) -> object:
+    """The value of a parameter as a file has it: with the unit that its name in Python ends with.
 
-
-def _written(field: str, value: Any) -> object:
+    Examples
+    --------
+    >>> format_parameter("base_s", 0.25), format_parameter("limit_bytes", 1024), format_parameter("factor", 2)
+    ('250ms', '1KiB', 2)
+    """
     if field.endswith("_s") and math.isfinite(value):
         return units.format_duration(value)
     return units.format_size(value) if field.endswith("_bytes") else value

@@ -99,10 +99,10 @@ class Servers(Part):
         Length of the accept queue (Linux: somaxconn).
     """
 
-    count: whole_number(high=10_000, too_much="model one region at a time") = 1  # type: ignore[valid-type]
+    count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
     profile: Literal[tuple(PROFILES)] = "websockets-asyncio"  # type: ignore[valid-type]
     costs: Costs = Costs()
-    workers: whole_number(high=1024, too_much="a server has one loop for each core") = 1  # type: ignore[valid-type]
+    workers: whole_number(high=1024, too_much="a server has one loop for each core", example=2) = 1  # type: ignore[valid-type]
     fanout: Literal["broadcast", "task_per_client"] = "broadcast"
     max_connections: Count | None = None
     memory: Size | None = None
@@ -193,8 +193,10 @@ class RedisPubSub(Part):
     subscription : str
         `all_servers` copies every message to every server, as Socket.IO's adapter does by its pattern subscription;
         `per_room` only to servers with a member of the room, which must subscribe first.
-    publisher_link, server_link : Distribution
-        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    publisher_link : Distribution
+        One-way time from the publisher to the broker, seconds.
+    server_link : Distribution
+        One-way time from the broker to a server, seconds.
     publish : Distribution
         CPU of the broker to take one message, seconds.
     copy : float or str
@@ -223,8 +225,10 @@ class RedisStreams(Part):
         Most entries of one XREAD; the default is that of @socket.io/redis-streams-adapter.
     max_length : int
         Entries beyond the newest so many are trimmed (MAXLEN) and cannot be replayed; default of the same adapter.
-    publisher_link, server_link : Distribution
-        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    publisher_link : Distribution
+        One-way time from the publisher to the broker, seconds.
+    server_link : Distribution
+        One-way time from the broker to a server, seconds.
     append : float or str
         CPU of the broker to append one entry, seconds.
     read : float or str
@@ -255,8 +259,10 @@ class Kafka(Part):
         Size at which a batch is sent at once, bytes; default of Kafka 4.0.
     max_poll_records : int
         Most records one fetch returns.
-    publisher_link, server_link : Distribution
-        One-way time from the publisher to the broker, and from the broker to a server, seconds.
+    publisher_link : Distribution
+        One-way time from the publisher to the broker, seconds.
+    server_link : Distribution
+        One-way time from the broker to a server, seconds.
     append : float or str
         CPU of the broker to append one record, seconds.
     read : float or str
@@ -346,18 +352,29 @@ class Slo(Part):
 
     Parameters
     ----------
-    p50, p99 : float or str, optional
-        Latency that half, or 99 in 100, of the deliveries stay below, seconds.
+    p50 : float or str, optional
+        Latency that half of the deliveries stay below, seconds.
+    p90 : float or str, optional
+        Latency that 90 in 100 deliveries stay below, seconds.
+    p95 : float or str, optional
+        Latency that 95 in 100 deliveries stay below, seconds.
+    p99 : float or str, optional
+        Latency that 99 in 100 deliveries stay below, seconds.
+    p999 : float or str, optional
+        Latency that 999 in 1,000 deliveries stay below, seconds.
     max_lost_ratio : float, optional
         Largest share of deliveries that may be lost, 0 to 1.
     recover_within : float or str, optional
         Longest time after a fault until the clients are back, seconds.
     survive_servers : int, optional
-        How many servers may be dead with all of this kept.
+        How many servers may be dead with all of this kept; `limits` judges it, a run does not.
     """
 
     p50: Duration | None = None
+    p90: Duration | None = None
+    p95: Duration | None = None
     p99: Duration | None = None
+    p999: Duration | None = None
     max_lost_ratio: Ratio | None = None
     recover_within: Duration | None = None
     survive_servers: Index | None = None

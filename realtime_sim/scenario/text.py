@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
-import re
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.scenario.problems import STEP
 
 if TYPE_CHECKING:
     from realtime_sim.scenario.model import Scenario
 
-__all__ = ["dump", "load", "plain", "replace", "scenario_error"]
+__all__ = ["build", "changed", "dump", "load", "plain", "replace"]
 
 MAX_TEXT_BYTES = 10_000_000
 
@@ -54,7 +55,9 @@ def load(cls: type[Scenario], source: str | Path) -> Scenario:
     where = "" if is_text else str(source)
     content = source if is_text else _read(Path(source))
     try:
-        data = yaml.load(content, Loader=_Loader)  # noqa: S506 - a SafeLoader
+        loader = _Loader(content)
+        node = loader.get_single_node()
+        data = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
@@ -69,7 +72,29 @@ def load(cls: type[Scenario], source: str | Path) -> Scenario:
         raise ScenarioError(
             Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings"), where
         ) from None
-    return build(cls, data, where)
+    try:
+        return build(cls, data, where)
+    except ScenarioError as error:
+        found = [dataclasses.replace(problem, line=_line(node, problem.path)) for problem in error.problems]
+        raise ScenarioError(found, where) from None
+
+
+def _line(node: yaml.Node | None, path: str) -> int | None:
+    """Line of a field in the text, from 1; that of the part around it where the field is not written."""
+    if node is None:
+        return None
+    line = node.start_mark.line
+    for name, number in STEP.findall(path):
+        if isinstance(node, yaml.SequenceNode) and number and int(number) < len(node.value):
+            node = node.value[int(number)]
+            line = node.start_mark.line
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = next(((key, value) for key, value in pairs if key.value == name and name), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return line + 1
 
 
 def _read(path: Path) -> str:
@@ -112,9 +137,6 @@ def dump(scenario: Scenario) -> str:
     return yaml.safe_dump(plain(scenario), sort_keys=False, allow_unicode=True, width=100)
 
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-
-
 def replace(scenario: Scenario, changes: Mapping[str, object]) -> Scenario:
     """A new scenario with values changed by dotted path."""
     return build(type(scenario), changed(scenario, changes))
@@ -124,7 +146,7 @@ def changed(scenario: Scenario, changes: Mapping[str, object]) -> dict[str, Any]
     """Plain data of a scenario with values changed by dotted path, not yet checked."""
     data = copy.deepcopy(plain(scenario))
     for path, value in changes.items():
-        steps = [name or int(number) for name, number in _STEP.findall(path)]
+        steps = [name or int(number) for name, number in STEP.findall(path)]
         if not steps or "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in steps) != f".{path}":
             raise ScenarioError(Problem(path, "must be a dotted path", path, "write it like servers.count"))
         node: Any = data
@@ -141,7 +163,7 @@ def _enter(node: Any, step: str | int, path: str) -> Any:
         raise ScenarioError(Problem(path, f"has no part {step!r}", node, "replace the whole value instead"))
     if node.get(step) is None:
         node[step] = {}
-    elif step in ("reconnect", "overflow", "broker") and isinstance(node[step], str):
+    elif step in ("reconnect", "overflow") and isinstance(node[step], str):
         node[step] = {"policy": node[step]}
     return node[step]
 
@@ -170,107 +192,3 @@ def _position(parts: list, step: str | int, path: str) -> int:
     if step in names:
         return names.index(step)
     raise ScenarioError(Problem(path, "must name a part that exists", step, nearest(str(step), names)))
-
-
-def scenario_error(error: ValidationError, cls: type[BaseModel]) -> ScenarioError:
-    """One problem for each thing pydantic found, in this package's words."""
-    items = error.errors(include_url=False)
-    # A list with a wrong entry is also reported as too short: only the entry is news.
-    inner = {item["loc"][:1] for item in items if len(item["loc"]) > 1}
-    items = [item for item in items if item["type"] != "too_short" or item["loc"] not in inner]
-    return ScenarioError([_problem(item, cls) for item in items])
-
-
-def _problem(item: Mapping[str, Any], cls: type[BaseModel]) -> Problem:
-    context, value = item.get("ctx", {}), item["input"]
-    loc = [step for step in item["loc"] if not (isinstance(step, str) and step.startswith("<"))]
-    if loc and loc[-1] == "value":
-        loc = loc[:-1]  # a plain value is written without naming the field of a constant
-    if item["type"] == "rule":
-        at = context["at"]
-        path = _path(loc) + (f".{at}" if at and loc else at)
-        for step in _STEP.findall(at):
-            key = step[0] or int(step[1])
-            value = _get(value, key)
-        return Problem(path, item["msg"], _shown(value), context["next_step"])
-    path = _path(loc) or "scenario"
-    rule, step = _pydantic_rule(item, loc, cls)
-    return Problem(path, rule, _shown(value), step)
-
-
-def _pydantic_rule(item: Mapping[str, Any], loc: list, cls: type[BaseModel]) -> tuple[str, str]:
-    """Rule and next step for the errors that pydantic itself reports."""
-    kind, context = item["type"], item.get("ctx", {})
-    if kind == "extra_forbidden":
-        return "is not a known field", nearest(str(loc[-1]), _fields_at(cls, item["loc"][:-1]))
-    if kind == "missing":
-        return "must be given", f"add '{loc[-1]}:'"
-    if kind in ("literal_error", "enum"):
-        names = re.findall(r"'([^']*)'", context.get("expected", ""))
-        return "must be one of " + ", ".join(names), nearest(str(item["input"]), names)
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        names = re.findall(r"<([^<>]*)>", context.get("expected_tags", ""))
-        given = item["input"].get("kind") if isinstance(item["input"], dict) else item["input"]
-        return "must have a known kind", nearest(str(given), names) if names else "add 'kind:'"
-    if kind == "too_short":
-        return f"must have at least {context.get('min_length', 1)} entry", "add one"
-    if kind in ("model_type", "model_attributes_type", "dict_type"):
-        return "must be a mapping of fields", "write it like {name: value}"
-    if kind == "bool_type":
-        return "must be true or false", "write true or false without quotes"
-    if kind in ("string_type", "string_unicode"):
-        return "must be text", "put it in quotes"
-    if kind in ("tuple_type", "list_type"):
-        return "must be a list", "start each entry with '- '"
-    message = item["msg"][0].lower() + item["msg"][1:]
-    return message.replace("input should", "must").replace("string should", "must"), "see the field's description"
-
-
-def _fields_at(cls: type[BaseModel], loc: tuple) -> list[str]:
-    """Names of the fields that may stand at `loc`, to offer the nearest one."""
-    names = _fields(cls)
-    return sorted(_all_parts().get(_part_name(loc), names)) if loc else sorted(names)
-
-
-def _part_name(loc: tuple) -> str:
-    words = [step for step in loc if isinstance(step, str)]
-    return words[-1] if words else ""
-
-
-def _all_parts() -> dict[str, list[str]]:
-    from realtime_sim.scenario import clients, model, system
-
-    named = {
-        "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
-        "keepalive": clients.Keepalive, "session": clients.Session, "servers": system.Servers, "costs": system.Costs,
-        "balancer": system.Balancer, "slo": model.Slo,
-        "<none>": system.NoBroker, "<redis_pubsub>": system.RedisPubSub, "<redis_streams>": system.RedisStreams,
-        "<kafka>": system.Kafka, "<kill_server>": system.KillServer, "<drop_clients>": system.DropClients,
-    }  # fmt: skip
-    return {key: _fields(part) for key, part in named.items()}
-
-
-def _fields(part: type[BaseModel]) -> list[str]:
-    return [field.alias or name for name, field in part.model_fields.items()]
-
-
-def _path(loc: list) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in loc).lstrip(".")
-
-
-def _get(value: object, key: str | int) -> object:
-    if isinstance(value, dict):
-        return value.get(key)
-    if isinstance(value, (list, tuple)) and isinstance(key, int) and key < len(value):
-        return value[key]
-    return getattr(value, "source" if key == "from" else key, value) if isinstance(key, str) else value
-
-
-def _shown(value: object) -> object:
-    """The value as the user wrote it, as far as it can be known."""
-    return plain_value(value) if isinstance(value, BaseModel) else value
-
-
-def plain_value(part: BaseModel) -> object:
-    """A part as plain data, for messages."""
-    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)

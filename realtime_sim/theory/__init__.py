@@ -1,9 +1,10 @@
 """Closed-form answers: what a run must show where mathematics already knows the result.
 
-`queues` holds mean figures of single queues, `waits` their distributions, `fanout` one message sent to many, `slowest`
-the last of n copies, and `transport` the arithmetic of connections. Times are seconds, rates are per second, queues are
-first come first served and in steady state. Waiting time excludes service, sojourn time includes it. A queue that gets
-more work than it can do (`utilization` of 1 or more) is no error: its waits and lengths are `inf`.
+`queues` holds mean figures of single queues, `waits` their distributions, `wakeups` the work of waking an idle server,
+`fanout` one message sent to many, `slowest` the last of n copies, and `transport` the arithmetic of connections. Times
+are seconds, rates are per second, queues are first come first served and in steady state. Waiting time excludes
+service, sojourn time includes it. A queue that gets more work than it can do (`utilization` of 1 or more) is no error:
+its waits and lengths are `inf`.
 
 Examples
 --------
@@ -35,8 +36,10 @@ from realtime_sim.theory.queues import (
 )
 from realtime_sim.theory.slowest import max_of_exponentials, max_of_exponentials_quantile_s, max_of_n_quantile
 from realtime_sim.theory.transport import (
+    LongPollAnswers,
     LongPollDelay,
     level_time_s,
+    long_poll_answers_per_s,
     long_poll_delay_s,
     pubsub_cut_after_s,
     websockets_memory_bytes,
@@ -49,9 +52,11 @@ from realtime_sim.theory.waits import (
     mm1_wait_quantile_s,
     mmc_wait_quantile_s,
 )
+from realtime_sim.theory.wakeups import utilization_with_wakeups
 
 __all__ = [
     "FanoutFigures",
+    "LongPollAnswers",
     "LongPollDelay",
     "QueueFigures",
     "erlang_c",
@@ -60,6 +65,7 @@ __all__ = [
     "fanout_md1_delay_quantile_s",
     "level_time_s",
     "little",
+    "long_poll_answers_per_s",
     "long_poll_delay_s",
     "max_of_exponentials",
     "max_of_exponentials_quantile_s",
@@ -79,5 +85,6 @@ __all__ = [
     "node_copies",
     "pubsub_cut_after_s",
     "serial_fanout_s",
+    "utilization_with_wakeups",
     "websockets_memory_bytes",
 ]

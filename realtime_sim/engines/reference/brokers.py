@@ -73,11 +73,6 @@ class NoBroker:
         self.stations: list[Station] = []
 
     @property
-    def busy_ns(self) -> int:
-        """Time all threads have spent working."""
-        return sum(station.busy_ns for station in self.stations)
-
-    @property
     def queue_length(self) -> int:
         """Requests that wait, at all threads."""
         return sum(station.queue_length for station in self.stations)

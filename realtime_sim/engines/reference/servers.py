@@ -145,6 +145,7 @@ class Server:
         self.cohort_sizes[client.cohort_index] += 1
         for room in client.rooms:
             insort(self.rooms.setdefault(room, []), client.id)
+        self.system.connections_changed(+1)
         peaks = self.system.recorder.servers["peak_connections"]
         peaks[self.id] = max(peaks[self.id], len(self.connections))
         client.opened(connection)
@@ -159,6 +160,7 @@ class Server:
     def _strike_off(self, connection: Connection) -> None:
         client = connection.client
         del self.connections[client.id]
+        self.system.connections_changed(-1)
         self.cohort_sizes[client.cohort_index] -= 1
         for room in client.rooms:
             self.rooms[room].remove(client.id)
@@ -174,6 +176,7 @@ class Server:
         self.running, self.jobs.items[:] = {}, []
         self.n_waiting = 0
         connections, self.connections, self.rooms = list(self.connections.values()), {}, {}
+        self.system.connections_changed(-len(connections))
         self.cohort_sizes = [0] * len(self.cohort_sizes)
         for connection in connections:
             connection.server_side_closed()

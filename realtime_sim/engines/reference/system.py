@@ -102,6 +102,7 @@ class System:
         self.event_cost = scenario.servers.event_cost.sampler()
         self.handshake_cost = scenario.servers.handshake_cost.sampler()
         self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay)
+        self.n_connections = 0
         self.servers: list[Server] = []
         for number in range(scenario.servers.count):
             self.servers.append(Server(self, number))
@@ -189,6 +190,13 @@ class System:
         """Whether what a client misses can be sent to it later: its transport resumes, and the broker has a log."""
         return self.broker.keeps_history and self.scenario.clients[self.workload.cohort[client]].resumes
 
+    def connections_changed(self, by: int) -> None:
+        """`by` more connections are open at all servers together."""
+        self.n_connections += by
+        more = self.n_connections - self.recorder.counted("peak_connections")
+        if more > 0:
+            self.recorder.count("peak_connections", more)
+
     def count(self, what: str) -> None:
         """Add one to a counter of the run."""
         self.recorder.count(what)
@@ -270,7 +278,7 @@ class System:
             link_busy_ns=[server.link_busy_ns for server in self.servers],
             under_way=self.ledger.n_open,
             under_way_area_ns=self.ledger.area_ns,
-            broker_busy_ns=self.broker.busy_ns,
+            broker_busy_ns=[station.busy_ns for station in self.broker.stations],
             broker_queue=self.broker.queue_length,
             subscriptions=self.broker.n_subscriptions,
         )

@@ -1,0 +1,263 @@
+"""The guide: every field, profile and policy a scenario may name, as aligned tables.
+
+All of it is read from the JSON Schema and the registries; no list is kept here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from realtime_sim import units
+from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.policies import POLICIES
+from realtime_sim.profiles import BROKER_COSTS, PROFILES, Sourced, profile
+from realtime_sim.scenario import Empirical, Exponential, Gamma, Lognormal, Scenario, Uniform
+from realtime_sim.scenario.quantities import docstring, format_parameter, written_name
+
+__all__ = ["fields_text", "policies_text", "profiles_text"]
+
+_DISTRIBUTIONS = [cls.__name__ for cls in (Uniform, Exponential, Lognormal, Gamma, Empirical)]
+_QUANTITIES = {
+    units.parse_duration: "time, s",
+    units.parse_size: "size, B",
+    units.parse_rate: "rate, 1/s",
+    units.parse_bandwidth: "bandwidth, B/s",
+    units.parse_count: "whole number",
+    units.parse_number: "number",
+}
+_BY_PATTERN = {units.text_pattern(parse, above): kind for parse, kind in _QUANTITIES.items() for above in (False, True)}
+_BY_TYPE = {
+    "integer": "whole number",
+    "number": "number",
+    "string": "text",
+    "boolean": "true or false",
+    "object": "mapping",
+}
+_PLACES = {
+    "backoff": "clients[].reconnect",
+    "balancing": "balancer.policy",
+    "keepalive": "clients[].keepalive",
+    "overflow": "clients[].overflow",
+}
+
+
+def _table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> list[str]:
+    """Rows with their columns aligned; the last one ends where it ends."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    return [
+        (indent + "".join(f"{cell:{width + 2}}" for cell, width in zip(row, widths, strict=False)) + row[-1]).rstrip()
+        for row in rows
+    ]
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a text."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z`])", text.replace("\n", " "), maxsplit=1)[0]
+
+
+def fields_text(path: str = "") -> str:
+    """Every field of a scenario with its unit, default and description, part by part.
+
+    Parameters
+    ----------
+    path : str
+        Only this part, such as `servers` or `clients.network`, or one field.
+
+    Raises
+    ------
+    ScenarioError
+        If nothing of a scenario is called so.
+
+    Examples
+    --------
+    >>> print(fields_text("clients.count"))
+    clients[]: Clients that are alike.
+      field  value         default   what it is
+      count  whole number  required  How many, at least 1.
+    """
+    asked = [step for step in re.split(r"[.\[\]]+", path) if step and not step.isdigit()]
+    sections = list(_sections())
+    chosen = [section for section in sections if _plain(section[0])[: len(asked)] == asked]
+    if not chosen:
+        *parents, field = asked
+        chosen = [
+            (place, about, [row for row in rows if row[0] == field])
+            for place, about, rows in sections
+            if _plain(place) == parents and any(row[0] == field for row in rows)
+        ]
+    if not chosen:
+        raise ScenarioError(Problem("path", "must be a part or a field of a scenario", path, _near(asked, sections)))
+    header = ("field", "value", "default", "what it is")
+    texts = ["\n".join([f"{place}: {about}", *_table([header, *rows])]) for place, about, rows in chosen]
+    return "\n\n".join(texts)
+
+
+def _plain(place: str) -> list[str]:
+    """Steps of a part's path without brackets and kind; none for the scenario itself."""
+    path = place.partition(" {")[0].replace("[]", "")
+    return [] if path == "scenario" else path.split(".")
+
+
+def _near(asked: list[str], sections: list) -> str:
+    known = {".".join(_plain(place)) for place, _, _ in sections}
+    known |= {".".join([*_plain(place), row[0]]) for place, _, rows in sections for row in rows}
+    step = nearest(".".join(asked), known)
+    parts = sorted({_plain(place)[0] for place, _, _ in sections if _plain(place)})
+    return step if step.startswith("did") else "known parts: " + ", ".join(parts)
+
+
+def _sections() -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
+    """(path, what it is, rows) of every part of a scenario, from the JSON Schema."""
+    schema = Scenario.json_schema()
+    yield from _part(schema, schema, "scenario")
+    for name in _DISTRIBUTIONS:
+        yield from _part(schema, schema["$defs"][name], f"distribution {{{name.lower()}}}")
+
+
+def _part(schema: Any, part: Any, path: str) -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
+    fields = {
+        name: field
+        for name, field in part["properties"].items()
+        if not field["description"].startswith("What Python calls")
+    }
+    kind = fields.get("kind", {}).get("const")
+    required = part.get("required", ())
+    rows = [(name, *_row(field, name in required)) for name, field in fields.items()]
+    yield path + (f" {{kind: {kind}}}" if kind else ""), _sentence(part["description"]), rows
+    for name, field in fields.items():
+        inner = name if path == "scenario" else f"{path}.{name}"
+        inner += "[]" if field.get("type") == "array" else ""
+        for option in _options(field):
+            reference = option.get("$ref", "").rpartition("/")[2]
+            if reference and reference not in _DISTRIBUTIONS:
+                yield from _part(schema, schema["$defs"][reference], inner)
+
+
+def _options(field: Any) -> Iterator[Any]:
+    """Every way to write a field; of a list, its entries."""
+    nested = [*field.get("anyOf", ()), *field.get("oneOf", ()), *([field["items"]] if "items" in field else [])]
+    if not nested:
+        yield field
+    for option in nested:
+        yield from _options(option)
+
+
+def _row(field: Any, required: bool) -> tuple[str, str, str]:
+    """Value, default and description."""
+    options = list(_options(field))
+    about = _sentence(field["description"])
+    names = [str(name) for option in options for name in option.get("enum", ())]
+    if not all(name in about for name in names):
+        about += f" [{', '.join(names)}]"
+    value = "list" if field.get("type") == "array" else _value(options)
+    return value, "required" if required else _default(field.get("default"), value), about
+
+
+def _value(options: list[Any]) -> str:
+    """What may be written, with its unit."""
+    spelled = any("pattern" in option for option in options)
+    kinds = {}
+    for option in options:
+        is_plain_form = spelled and option.get("type") in ("integer", "number")  # its text form tells the unit
+        if option.get("type") != "null" and not is_plain_form:
+            kinds[_kind(option)] = None
+    if "distribution, s" in kinds:
+        kinds.pop("time, s", None)  # a plain time is one of them
+    return " or ".join(kinds)
+
+
+def _kind(option: Any) -> str:
+    if "$ref" in option:
+        return "distribution, s" if option["$ref"].rpartition("/")[2] in _DISTRIBUTIONS else "mapping"
+    if "const" in option:
+        return option["const"]
+    if "enum" in option:
+        return "name"
+    return _BY_PATTERN.get(option.get("pattern"), _BY_TYPE[option["type"]])
+
+
+def _default(value: Any, written: str) -> str:
+    """A default as a file has it; of a part, whose own fields have theirs, only what tells its kind."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        shown = value if written != "mapping" else {key: value[key] for key in ("kind",) if key in value}
+        return ", ".join(f"{key}: {inner}" for key, inner in shown.items())
+    if value in (None, "", []):
+        return "-"
+    return f"{value:_}" if isinstance(value, int) else str(value)
+
+
+def policies_text(family: str = "") -> str:
+    """Every policy by family: its name as a scenario spells it, what it does, its parameters with their defaults.
+
+    Parameters
+    ----------
+    family : str
+        Only this one.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such family.
+
+    Examples
+    --------
+    >>> print(policies_text("overflow").splitlines()[0])
+    overflow, written in clients[].overflow
+    """
+    if family and family not in POLICIES:
+        raise ScenarioError(Problem("family", "must be a family of policies", family, nearest(family, POLICIES)))
+    texts = []
+    for name in [family] if family else POLICIES:
+        rows = [(policy, _about_policy(entry)) for policy, entry in POLICIES[name].items()]
+        texts.append("\n".join([f"{name}, written in {_PLACES[name]}", *_table(rows)]))
+    return "\n\n".join(texts)
+
+
+def _about_policy(entry: Any) -> str:
+    """One line on a policy: of a ready-made one its parameters, of a class what it does and its defaults."""
+    fields = dataclasses.fields(entry)
+    values = [field.default if isinstance(entry, type) else getattr(entry, field.name) for field in fields]
+    pairs = [(field.name, value) for field, value in zip(fields, values, strict=True)]
+    listed = ", ".join(f"{written_name(name)} {format_parameter(name, value)}" for name, value in pairs)
+    if not isinstance(entry, type):
+        return listed
+    return _sentence(docstring(entry)[0]) + (f" [{listed}]" if listed else "")
+
+
+def profiles_text(name: str = "") -> str:
+    """Every profile of costs, and the broker's: each figure with its source.
+
+    Parameters
+    ----------
+    name : str
+        Only this profile.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such profile.
+
+    Examples
+    --------
+    >>> print("\\n".join(profiles_text("zero").splitlines()[:2]))
+    zero: Nothing costs anything: set the costs you want to study
+      handshake          0s    zero by definition: this profile isolates the queueing model from costs
+    """
+    chosen = [profile(name)] if name else PROFILES.values()
+    texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
+    if not name:
+        texts.append("\n".join(["broker: CPU of the broker for each kind of work", *_figures(BROKER_COSTS)]))
+    return "\n\n".join(texts)
+
+
+def _figures(figures: Any) -> list[str]:
+    def row(name: str, figure: Sourced) -> tuple[str, str, str]:
+        return written_name(name), str(format_parameter(name, figure.value)), figure.source
+
+    return _table(row(name, figure) for name, figure in figures.items())

@@ -1,0 +1,82 @@
+"""Objectives: each promise of a scenario's `slo` beside what a run found, and whether it was kept."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from realtime_sim.diagnosis import n_never_connected
+from realtime_sim.latency import QUANTILES
+from realtime_sim.recovery import slowest_s
+
+if TYPE_CHECKING:
+    from realtime_sim.results import Results
+
+__all__ = ["objectives_of"]
+
+COLUMNS = ("objective", "promised", "found", "judged_by", "kept", "unit", "note")
+
+
+def objectives_of(results: Results) -> pd.DataFrame:
+    """Each promise of `slo` with its figure; a latency is judged by the upper end of its interval.
+
+    Returns
+    -------
+    DataFrame
+        Indexed by objective: `promised`, `found`, `judged_by`, `kept` (True, False, or None where this run decides
+        nothing), `unit`, `note`. Latencies are in milliseconds, as in the tables of the command line.
+    """
+    rows: list[tuple] = []
+    if results.scenario.slo is not None:
+        rows = [*_latencies(results), *_losses(results), *_recovery(results), *_survival(results)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).set_index("objective").astype({"kept": object})
+
+
+def _latencies(results: Results) -> list[tuple]:
+    rows, figures = [], results.latency_s()
+    for name in QUANTILES:
+        promised = getattr(results.scenario.slo, name)
+        if promised is None:
+            continue
+        figure = figures[name]
+        judged = figure.value if figure.high is None else figure.high
+        if math.isnan(judged):
+            rows.append((name, promised * 1e3, math.nan, math.nan, None, "ms", "no deliveries"))
+        else:
+            rows.append((name, promised * 1e3, figure.value * 1e3, judged * 1e3, bool(judged <= promised), "ms", ""))
+    return rows
+
+
+def _losses(results: Results) -> list[tuple]:
+    promised = results.scenario.slo.max_lost_ratio
+    if promised is None:
+        return []
+    total = results.deliveries.loc["total"]
+    shut_out = n_never_connected(results)
+    ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else math.nan
+    kept = None if math.isnan(ratio) else bool(ratio <= promised)
+    note = "no deliveries" if math.isnan(ratio) else ""
+    if shut_out:
+        kept, note = False, f"{shut_out:,.0f} clients were never connected and got nothing"
+    return [("lost ratio", promised, ratio, ratio, kept, "ratio", note)]
+
+
+def _recovery(results: Results) -> list[tuple]:
+    promised = results.scenario.slo.recover_within
+    if promised is None or not results.scenario.faults:
+        return []
+    until_all_s = results.recovery.loc[results.recovery["affected"] > 0, "p100_s"]
+    found = max(until_all_s.fillna(math.inf), default=0.0)
+    worst = slowest_s(results.traces)
+    note = "the worst replication" if results.n_replications > 1 else ""
+    return [("recovery", promised, found, worst, bool(worst <= promised), "s", note)]
+
+
+def _survival(results: Results) -> list[tuple]:
+    promised = results.scenario.slo.survive_servers
+    if promised is None:
+        return []
+    name = f"survive {promised} server" + ("s" if promised != 1 else "")
+    return [(name, promised, math.nan, math.nan, None, "servers", "`realtime-sim limits` judges it")]

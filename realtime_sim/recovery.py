@@ -1,0 +1,88 @@
+"""Recovery: for each fault, how long it took until the clients that it cut off were connected again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from realtime_sim import stats
+from realtime_sim.trace import Trace
+from realtime_sim.units import from_ns
+
+__all__ = ["recovered_at_s", "recovery_of", "slowest_s"]
+
+PERCENTS = (50, 95, 100)
+
+
+def _until_s(trace: Trace, number: int, percent: int) -> float:
+    """Seconds from a fault until so many of its clients were back; inf if they never were, NaN if there were none."""
+    times, affected = trace.recovery[number], trace.affected[number]
+    if not affected:
+        return math.nan
+    rank = math.ceil(affected * percent / 100)
+    return from_ns(int(times[rank - 1])) - trace.scenario.faults[number].at if rank <= len(times) else math.inf
+
+
+def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
+    """For each fault: clients cut off, how many came back, and seconds until 50, 95 and 100 % of them were.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        Replications.
+
+    Returns
+    -------
+    DataFrame
+        `fault`, `at_s`, `affected`, `recovered`, `p50_s`, `p95_s`, `p100_s`; NaN where so many never came back. Of
+        several replications these are means (NaN if any run never got there), with `p50_low_s`, `p50_high_s` (95 %
+        interval) and `p50_worst_s` (inf: never), and so on.
+    """
+    rows = []
+    several = len(traces) > 1
+    for number, event in enumerate(traces[0].scenario.faults):
+        affected = np.mean([trace.affected[number] for trace in traces])
+        recovered = np.mean([len(trace.recovery[number]) for trace in traces])
+        row: dict[str, object] = {"fault": event.kind, "at_s": event.at}
+        row |= {"affected": affected if several else int(affected)}
+        row |= {"recovered": recovered if several else int(recovered)}
+        for percent in PERCENTS:
+            each = np.array([_until_s(trace, number, percent) for trace in traces])
+            row |= _over_replications(f"p{percent}", each[~np.isnan(each)], several)
+        rows.append(row)
+    columns = ["fault", "at_s", "affected", "recovered"]
+    for percent in PERCENTS:
+        ends = ("_s", "_low_s", "_high_s", "_worst_s") if several else ("_s",)
+        columns += [f"p{percent}{end}" for end in ends]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, float]:
+    known = len(each) > 0 and bool(np.isfinite(each).all())
+    mean = stats.over_replications(each) if known else stats.Estimate(math.nan)
+    if not several:
+        return {f"{name}_s": mean.value}
+    low, high = (math.nan if bound is None else bound for bound in (mean.low, mean.high))
+    worst = float(each.max()) if len(each) else math.nan
+    return {f"{name}_s": mean.value, f"{name}_low_s": max(0.0, low), f"{name}_high_s": high, f"{name}_worst_s": worst}
+
+
+def slowest_s(traces: Sequence[Trace]) -> float:
+    """Seconds until everybody was back after a fault, the worst of all faults and replications; inf: never."""
+    faults = range(len(traces[0].scenario.faults))
+    each = [_until_s(trace, number, 100) for trace in traces for number in faults]
+    return max((seconds for seconds in each if not math.isnan(seconds)), default=0.0)
+
+
+def recovered_at_s(traces: Sequence[Trace]) -> float | None:
+    """When the last client cut off by a fault was connected again; None without faults, or if some never were."""
+    latest = []
+    for trace in traces:
+        for affected, times in zip(trace.affected, trace.recovery, strict=True):
+            if len(times) < affected:
+                return None
+            latest.extend(from_ns(times[-1:]).tolist())
+    return max(latest) if latest else None

@@ -1,0 +1,175 @@
+"""Rules between fields of a scenario: names that must exist, times in order, members that must be there.
+
+They hold for a whole Scenario, and for what can be known of one in which some fields are wrong, so that a first reading
+shows what is wrong between the others too. A number that cannot be known is NaN, which breaks no rule.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from realtime_sim.errors import nearest
+from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
+from realtime_sim.scenario.quantities import Broken, Part
+from realtime_sim.scenario.system import DropClients, KillServer, Servers
+
+__all__ = ["broken", "known"]
+
+_LISTS = {"clients": Cohort, "rooms": RoomGroup, "traffic": Traffic}
+_FAULTS = {"kill_server": KillServer, "drop_clients": DropClients}
+
+
+def broken(scenario: Any) -> Iterator[Broken]:
+    """Every rule between fields that a scenario, or what `known` makes of one, does not keep."""
+    yield from _times(scenario)
+    yield from _unique_names(scenario)
+    yield from _references(scenario)
+    yield from _rooms(scenario)
+    yield from _faults(scenario)
+
+
+def _times(scenario: Any) -> Iterator[Broken]:
+    if scenario.warmup is not None and scenario.warmup >= scenario.duration:
+        yield Broken("must be shorter than duration", "shorten it, or leave it out for a tenth", "warmup")
+    if scenario.duration / scenario.sample_interval > 1_000_000:
+        yield Broken("must be at most 1_000_000 times sample_interval", "lengthen that interval", "duration")
+    for i, stream in enumerate(scenario.traffic):
+        if stream.start >= scenario.duration:
+            yield Broken("must be before the end of the run", "start earlier", f"traffic[{i}].start")
+    for i, event in enumerate(scenario.faults):
+        if event.at >= scenario.duration:
+            yield Broken("must be before the end of the run", "move it earlier", f"faults[{i}].at")
+
+
+def _unique_names(scenario: Any) -> Iterator[Broken]:
+    for field in _LISTS:
+        seen: set[str] = set()
+        for i, part in enumerate(getattr(scenario, field)):
+            if part.name in seen:
+                yield Broken("must be unique", "rename one of them", f"{field}[{i}].name")
+            if isinstance(part.name, str):
+                seen.add(part.name)
+
+
+def _names(parts: Any) -> list[str] | None:
+    """Names of parts; None if not all of them are known."""
+    names = [part.name for part in parts]
+    return names if all(isinstance(name, str) for name in names) and isinstance(parts, (list, tuple)) else None
+
+
+def _references(scenario: Any) -> Iterator[Broken]:
+    """Where one part names another."""
+    cohorts, rooms = _names(scenario.clients), _names(scenario.rooms)
+    senders = None if cohorts is None else ["backend", "clients", *cohorts]
+    heard = None if rooms is None else [*rooms, EVERYONE]
+    for i, stream in enumerate(scenario.traffic):
+        yield from _named(stream.to, heard, "must be a room group or 'everyone'", f"traffic[{i}].to")
+        yield from _named(stream.source, senders, "must be 'backend', 'clients' or a cohort", f"traffic[{i}].from")
+    for i, group in enumerate(scenario.rooms):
+        yield from _named(group.cohort, cohorts, "must be a cohort", f"rooms[{i}].cohort")
+    for i, event in enumerate(scenario.faults):
+        if event.kind == "drop_clients":
+            yield from _named(event.cohort, cohorts, "must be a cohort", f"faults[{i}].cohort")
+
+
+def _named(word: object, names: list[str] | None, rule: str, at: str) -> Iterator[Broken]:
+    if isinstance(word, str) and names is not None and word not in names:
+        yield Broken(rule, nearest(word, names), at)
+
+
+def _rooms(scenario: Any) -> Iterator[Broken]:
+    sizes = [(cohort.name, cohort.count) for cohort in scenario.clients]
+    everybody = sum(count for _, count in sizes) if isinstance(scenario.clients, (list, tuple)) else math.nan
+    if everybody > 100_000_000:
+        yield Broken("must be at most 100_000_000 clients in all", "reduce a count", "clients")
+    for i, group in enumerate(scenario.rooms):
+        if group.per_user is not False or None in (group.count, group.members):
+            continue
+        eligible = everybody if group.cohort is None else dict(sizes).get(group.cohort, math.nan)
+        if group.members > eligible:
+            step = f"use at most {eligible:_}, or add clients"
+            yield Broken("must not exceed the clients that can join", step, f"rooms[{i}].members")
+        if group.count * group.members > 1_000_000_000:
+            yield Broken("must give at most 1_000_000_000 memberships", "reduce count", f"rooms[{i}].count")
+
+
+def _faults(scenario: Any) -> Iterator[Broken]:
+    mute = any(cohort.keepalive is None for cohort in scenario.clients)
+    n_servers = scenario.servers.count
+    for i, event in enumerate(scenario.faults):
+        if event.kind == "kill_server" and event.server >= n_servers:
+            step = f"servers are numbered 0 to {n_servers - 1}"
+            yield Broken("must be the number of a server", step, f"faults[{i}].server")
+        if event.notice == "silent" and mute:
+            step = "give every cohort a keepalive, or use notice: rst"
+            yield Broken("must not be silent where a cohort has no keepalive", step, f"faults[{i}].notice")
+
+
+def known(whole: type[Part], data: Mapping[str, Any]) -> Any:
+    """What can be known of a scenario that was refused: fields that are right, NaN for the others.
+
+    Parameters
+    ----------
+    whole : type
+        The class Scenario.
+    data : mapping
+        As a user wrote it.
+    """
+    scenario = _known_part(whole, data)
+    for field, part in _LISTS.items():
+        left_out = None if whole.model_fields[field].is_required() else ()
+        setattr(
+            scenario, field, _known_list(data.get(field, left_out), lambda entry, part=part: _known_part(part, entry))
+        )
+    scenario.faults = _known_list(data.get("faults", ()), _known_fault)
+    scenario.servers = _known_part(Servers, data.get("servers", {}))
+    return scenario
+
+
+class _UnknownList(frozenset):
+    """Empty, and no list: nothing is said about what is in it."""
+
+
+def _known_list(entries: object, read: Any) -> Any:
+    return [read(entry) for entry in entries] if isinstance(entries, (list, tuple)) else _UnknownList()
+
+
+def _known_fault(entry: object) -> Any:
+    kind = entry.get("kind") if isinstance(entry, Mapping) else getattr(entry, "kind", None)
+    part = _FAULTS.get(kind, KillServer) if isinstance(kind, str) else KillServer
+    fault = _known_part(part, entry)
+    return SimpleNamespace(**{"kind": None, "at": math.nan, "notice": None, **vars(fault)})
+
+
+def _known_part(cls: type[Part], data: object) -> Any:
+    fields = cls.model_fields
+    if isinstance(data, cls):
+        return SimpleNamespace(**{name: getattr(data, name) for name in fields})
+    if not isinstance(data, Mapping):
+        return SimpleNamespace(**dict.fromkeys(fields, math.nan))
+    values = {}
+    for name, field in fields.items():
+        written = next((key for key in (field.alias, name) if key in data), None)
+        if written is not None:
+            values[name] = _known_value(cls, name, data[written])
+        else:
+            values[name] = math.nan if field.is_required() else field.default
+    return SimpleNamespace(**values)
+
+
+def _known_value(cls: type[Part], name: str, value: object) -> Any:
+    try:
+        return _adapter(cls, name).validate_python(value)
+    except (ValidationError, ValueError, RecursionError):
+        return math.nan
+
+
+@cache
+def _adapter(cls: type[Part], name: str) -> TypeAdapter:
+    return TypeAdapter(cls.model_fields[name].rebuild_annotation())

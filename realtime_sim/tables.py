@@ -1,0 +1,136 @@
+"""Tables: a run as aligned text with units, as the command line prints it."""
+
+from __future__ import annotations
+
+import math
+
+from realtime_sim.results import Results
+from realtime_sim.trace import FAILURES
+
+__all__ = ["connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text"]
+
+VERDICTS = {True: "kept", False: "missed", None: "not decided"}
+
+FAILURE_WORDS = {
+    "refused": "refused",
+    "backlog_full": "turned away by a full backlog",
+    "no_server": "without a healthy server",
+    "timeouts": "timed out",
+    "session_unknown": "with an unknown session",
+    "server_died": "at a dead server",
+}
+
+
+def report_text(results: Results) -> str:
+    """Everything `simulate` prints about a run."""
+    scenario = results.scenario
+    runs = "1 run" if results.n_replications == 1 else f"{results.n_replications} replications"
+    parts = [f"{scenario.name}: {runs} of {scenario.duration:g} s, engine {results.engine} ({results.reason})"]
+    parts += [f"Warning: {text}" for text in results.warnings]
+    total = results.deliveries.loc["total"]
+    if total["delivered"]:
+        parts += [latency_table(results), hop_table(results)]
+    else:
+        parts.append("No deliveries after the warm-up, so there is no latency.")
+    if total["expected"]:
+        names = ("expected", "delivered", "lost", "dropped", "duplicate")
+        counts = ", ".join(f"{total[name]:,} {name}" for name in names)
+        in_all = "" if results.n_replications == 1 else ", all replications together"
+        parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s{in_all}: {counts}")
+    parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
+    if scenario.faults:
+        parts.append(recovery_table(results))
+    if len(results.objectives()):
+        parts.append(objectives_table(results))
+    return "\n\n".join(parts)
+
+
+def latency_table(results: Results) -> str:
+    """Delivery latency in milliseconds with its intervals, in all and by cohort."""
+    lines = [f"{'Delivery latency, ms':24}{'value':>10}   95 % interval"]
+    for name, figure in results.latency_s().items():
+        interval = "" if figure.low is None else f"{figure.low * 1e3:,.3f} to {figure.high * 1e3:,.3f}"
+        lines.append(f"  {name:22}{figure.value * 1e3:>10,.3f}   {interval}".rstrip())
+    cohorts = results.scenario.clients
+    for cohort in cohorts if len(cohorts) > 1 else ():
+        figures = results.latency_s(cohort.name)
+        label = f"  {cohort.name[:14]} ({cohort.transport}): "
+        if math.isnan(figures["mean"].value):
+            lines.append(f"{label}no deliveries")
+        else:
+            lines.append(f"{label}mean {figures['mean'].value * 1e3:,.3f}, p99 {figures['p99'].value * 1e3:,.3f}")
+    return "\n".join(lines)
+
+
+def hop_table(results: Results) -> str:
+    """Mean of each hop in milliseconds; they add up to the last row."""
+    lines = [f"{'Mean of each hop, ms':24}{'mean':>10}{'share':>8}{'p99':>12}   95 % interval of the mean"]
+    for hop, row in results.hops.iterrows():
+        interval = "" if math.isnan(row["low_s"]) else f"{row['low_s'] * 1e3:,.3f} to {row['high_s'] * 1e3:,.3f}"
+        text = f"  {hop:22}{row['mean_s'] * 1e3:>10,.3f}{row['share']:>8.1%}{row['p99_s'] * 1e3:>12,.3f}   {interval}"
+        lines.append(text.rstrip())
+    return "\n".join(lines)
+
+
+def connections_line(results: Results) -> str:
+    """Connections at the start, and what became of the attempts later; means over replications."""
+    found = results.connections
+    at_start = found["connected_at_start"]
+    counts = [
+        (found["peak"], "at the peak"),
+        (at_start, "connected at the start"),
+        (found["attempts"], "attempts later"),
+        (found["accepted"] - at_start, "accepted"),
+        *((found[name], FAILURE_WORDS[name]) for name in FAILURES),
+        (found["reconnects"], "reconnected"),
+        (found["never_connected"], "never connected"),
+    ]
+    known = [f"{value:,.0f} {words}" for value, words in counts if value]
+    return "Connections: " + (", ".join(known) or "none")
+
+
+def busiest_line(results: Results) -> str:
+    """The busiest server's loops, and the busiest link where links are limited; means over replications."""
+    servers = results.servers
+    n = len(servers)
+    line = f"Busiest of {n} server{'s' if n > 1 else ''}: {servers['utilization'].max():.1%} of its loops"
+    if results.scenario.servers.egress is not None:
+        line += f"; busiest link: {servers['link_utilization'].max():.1%}"
+    return line
+
+
+def recovery_table(results: Results) -> str:
+    """Seconds after each fault until its clients were back; of replications the mean and the worst."""
+    several = results.n_replications > 1
+    lines = [
+        f"{'Recovery, s':24}{'cut off':>10}{'back':>10}{'50 %':>10}{'95 %':>10}{'all':>10}" + "   all, worst" * several
+    ]
+    for row in results.recovery.to_dict("records"):
+        name = f"{row['fault']} at {row['at_s']:g} s"
+        line = f"  {name:22}{row['affected']:>10,.0f}{row['recovered']:>10,.0f}"
+        for percent in (50, 95, 100):
+            line += f"{_seconds(row[f'p{percent}_s'], row['affected']):>10}"
+        lines.append(line + (f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""))
+    return "\n".join(lines)
+
+
+def _seconds(value: float, affected: float) -> str:
+    if not affected:
+        return "-"
+    return f"{value:,.2f}" if math.isfinite(value) else "never"
+
+
+def objectives_table(results: Results) -> str:
+    """Each promise with what was found and the verdict."""
+    lines = [f"{'Objectives':24}{'promised':>10}{'found':>10}{'judged by':>12}   unit     verdict"]
+    for row in results.objectives().itertuples():
+        found, judged_by = (_number(value) for value in (row.found, row.judged_by))
+        verdict = VERDICTS[row.kept] + (f" ({row.note})" if row.note else "")
+        lines.append(f"  {row.Index:22}{row.promised:>10,.4g}{found:>10}{judged_by:>12}   {row.unit:8} {verdict}")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:,.4g}" if math.isfinite(value) else "never"

@@ -1,0 +1,100 @@
+"""Timelines: the sampled series of a run as frames, in all and by server, and the totals of each server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.trace import FAILURES, Trace
+from realtime_sim.units import NS_PER_S, from_ns
+
+__all__ = ["SERVER_SERIES", "by_server", "server_series", "server_totals", "timeseries"]
+
+SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
+"""What is known of each server over time."""
+
+RATES = ("attempts", "accepted", "reconnects", *FAILURES)
+
+
+def by_server(trace: Trace, name: str) -> np.ndarray:
+    """One sampled series, shape (samples, servers); a series of the whole system has one column."""
+    return trace.series[name].reshape(len(trace.series["time_ns"]), -1)
+
+
+def timeseries(trace: Trace) -> pd.DataFrame:
+    """One row for each sampling interval: rates over the interval that ends at `time_s`, states at that time."""
+    servers = trace.scenario.servers
+    time_s = from_ns(trace.series["time_ns"].astype(float))
+    step_s = np.diff(time_s)
+    columns = {
+        "time_s": time_s[1:],
+        "connections": by_server(trace, "connections").sum(axis=1)[1:],
+        "queue_length": by_server(trace, "queue_length").sum(axis=1)[1:],
+    }
+    busy_s = from_ns(np.diff(by_server(trace, "busy_ns").sum(axis=1)).astype(float))
+    link_s = from_ns(np.diff(by_server(trace, "link_busy_ns").sum(axis=1)).astype(float))
+    columns["utilization"] = busy_s / step_s / (servers.count * servers.workers)
+    columns["link_utilization"] = link_s / step_s / servers.count
+    threads = from_ns(np.diff(by_server(trace, "broker_busy_ns"), axis=0).astype(float)) / step_s[:, None]
+    columns["broker_utilization"] = threads.mean(axis=1) if threads.size else np.zeros(len(step_s))
+    columns["broker_utilization_highest"] = threads.max(axis=1, initial=0.0)
+    columns["subscriptions"] = trace.series["subscriptions"][1:]
+    columns["under_way"] = trace.series["under_way"][1:]
+    for name in RATES:
+        columns[f"{name}_per_s"] = np.diff(trace.series[name]) / step_s
+    columns["turned_away_per_s"] = sum(columns[f"{name}_per_s"] for name in FAILURES if name != "timeouts")
+    return pd.DataFrame(columns).set_index("time_s")
+
+
+def server_series(trace: Trace, what: str) -> pd.DataFrame:
+    """One of `SERVER_SERIES` over time, a column for each server.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such series.
+    """
+    if what not in SERVER_SERIES:
+        raise ScenarioError(Problem("what", "must be a series of servers", what, f"known: {', '.join(SERVER_SERIES)}"))
+    time_s = from_ns(trace.series["time_ns"].astype(float))
+    total = {"utilization": "busy_ns", "link_utilization": "link_busy_ns"}.get(what)
+    if total is None:
+        values = by_server(trace, what)
+    else:
+        loops = trace.scenario.servers.workers if what == "utilization" else 1
+        busy_s = from_ns(np.diff(by_server(trace, total), axis=0).astype(float))
+        values, time_s = busy_s / np.diff(time_s)[:, None] / loops, time_s[1:]
+    return pd.DataFrame(values, index=pd.Index(time_s, name="time_s")).rename_axis("server", axis=1)
+
+
+def server_totals(traces: Sequence[Trace]) -> pd.DataFrame:
+    """Totals of each server, means over replications; utilizations are those of the time it was alive."""
+    if len(traces) == 1:
+        return _server_totals(traces[0])
+    frames = pd.concat([_server_totals(trace) for trace in traces])
+    return frames.groupby(level=0).mean()
+
+
+def _server_totals(trace: Trace) -> pd.DataFrame:
+    totals = trace.servers
+    until_s = from_ns(int(trace.series["time_ns"][-1]))
+    died_s = np.where(totals["died_ns"] >= 0, totals["died_ns"] / NS_PER_S, np.nan)
+    alive_s = np.fmin(died_s, until_s)
+    busy_s = from_ns(by_server(trace, "busy_ns")[-1].astype(float))
+    link_s = from_ns(by_server(trace, "link_busy_ns")[-1].astype(float))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        utilization = np.nan_to_num(busy_s / alive_s / trace.scenario.servers.workers)
+        link_utilization = np.nan_to_num(link_s / alive_s)
+    columns = {
+        "peak_connections": totals["peak_connections"],
+        "utilization": utilization,
+        "link_utilization": link_utilization,
+        "jobs": totals["jobs"],
+        "sends": totals["sends"],
+        "handshakes": totals["handshakes"],
+        "died_s": died_s,
+    }
+    return pd.DataFrame(columns).rename_axis("server")

@@ -1,0 +1,85 @@
+"""What the command line prints of a run: aligned, with units, in words, and nothing where there is nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_sim.results import Results
+from realtime_sim.simulation import simulate
+from realtime_sim.tables import objectives_table, recovery_table, report_text
+from tests.conftest import small
+
+NETWORK = {"rtt": "40ms"}
+
+
+def run(replications: int = 1, **changes: object) -> Results:
+    fields = {
+        "clients": [{"name": "phones", "count": 4, "network": NETWORK}, {"name": "desks", "count": 6}],
+        "broker": {"kind": "none", "publisher_link": 0},
+        "traffic": [{"name": "t", "rate": 5}],
+    }
+    return simulate(small(**fields | changes), replications=replications)
+
+
+def test_objectives_are_in_the_unit_of_the_tables_and_judged_in_words():
+    slo = {"p50": "250ms", "p99": "1ms", "max_lost_ratio": 0, "survive_servers": 2}
+    lines = objectives_table(run(slo=slo)).splitlines()
+    assert lines == [
+        "Objectives                promised     found   judged by   unit     verdict",
+        "  p50                          250         0           0   ms       kept",
+        "  p99                            1     19.99       19.99   ms       missed",
+        "  lost ratio                     0         0           0   ratio    kept",
+        "  survive 2 servers              2         -           -   servers  not decided "
+        "(`realtime-sim limits` judges it)",
+    ]
+
+
+def test_recovery_is_told_in_seconds_and_never():
+    """Four phones fall at 1 s and may not come back; nobody is left to fall at 2 s."""
+    fault = {"kind": "drop_clients", "cohort": "phones"}
+    results = run(
+        clients=[{"name": "phones", "count": 4, "network": NETWORK, "reconnect": "none", "connect_timeout": "10ms"}],
+        faults=[{"at": 1, **fault}, {"at": 2, **fault}],
+        slo={"recover_within": 5},
+    )
+    assert recovery_table(results).splitlines() == [
+        "Recovery, s                cut off      back      50 %      95 %       all",
+        "  drop_clients at 1 s            4         0     never     never     never",
+        "  drop_clients at 2 s            0         0         -         -         -",
+    ]
+    assert "recovery                       5     never       never   s        missed" in objectives_table(results)
+
+
+def test_a_run_without_traffic_prints_no_rows_of_nan():
+    text = report_text(run(traffic=[], slo={"p99": "1s"}))
+    assert "No deliveries after the warm-up, so there is no latency." in text
+    assert "nan" not in text.lower() and "Mean of each hop" not in text
+    assert "not decided (no deliveries)" in text
+
+
+def test_a_cohort_that_gets_nothing_says_so():
+    text = report_text(run(rooms=[{"name": "r", "count": 1, "members": 2, "cohort": "desks"}],
+                           traffic=[{"name": "t", "rate": 5, "to": "r"}]))  # fmt: skip
+    assert "phones (websocket): no deliveries" in text
+
+
+def test_connections_at_the_start_are_told_from_attempts():
+    case = {
+        "servers": {"profile": "zero", "max_connections": 7},
+        "clients": [{"name": "c", "count": 10, "network": NETWORK, "reconnect": {"policy": "fixed", "delay": "4s"}}],
+    }
+    line = next(line for line in report_text(run(**case)).splitlines() if line.startswith("Connections: "))
+    assert line == (
+        "Connections: 7 at the peak, 7 connected at the start, 6 attempts later, 9 refused, 3 never connected"
+    )
+    text = report_text(run(**case))
+    assert "Warning: 3 of 10 clients were never connected: every server was full" in text
+    assert "Busiest of 1 server: " in text
+
+
+@pytest.mark.parametrize("replications", [1, 2])
+def test_replications_tell_the_worst_and_that_counts_are_of_all(replications):
+    faults = [{"at": 1, "kind": "drop_clients", "cohort": "phones"}]
+    text = report_text(run(replications, faults=faults, servers={"profile": "zero", "count": 2, "egress": "1MB/s"}))
+    assert ("all, worst" in text) == ("all replications together" in text) == (replications == 2)
+    assert "Busiest of 2 servers: " in text and "; busiest link: " in text
