@@ -303,7 +303,7 @@ def thread_free(s, station):
         _send_batch(s, station - len(s.stations))
         return
     b = s.stations[station]
-    op, b.op = b.op, -1
+    op = b.op  # until its work has been handed on, what it causes waits behind what came before
     b.busy_ns += b.service_ns
     o = s.ops[op]
     if o.kind == SUBSCRIBE:
@@ -318,8 +318,8 @@ def thread_free(s, station):
                 if not has_bit(s.wanted, s.lists[i], o.server):
                     remove_channel(s, s.lists[i], o.server)
         free_op(s, op)
-    b = s.stations[station]
-    if b.op < 0 and b.n > 0:
+    b.op = -1
+    if b.n > 0:
         op = b.first
         b.first = s.ops[op].next
         b.n -= 1

@@ -109,7 +109,7 @@ class CompiledCluster:
 
     def observe(self) -> None:
         """Record one sample."""
-        per_server, broker_busy_ns, broker_queue, subscriptions = _snapshot(self.state, self.clock.now)
+        per_server, busy_threads_ns, broker_queue, subscriptions = _snapshot(self.state, self.clock.now)
         changes, sums_ns = _changes(self.state)
         seen = slice(0, self._n_samples + 1)
         self._n_samples += 1
@@ -121,7 +121,7 @@ class CompiledCluster:
             link_busy_ns=per_server[3].tolist(),
             under_way=int(changes[seen].sum()),
             under_way_area_ns=int(changes[seen].sum() * self.clock.now - sums_ns[seen].sum()),
-            broker_busy_ns=int(broker_busy_ns),
+            broker_busy_ns=busy_threads_ns.tolist(),
             broker_queue=int(broker_queue),
             subscriptions=int(subscriptions),
         )
@@ -170,12 +170,12 @@ def _snapshot(s, now):
         alive += not v.dead
         per_server[0, server], per_server[1, server] = v.n_connections, v.n_queued
         per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
-    broker_busy_ns, broker_queue = 0, 0
+    busy_threads_ns, broker_queue = np.zeros(len(s.stations), dtype=np.int64), 0
     for station in range(len(s.stations)):
-        broker_busy_ns += s.stations[station].busy_ns
+        busy_threads_ns[station] = s.stations[station].busy_ns
         broker_queue += s.stations[station].n
     subscriptions = s.n_subscriptions if s.per_room else 0 if len(s.stations) == 0 else alive
-    return per_server, broker_busy_ns, broker_queue, subscriptions
+    return per_server, busy_threads_ns, broker_queue, subscriptions
 
 
 @compiled()
@@ -210,6 +210,7 @@ def _kill(s, server, silent, fault, now, detection):
         give_up_slot(s, slot)
     s.local[server, :] = 0
     s.cohort_sizes[server, :] = 0
+    s.n_registered -= v.n_connections
     v.n_connections = 0
 
 

@@ -138,12 +138,12 @@ def egress(s, server, released_ns, n_bytes):
     return v.egress_free_ns
 
 
-@compiled(polls=FLAG)
-def _send_in_vain(s, slot, place, connection, polls, at_ns):
+@compiled()
+def send_in_vain(s, slot, place, server, client, at_ns):
     """The connection is broken and the server does not know: its link carries the copy all the same."""
-    k, m = s.connections[connection], s.messages[slot]
-    if not polls:
-        egress(s, k.server, at_ns, s.wire[m.traffic, s.clients[k.client].cohort])
+    m, cohort = s.messages[slot], s.clients[client].cohort
+    if not s.cohorts[cohort].polls:
+        egress(s, server, at_ns, s.wire[m.traffic, cohort])
     if cause_at(s, m.block + place) == 0:
         set_cause(s, m.block + place, CONNECTION_LOST)
 
@@ -265,7 +265,7 @@ def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_serve
     k = s.connections[connection]
     polls = s.cohorts[s.clients[k.client].cohort].polls
     if not k.alive:
-        _send_in_vain(s, slot, place, connection, polls, at_ns)
+        send_in_vain(s, slot, place, k.server, k.client, at_ns)
         return
     take_off(s, slot, place)
     if polls:

@@ -35,7 +35,7 @@ from realtime_sim.engines.fast.ledger import (
     forget,
     place_of,
 )
-from realtime_sim.engines.fast.links import hand_over, park, slot_at
+from realtime_sim.engines.fast.links import hand_over, park, send_in_vain, slot_at
 from realtime_sim.engines.fast.recording import SERVER_DIED as DIED
 from realtime_sim.engines.fast.subscriptions import free_list, has_bit, subscribe
 from realtime_sim.engines.order import Phase
@@ -108,7 +108,10 @@ def _send(s, server, job, wakeup_ns):
     cost_ns = wakeup_ns + s.send_ns[m.traffic]
     if s.states[m.block + j.n] & OPEN:
         sent_ns = s.now + cost_ns
-        hand_over(s, j.message, np.int64(j.n), j.connection, False, sent_ns, j.a_ns, j.b_ns, j.c_ns, sent_ns)
+        if s.connections[j.connection].serial != j.number:
+            send_in_vain(s, j.message, j.n, server, j.client, sent_ns)
+        else:
+            hand_over(s, j.message, np.int64(j.n), j.connection, False, sent_ns, j.a_ns, j.b_ns, j.c_ns, sent_ns)
         s.totals[SENDS, server] += 1
     return cost_ns
 

@@ -142,7 +142,7 @@ def _clients(workload: Workload) -> dict[str, object]:
     return {
         "clients": clients,
         "connections": connections,
-        "free_connection": -1, "n_connections": n, "n_opened": 0,
+        "free_connection": -1, "n_connections": n, "n_opened": 0, "n_registered": 0,
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),

@@ -222,7 +222,7 @@ NUMBERS = [
     "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns",
     "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns",
     "batch_bytes", "hold_ns", "now", "horizon_ns", "next_publish", "n_open", "closed_ns", "free_connection",
-    "n_connections", "n_opened", "n_touched", "counter", "n_messages", "n_states", "free_job", "n_jobs",
+    "n_connections", "n_opened", "n_registered", "n_touched", "counter", "n_messages", "n_states", "free_job", "n_jobs",
     "free_parcel", "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk",
     "n_chunks", "fine_shift", "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns",
     "coarse_until_ns", "n_pending", "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered",

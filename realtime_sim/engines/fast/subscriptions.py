@@ -9,8 +9,10 @@ from realtime_sim.engines.fast.compiling import BITS, compiled
 from realtime_sim.engines.fast.links import drop_waiting, give_up_slot
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
+from realtime_sim.trace import COUNTERS
 
 AT_BROKER = int(Phase.AT_BROKER)
+PEAK = COUNTERS.index("peak_connections")
 EVERYONE_ROOM = 0
 PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE = range(5)
 
@@ -116,6 +118,8 @@ def enlist(s, server, client, slot):
     k, v = s.connections[slot], s.servers[server]
     k.server, k.registered = server, True
     v.n_connections += 1
+    s.n_registered += 1
+    s.counters[PEAK] = max(s.counters[PEAK], s.n_registered)
     s.cohort_sizes[server, s.clients[client].cohort] += 1
     set_bit(s.local, server, client)
 
@@ -127,6 +131,7 @@ def strike_off(s, slot):
     v = s.servers[k.server]
     k.registered = False
     v.n_connections -= 1
+    s.n_registered -= 1
     s.cohort_sizes[k.server, s.clients[k.client].cohort] -= 1
     clear_bit(s.local, k.server, k.client)
     s.load[k.server] -= 1
