@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from realtime_sim.errors import Problem, ScenarioError
 
-__all__ = ["check_writable", "write_whole"]
+__all__ = ["check_writable", "file_name", "write_whole"]
+
+_LONGEST_NAME_BYTES = 100
+"""Of a file system's 255 at most, so that an ending always fits."""
+
+
+def file_name(name: str) -> str:
+    """A short file name for what a user has named: no folders, no signs but dots, dashes, underscores and spaces.
+
+    Examples
+    --------
+    >>> file_name("chat"), file_name("../../etc/x"), file_name("a/b: 50 %"), file_name("..")
+    ('chat', 'etc-x', 'a-b- 50', 'scenario')
+    """
+    plain = re.sub(r"[^\w. -]+", "-", name).lstrip(". -")
+    # A character cut in the middle is left out.
+    return plain.encode()[:_LONGEST_NAME_BYTES].decode(errors="ignore").rstrip(". -") or "scenario"
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_sim.errors import ScenarioError
-from realtime_sim.files import check_writable, write_whole
+from realtime_sim.files import check_writable, file_name, write_whole
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -50,6 +50,13 @@ def test_what_was_written_is_read_back(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "round_trip"
     write_whole(path, content)
     assert path.read_bytes() == content
+
+
+@given(st.text())
+def test_a_file_name_stays_in_its_folder_and_fits_any_file_system(name):
+    made = file_name(name)
+    assert Path(made).name == made and made not in ("", ".", "..")
+    assert len(f"{made}-latency.png.partial".encode()) < 200
 
 
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):

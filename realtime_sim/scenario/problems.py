@@ -13,8 +13,8 @@ from realtime_sim.scenario.quantities import Broken, docstring
 
 __all__ = ["STEP", "scenario_error"]
 
-STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-"""One step of a dotted path: a name, or a number in brackets."""
+STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
+"""One step of a dotted path: a name, or a number in brackets, which no list is long enough to need ten digits for."""
 
 
 def scenario_error(error: ValidationError, whole: type[BaseModel], data: Mapping[str, Any]) -> ScenarioError:
