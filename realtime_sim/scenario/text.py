@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -12,7 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
-from realtime_sim.scenario.problems import STEP
+from realtime_sim.scenario.distributions import Constant
+from realtime_sim.scenario.problems import STEP, part_at
 
 if TYPE_CHECKING:
     from realtime_sim.scenario.model import Scenario
@@ -26,7 +28,31 @@ UNREADABLE = (yaml.YAMLError, RecursionError, ValueError, OverflowError, TypeErr
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys: the second of two would silently win."""
+    """YAML without duplicate keys, of which the second would silently win, and without octal and base 60.
+
+    YAML 1.1 reads 010 as 8 and 1:30 as 90. Both are text here, as 1_000 s is: where a number is asked for, 010 is ten
+    and 1:30 is refused.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in ("int", "float")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -205,19 +231,30 @@ def changed(scenario: Scenario, changes: Mapping[str, object]) -> dict[str, Any]
         if not steps or "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in steps) != f".{path}":
             raise ScenarioError(Problem(path, "must be a dotted path", path, "write it like servers.count"))
         node: Any = data
+        place: list[str | int] = []
         for step in steps[:-1]:
-            node = _enter(node, step, path)
+            place.append(_position(node, step, path) if isinstance(node, list) else step)
+            node = _enter(node, step, path, _default(type(scenario), place))
         _set(node, steps[-1], value, path)
     return data
 
 
-def _enter(node: Any, step: str | int, path: str) -> Any:
+def _default(cls: type[Scenario], place: list[str | int]) -> dict[str, Any]:
+    """What a part holds that is not written: its default as plain data, or nothing yet."""
+    fields = part_at(cls, tuple(place[:-1])).model_fields
+    default = fields[place[-1]].default if place[-1] in fields else None
+    if isinstance(default, BaseModel) and not isinstance(default, Constant):
+        return default.model_dump(mode="json", by_alias=True)
+    return {}
+
+
+def _enter(node: Any, step: str | int, path: str, default: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return node[_position(node, step, path)]
     if isinstance(step, int) or not isinstance(node, dict):
         raise ScenarioError(Problem(path, f"has no part {step!r}", node, "replace the whole value instead"))
     if node.get(step) is None:
-        node[step] = {}
+        node[step] = {} if step in node else default
     elif step in ("reconnect", "overflow") and isinstance(node[step], str):
         node[step] = {"policy": node[step]}
     return node[step]
@@ -233,17 +270,18 @@ def _set(node: Any, step: str | int, value: object, path: str) -> None:
 
 
 def _as_plain(value: object) -> object:
-    return (
-        value.model_dump(mode="json", by_alias=True, exclude_defaults=True) if isinstance(value, BaseModel) else value
-    )
+    """A part as plain data, which later changes can enter; a constant is written without the name of its field."""
+    if not isinstance(value, BaseModel) or isinstance(value, Constant):
+        return value
+    return value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _position(parts: list, step: str | int, path: str) -> int:
     names = [part.get("name", str(i)) if isinstance(part, dict) else str(i) for i, part in enumerate(parts)]
+    if isinstance(step, str) and step in names:
+        return names.index(step)
     if isinstance(step, str) and step.isdecimal() and len(step) < 10:
         step = int(step)
     if isinstance(step, int) and step < len(parts):
         return step
-    if step in names:
-        return names.index(step)
     raise ScenarioError(Problem(path, "must name a part that exists", step, nearest(str(step), names)))
