@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,49 @@ def test_checking_makes_the_folder_and_nothing_else(tmp_path):
     check_writable(tmp_path / "new" / "run.json")
     check_writable(tmp_path / "old")
     assert tree(tmp_path) == {"new": None, "old": b"kept"}
+
+
+def test_a_link_stays_a_link_to_what_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("there/old", "there/new"):
+        link = tmp_path / name.replace("/", "-")
+        link.symlink_to(name)
+        if name.endswith("old"):
+            (tmp_path / name).write_text("old")
+        check_writable(link)
+        write_whole(link, "written")
+        assert link.is_symlink() and (tmp_path / name).read_text() == "written"
+    assert len(tree(tmp_path)) == 5
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    check_writable(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # a writer does not wait, and a pipe holds more than this
+    try:
+        write_whole(fifo, "written")
+        assert os.read(reader, 100) == b"written"
+    finally:
+        os.close(reader)
+    assert fifo.is_fifo() and list(tmp_path.iterdir()) == [fifo]
+
+
+def test_files_of_others_with_the_name_of_a_partial_one_are_left_alone(tmp_path):
+    others = {name: b"mine" for name in ("run.json.partial", f".realtime-sim-{os.getpid()}-0.partial")}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    check_writable(tmp_path / "run.json")
+    assert tree(tmp_path) == others
+    write_whole(tmp_path / "run.json", "x")
+    assert tree(tmp_path) == others | {"run.json": b"x"}
+
+
+def test_the_longest_name_a_file_system_takes_is_taken(tmp_path):
+    path = tmp_path / ("x" * 255)
+    check_writable(path)
+    write_whole(path, "x")
+    assert tree(tmp_path) == {path.name: b"x"}
 
 
 # Properties.
