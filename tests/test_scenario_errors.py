@@ -104,6 +104,7 @@ BROKEN = [
     ("balancer.policy", "least", "got 'least'; did you mean 'least_connections'?"),
     ("clients[0].transport", "ws", "must be one of websocket, sse, long_polling, got 'ws'; choose one of them"),
     ("rooms.room.members", 200, "rooms[0].members must not exceed the clients that can join, got 200; use at most 100"),
+    ("rooms.room.count", 20_000_000, "rooms must be at most 10_000_000 rooms in all, got ["),
     ("rooms.room.per_user", True, "must be left out of a group with per_user: true"),
     ("rooms.room.cohort", "fones", "rooms[0].cohort must be a cohort, got 'fones'; did you mean 'phones'?"),
     ("rooms.room.zipf", 9, "rooms[0].zipf must"),

@@ -168,6 +168,7 @@ ONLY_READING = {
     ("clients[0].network.rtt", "{'quantiles': {0.1: 1, 1: 2}}"): "cross-field rule: probabilities from 0 to 1",
     ("clients[0].reconnect.cap", "1ms"): "cross-field rule: not below base",
     ("clients[0].overflow", "{'policy': 'drop_newest', 'limit': '1MB'}"): "cross-field rule: a bandwidth",
+    ("rooms.room.count", "20000000"): "cross-field rule: the rooms of all groups",
     ("rooms.room.members", "200"): "cross-field rule: the clients there are",
     ("rooms.room.cohort", "fones"): "cross-field rule: a name that exists",
     ("traffic.chat.to", "rom"): "cross-field rule: a name that exists",
