@@ -68,14 +68,13 @@ def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
     return number, unit, per
 
 
-def _refuse_bits(unit: str, kind: str, per: str) -> None:
+def _refuse_bits(unit: str, rule: str, hint: str) -> None:
     """A lower-case b after a prefix is how others write bits: who writes it must say what is meant."""
     if len(unit) > 1 and unit.endswith("b") and unit.lower() in _SIZES:
-        prefix = unit[:-1].removesuffix("i")
-        prefix = "k" if prefix in ("k", "K") else prefix.upper()
-        raise ValueError(
-            f"must be {kind} in bits or in bytes, and {unit!r} may be both ({prefix}bit{per} or {prefix}B{per})"
-        )
+        large, binary = unit[0].upper(), unit[1:-1].lower()
+        small = "k" if large == "K" else large
+        known = hint.format(bits=f"{small}bit", n_bytes=f"{large if binary else small}{binary}B")
+        raise ValueError(f"must be {rule}, and {unit!r} may be {known}")
 
 
 def parse_duration(value: object) -> float:
@@ -110,7 +109,7 @@ def parse_size(value: object) -> int:
     number, unit, per = _split(value, "a size", "'10 KiB' or 10240")
     if per or (unit and unit.lower() not in _SIZES):
         raise ValueError("must be a size with unit B, kB, MB, GB, KiB, MiB or GiB")
-    _refuse_bits(unit, "a size", "")
+    _refuse_bits(unit, "a size in bytes", "bits (write {n_bytes})")
     size = _scaled(number, _SIZES[unit.lower()] if unit else 1)
     whole = round(size)
     # 1.001 kB is 1,001 bytes, though 1.001 * 1000 is a little less: two roundings are no fraction of a byte.
@@ -148,7 +147,7 @@ def parse_bandwidth(value: object) -> float:
     if not unit and not per:
         return number
     if per == "s":
-        _refuse_bits(unit, "a bandwidth", "/s")
+        _refuse_bits(unit, "a bandwidth in bits or bytes", "either ({bits}/s or {n_bytes}/s)")
     unit = unit.lower()
     if per != "s" or (unit not in _SIZES and unit not in _BITS):
         raise ValueError("must be a bandwidth such as '1 Gbit/s', '12.5 MB/s' or a plain number of bytes per second")
