@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import resource
+import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -257,14 +258,24 @@ def test_of_a_pipe_no_more_is_read_than_a_scenario_may_hold(tmp_path, content, m
 
 
 def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
-    path = tmp_path / "run.json"
-    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(path)]
+    """Interrupted as soon as the bar shows that the run is under way: an hour of chat takes over a minute."""
+    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(tmp_path / "run.json")]
+    terminal, stderr = pty.openpty()
     started = subprocess.Popen(
-        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(4)  # well inside the run: an hour of chat takes over a minute
+        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=stderr, text=True,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "160"},
+    )  # fmt: skip
+    os.close(stderr)
+    seen = b""
+    while b"simulated" not in seen:
+        assert select.select([terminal], [], [], 120)[0], "no progress within two minutes"
+        seen += os.read(terminal, 4096)
     started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=30)
+    out, _ = started.communicate(timeout=60)
+    with contextlib.suppress(OSError):  # a terminal nobody holds open any more has no end of file
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    os.close(terminal)
     assert (started.returncode, out) == (130, "")
-    assert err == "realtime-sim: interrupted; nothing was written\n"
+    assert seen.decode().replace("\r", "").endswith("realtime-sim: interrupted; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
