@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -36,8 +37,11 @@ JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", help="Write J
 
 def main() -> None:
     """Run the command line, and turn every expected failure into one message and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
     try:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
@@ -49,6 +53,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        _let_go(sys.stdout)
+        _fail(f"the output could not be written ({error.strerror or error}); make room, or write elsewhere", BAD_INPUT)
     if code == INTERRUPTED:  # Typer turns Ctrl-C into an exit code
         _fail("interrupted; nothing was written", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
@@ -59,13 +66,21 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _let_go(stream: TextIO) -> None:
+    """Nothing waits in a stream any more that would fail once again when the program ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
 def _scenario(source: str, changes: list[str]) -> Scenario:
     """The scenario a user names, with the changes of `--set`."""
     from realtime_sim import presets
     from realtime_sim.scenario import Scenario
+    from realtime_sim.scenario.text import read_text
 
     if source == "-":
-        scenario = Scenario.from_yaml(sys.stdin.read() + "\n")
+        scenario = Scenario.from_yaml(read_text(sys.stdin.buffer, "standard input") + "\n")
     elif source in presets.NAMES:
         scenario = presets.load(source)
     elif _is_a_name(source):
@@ -78,31 +93,42 @@ def _scenario(source: str, changes: list[str]) -> Scenario:
 
 def _assigned(option: str, change: str, form: str) -> tuple[str, Any]:
     """Path and value of PATH=VALUE; `form` is what the value stands in, as YAML."""
-    import yaml
+    from realtime_sim.scenario.text import UNREADABLE, read_value
 
     path, equals, text = change.partition("=")
     path = path.strip()
     if not equals or not path:
         raise ScenarioError(Problem(option, "must be PATH=VALUE", change, "write it like servers.count=8"))
     try:
-        return path, yaml.safe_load(form.format(text))
-    except (yaml.YAMLError, ValueError):
+        return path, read_value(form.format(text))
+    except UNREADABLE:
         raise ScenarioError(Problem(f"{option} {path}", "must have a YAML value", text, "check the brackets")) from None
 
 
 def _is_a_name(source: str) -> bool:
     """Whether a word is meant as the name of a preset: it is no file, and does not look like a path."""
-    return not (Path(source).exists() or source.endswith((".yaml", ".yml")) or "/" in source)
+    return not (os.path.exists(source) or source.endswith((".yaml", ".yml")) or "/" in source)
 
 
 def _give_json(text: str, path: str) -> None:
+    import json
+
     from realtime_sim.files import write_whole
 
     if path == "-":
-        print(text)
+        print(text if _can_be_printed(text) else json.dumps(json.loads(text), indent=1))
     elif path:
         write_whole(Path(path), text)
         print(f"\nJSON: {path}")
+
+
+def _can_be_printed(text: str) -> bool:
+    """Whether standard output has every letter; JSON can spell those it lacks."""
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @app.command()
@@ -123,17 +149,20 @@ def simulate(
 
     Example: realtime-sim simulate chat --set servers.count=8 --json out/chat.json
     """
-    from realtime_sim.files import check_writable
+    from realtime_sim.files import check_writable, file_name
     from realtime_sim.simulation import simulate as run
     from realtime_sim.tables import report_text
 
+    asked = _scenario(scenario, set_)
+    figure = Path(plots) / f"{file_name(asked.name)}{'-latency' if compare else ''}.png"
     if json_ not in ("", "-"):
         check_writable(Path(json_))
     if plots:
-        check_writable(Path(plots) / "figure.png")
-    asked = _scenario(scenario, set_)
+        check_writable(figure)
     if compare:
-        _compare(asked, compare, json_, plots, engine=engine, replications=replications, record=record)
+        _compare(
+            asked, compare, json_, figure if plots else None, engine=engine, replications=replications, record=record
+        )
         return
     results = run(asked, engine=engine, replications=replications, record=record)
     if json_ != "-":
@@ -141,16 +170,15 @@ def simulate(
     if plots:
         from realtime_sim import plots as faces
 
-        path = Path(plots) / f"{asked.name}.png"
-        faces.save(faces.summary_figure(results), path)
-        print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
+        faces.save(faces.summary_figure(results), figure)
+        print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         _give_json(results.to_json(), json_)
     if fail_on_slo and any(kept is False for kept in results.objectives()["kept"]):
         raise typer.Exit(MISSED)
 
 
-def _compare(asked: Scenario, change: str, json_: str, plots: str, **options: Any) -> None:
+def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **options: Any) -> None:
     """Variants of a scenario side by side; their JSON is a list."""
     import json
 
@@ -167,10 +195,9 @@ def _compare(asked: Scenario, change: str, json_: str, plots: str, **options: An
         for label, results in runs.items():
             print("".join(f"\nWarning, {label}: {text}" for text in results.warnings), end="")
         print()
-    if plots:
+    if figure:
         from realtime_sim import plots as faces
 
-        figure = Path(plots) / f"{asked.name}-latency.png"
         faces.save(faces.latency_cdf(runs), figure)
         print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:

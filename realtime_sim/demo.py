@@ -7,6 +7,7 @@ from pathlib import Path
 
 from realtime_sim import plots, presets
 from realtime_sim.comparison import comparison
+from realtime_sim.files import file_name
 from realtime_sim.limits import connections_claim, server_limits
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
@@ -43,13 +44,13 @@ def run_demo(out: Path, scenario: Scenario | None = None) -> list[Path]:
     for transport, results in runs.items():
         for text in results.warnings:
             print(f"Warning, {transport}: {text}")
-    written = []
+    written, stem = [], file_name(chat.name)
     for transport, results in runs.items():
-        results.to_json(out / f"{chat.name}-{transport}.json")
-        plots.save(plots.summary_figure(results), out / f"{chat.name}-{transport}.png")
-        written += [out / f"{chat.name}-{transport}.json", out / f"{chat.name}-{transport}.png"]
-    plots.save(plots.latency_cdf(runs), out / f"{chat.name}-latency.png")
-    written.append(out / f"{chat.name}-latency.png")
+        results.to_json(out / f"{stem}-{transport}.json")
+        plots.save(plots.summary_figure(results), out / f"{stem}-{transport}.png")
+        written += [out / f"{stem}-{transport}.json", out / f"{stem}-{transport}.png"]
+    plots.save(plots.latency_cdf(runs), out / f"{stem}-latency.png")
+    written.append(out / f"{stem}-latency.png")
     print(f"\nDone in {time.monotonic() - begun:.0f} s. Files:")
     for path in written:
         print(f"  {path}")

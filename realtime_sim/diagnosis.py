@@ -35,8 +35,8 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _never_connected, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses, _no_route,
-        _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
+        _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
+        _no_route, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -74,8 +74,27 @@ def _never_connected(results: Results) -> str:
     )
 
 
+def _n_empty(results: Results) -> int:
+    """Replications that delivered nothing in the measured time."""
+    return sum(not trace.deliveries["delivered"].any() for trace in results.traces)
+
+
+def _empty_replications(results: Results) -> str:
+    n, n_empty = results.n_replications, _n_empty(results)
+    if n == 1 or n_empty in (0, n):
+        return ""
+    return (
+        f"{n_empty} of {n} replications delivered nothing: latencies are those of the other {n - n_empty}. Run longer, "
+        "or raise the traffic."
+    )
+
+
 def _no_interval(results: Results) -> str:
-    if results.latency_s()["mean"].low is None and results.deliveries.loc["total", "delivered"]:
+    mean = results.latency_s()["mean"]
+    known = mean.low is not None and math.isfinite(mean.low)
+    if not known and results.deliveries.loc["total", "delivered"]:
+        if results.n_replications > 1:
+            return "No interval: fewer than two replications delivered anything. Run longer, or use more replications."
         return (
             "No interval: one run with too few slices or groups of clients that hold deliveries. Run longer, or use "
             "replications."

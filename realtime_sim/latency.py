@@ -29,7 +29,8 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
     Parameters
     ----------
     traces : sequence of Trace
-        Replications. With two and more, every figure has an interval over them.
+        Replications. With two and more that delivered something, every figure has an interval over them; those that
+        delivered nothing have no latency, and are left out.
     cohorts : list of int
         Whose deliveries; figures of one run have intervals, but for p999 and maximum, where it is those of all
         cohorts.
@@ -43,7 +44,8 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
     """
     each = [_figures(trace, cohorts, column) for trace in traces]
     if len(each) > 1:
-        return {name: stats.over_replications([figures[name] for figures in each]) for name in each[0]}
+        held = [figures for figures in each if not math.isnan(figures["mean"])] or each[:1]
+        return {name: stats.over_replications([figures[name] for figures in held]) for name in each[0]}
     (trace,), (figures,) = traces, each
     estimates = {name: Estimate(value) for name, value in figures.items()}
     if len(cohorts) == len(trace.sum_ns):

@@ -107,6 +107,11 @@ def _of(results: Results, title: str) -> str:
     return title if n == 1 else f"{title} (first of {n} replications)"
 
 
+def _as_written(name: str) -> str:
+    """A name as text of a figure, where two dollar signs would open and close a formula."""
+    return name.replace("$", r"\$")
+
+
 def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None, cohort: str | None = None) -> Axes:
     """Share of deliveries within a latency, on a logarithmic axis; p50 and p99 are marked.
 
@@ -142,11 +147,12 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     for i, (label, run) in enumerate(runs.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
         p50, p99 = (figures[label][name].value * 1e3 for name in ("p50", "p99"))
-        if np.isnan(p50):
-            ax.plot([], [], label=f"{label}: nothing was delivered", **style)
-            continue
         x_ms, share = _cumulative(run, cohort)
-        text = f"{label}: p50 {_time_text(p50)}, p99 {_time_text(p99)}"
+        if not len(x_ms):
+            where = "" if np.isnan(p50) else " in the first replication"
+            ax.plot([], [], label=f"{_as_written(label)}: nothing was delivered{where}", **style)
+            continue
+        text = f"{_as_written(label)}: p50 {_time_text(p50)}, p99 {_time_text(p99)}"
         ax.step(x_ms, share, where="post", label=text, **style)
         for x, level in ((p50, 50), (p99, 99)):
             ax.plot(x, level, "o", color=style["color"], markersize=5)
@@ -154,7 +160,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
         edges.append((first, p99, x_ms[-1]))
         if len(runs) == 1:
             _name_points(ax, {f"p50 {_time_text(p50)}": (p50, 50), f"p99 {_time_text(p99)}": (p99, 99)})
-    title = "Delivery latency" if cohort is None else f"Delivery latency, {cohort}"
+    title = "Delivery latency" if cohort is None else f"Delivery latency, {_as_written(cohort)}"
     if not edges:
         _say(ax, "nothing was delivered")
         return _tidy(ax, title, "", "")
@@ -173,6 +179,8 @@ def _cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarra
     counts = run.trace.histogram[rows, -1].sum(axis=0)
     low, high = bucket_bounds_ns()
     held = np.flatnonzero(counts)
+    if not len(held):
+        return np.zeros(0), np.zeros(0)
     x_ms = np.maximum((low[held] + high[held]) / 2e6, 1e-6)
     share = np.cumsum(counts[held]) / counts.sum() * 100
     return np.concatenate([x_ms[:1], x_ms]), np.concatenate([[0.0], share])
@@ -310,7 +318,7 @@ def summary_figure(results: Results) -> Figure:
     reconnect_rate(results, axes[1, 1])
     total = results.deliveries.loc["total"]
     counts = f"{int(total['delivered']):,} of {int(total['expected']):,} deliveries arrived"
-    figure.suptitle(f"{results.scenario.name}: {counts}", x=0.01, ha="left", fontsize=13)
+    figure.suptitle(f"{_as_written(results.scenario.name)}: {counts}", x=0.01, ha="left", fontsize=13)
     return figure
 
 

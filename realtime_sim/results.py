@@ -95,7 +95,8 @@ class Results:
         -------
         dict of str to Estimate
             `mean`, `p50`, `p90`, `p95`, `p99`, `p999`, `max`. Figures over all cohorts have intervals from one run;
-            those of one cohort need replications, and so does the maximum. NaN where nothing was delivered.
+            those of one cohort need replications, and so does the maximum. Replications that delivered nothing are
+            left out; NaN where none did.
 
         Raises
         ------
@@ -235,7 +236,7 @@ class Results:
         rows = [(f"delivery latency {name}", figure, "s") for name, figure in self.latency_s().items()]
         for name in ("expected", *OUTCOMES):
             rows.append((f"deliveries {name}", self._over([t.deliveries[name].sum() for t in self._traces]), "per run"))
-        lost = [_lost_ratio(trace) for trace in self._traces]
+        lost = [_lost_ratio(trace) for trace in self._traces if trace.deliveries["expected"].any()] or [math.nan]
         rows.append(("deliveries lost or dropped", self._over(lost), "ratio"))
         per_s = [trace.deliveries["delivered"].sum() / self.measured_s for trace in self._traces]
         rows.append(("delivered rate", self._over(per_s), "1/s"))
@@ -356,8 +357,8 @@ class Results:
 
 
 def _lost_ratio(trace: Trace) -> float:
-    expected = int(trace.deliveries["expected"].sum())
-    return int(trace.deliveries["lost"].sum() + trace.deliveries["dropped"].sum()) / expected if expected else math.nan
+    missing = int(trace.deliveries["lost"].sum() + trace.deliveries["dropped"].sum())
+    return missing / int(trace.deliveries["expected"].sum())
 
 
 def _without_nan(value: object) -> object:

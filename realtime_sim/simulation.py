@@ -10,15 +10,21 @@ from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, near
 from realtime_sim.progress import progress_bar
 from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
 from realtime_sim.results import Results
-from realtime_sim.scenario import EVERYONE, Scenario
-from realtime_sim.workload import draw_workload
+from realtime_sim.scenario import Scenario
+from realtime_sim.workload import audience, draw_workload
 
 __all__ = ["expected_deliveries", "simulate"]
 
 MAX_REPLICATIONS = 10_000
 
-LARGEST = {"reference": (200_000, 50_000_000)}
-"""Clients and deliveries of one run that an engine is made for: the reference engine takes half an hour for as many."""
+LARGEST = {"reference": {"clients": 200_000, "rooms": 1_000_000, "memberships": 20_000_000, "deliveries": 50_000_000}}
+"""What one run may hold that an engine is made for: the reference engine takes half an hour for as many deliveries."""
+
+MAX_SAMPLES = 200_000
+"""Most samples of the time series of one run; they take 400 MB."""
+
+MAX_SERVER_SAMPLES = 5_000_000
+"""Most samples times servers, over all replications; they take 800 MB."""
 
 
 def simulate(
@@ -53,9 +59,9 @@ def simulate(
     Raises
     ------
     ScenarioError
-        If an argument is wrong, or the run is too large for `record="full"`.
+        If an argument is wrong, or the run is too large for `record="full"` or has too many samples.
     UnsupportedFeature
-        If the engine cannot run the scenario; it names the field.
+        If the engine cannot run the scenario, or not one so large; it names the field.
 
     Examples
     --------
@@ -73,11 +79,11 @@ def simulate(
         raise ScenarioError(Problem("replications", rule, replications, "use 1, or 5 and more for intervals"))
     if record not in LEVELS:
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
-    if record == "full" and (n := expected_deliveries(scenario)) > MAX_FULL_ROWS:
+    chosen, reason, run = find_engine(engine)
+    n = _check_size(scenario, chosen, replications)
+    if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
-    chosen, reason, run = find_engine(engine)
-    _check_size(scenario, chosen)
     traces = []
     bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration)
     with nullcontext(progress) if progress else bar as report:
@@ -87,15 +93,37 @@ def simulate(
     return Results(traces, reason)
 
 
-def _check_size(scenario: Scenario, engine: str) -> None:
-    """Refuse at once what would take hours, or more memory than there is."""
-    clients, deliveries = LARGEST[engine]
+def _check_size(scenario: Scenario, engine: str, replications: int) -> float:
+    """Refuse at once what would take hours, or more memory than there is; the deliveries of what is not refused."""
+    _check_samples(scenario, replications)
     step = "scale the scenario down as examples/million_scaled.yaml does, or ask `limits`"
-    if scenario.n_clients > clients:
-        raise UnsupportedFeature(f"clients (more than {clients:_} of them: {scenario.n_clients:_})", engine, step)
+
+    def check(field: str, what: str, n: float) -> None:
+        if n > (most := LARGEST[engine][what]):
+            found = f"{field} (more than {most:_} {'of them' if what == field else what}: {n:_.0f})"
+            raise UnsupportedFeature(found, engine, step)
+
+    check("clients", "clients", scenario.n_clients)
+    counts = {cohort.name: cohort.count for cohort in scenario.clients}
+    personal = [counts.get(group.cohort, scenario.n_clients) for group in scenario.rooms if group.per_user]
+    shared = [group for group in scenario.rooms if not group.per_user]
+    check("rooms", "rooms", sum(personal) + sum(group.count for group in shared))
+    check("rooms", "memberships", sum(personal) + sum(group.count * group.members for group in shared))
     expected = expected_deliveries(scenario)
-    if expected > deliveries:
-        raise UnsupportedFeature(f"traffic (more than {deliveries:_} deliveries: {expected:_.0f})", engine, step)
+    check("traffic", "deliveries", expected)
+    return expected
+
+
+def _check_samples(scenario: Scenario, replications: int) -> None:
+    samples = (scenario.duration + scenario.drain) / scenario.sample_interval
+    step = "lengthen it, or shorten duration, drain or the number of replications"
+    for what, n, most in (
+        ("samples", samples, MAX_SAMPLES),
+        ("samples times servers", replications * samples * scenario.servers.count, MAX_SERVER_SAMPLES),
+    ):
+        if n > most:
+            rule = f"must give at most {most:_} {what} (here: {n:_.0f})"
+            raise ScenarioError(Problem("sample_interval", rule, scenario.sample_interval, step))
 
 
 def expected_deliveries(scenario: Scenario) -> float:
@@ -107,13 +135,10 @@ def expected_deliveries(scenario: Scenario) -> float:
     ...                              traffic=[{"name": "t", "rate": 5}]))
     5000.0
     """
-    sizes = {EVERYONE: float(scenario.n_clients)}
-    for group in scenario.rooms:
-        sizes[group.name] = 1.0 if group.per_user else float(group.members)
     total = 0.0
     for stream in scenario.traffic:
         stop = min(stream.stop or scenario.duration, scenario.duration)
-        total += stream.rate * (stop - stream.start) * sizes[stream.to]
+        total += stream.rate * (stop - stream.start) * float(audience(scenario, stream)[-1].sum())
     return total
 
 

@@ -68,6 +68,15 @@ def _split(value: object, kind: str, example: str) -> tuple[float, str, str]:
     return number, unit, per
 
 
+def _refuse_bits(unit: str, rule: str, hint: str) -> None:
+    """A lower-case b after a prefix is how others write bits: who writes it must say what is meant."""
+    if len(unit) > 1 and unit.endswith("b") and unit.lower() in _SIZES:
+        large, binary = unit[0].upper(), unit[1:-1].lower()
+        small = "k" if large == "K" else large
+        known = hint.format(bits=f"{small}bit", n_bytes=f"{large if binary else small}{binary}B")
+        raise ValueError(f"must be {rule}, and {unit!r} may be {known}")
+
+
 def parse_duration(value: object) -> float:
     """Seconds, from a number of seconds or text with a unit (ns, us, ms, s, min, h, d).
 
@@ -90,6 +99,8 @@ def parse_duration(value: object) -> float:
 def parse_size(value: object) -> int:
     """Bytes, from a number of bytes or text with a unit (B, kB, MB, GB, KiB, MiB, GiB).
 
+    A prefix takes a capital B: "100 Mb" may mean bits, and is refused.
+
     Examples
     --------
     >>> parse_size("10 KiB"), parse_size("200B"), parse_size(1e3)
@@ -98,6 +109,7 @@ def parse_size(value: object) -> int:
     number, unit, per = _split(value, "a size", "'10 KiB' or 10240")
     if per or (unit and unit.lower() not in _SIZES):
         raise ValueError("must be a size with unit B, kB, MB, GB, KiB, MiB or GiB")
+    _refuse_bits(unit, "a size in bytes", "bits (write {n_bytes})")
     size = _scaled(number, _SIZES[unit.lower()] if unit else 1)
     whole = round(size)
     # 1.001 kB is 1,001 bytes, though 1.001 * 1000 is a little less: two roundings are no fraction of a byte.
@@ -124,6 +136,8 @@ def parse_rate(value: object) -> float:
 def parse_bandwidth(value: object) -> float:
     """Bytes per second, from a number or text such as "1 Gbit/s" or "12.5 MB/s".
 
+    A prefix takes a capital B or the word bit: "100 Mb/s" may be either, and is refused.
+
     Examples
     --------
     >>> parse_bandwidth("1 Gbit/s"), parse_bandwidth("12.5 MB/s")
@@ -132,6 +146,8 @@ def parse_bandwidth(value: object) -> float:
     number, unit, per = _split(value, "a bandwidth", "'1 Gbit/s' or '12.5 MB/s'")
     if not unit and not per:
         return number
+    if per == "s":
+        _refuse_bits(unit, "a bandwidth in bits or bytes", "either ({bits}/s or {n_bytes}/s)")
     unit = unit.lower()
     if per != "s" or (unit not in _SIZES and unit not in _BITS):
         raise ValueError("must be a bandwidth such as '1 Gbit/s', '12.5 MB/s' or a plain number of bytes per second")
@@ -167,8 +183,18 @@ def parse_number(value: object) -> float:
 
 
 def _one_of(units: Iterable[str], any_case: bool = False) -> str:
-    """Regular expression of unit names, in any case where parsing does not mind."""
-    spelled = ("".join(f"[{c}{c.upper()}]" if any_case else c for c in unit) for unit in units)
+    """Regular expression of unit names, in any case where parsing does not mind; after a prefix B is a capital."""
+    spelled = (
+        "".join(f"[{c}{c.upper()}]" if any_case else c for c in unit[:-1])
+        + (
+            unit[-1]
+            if not any_case
+            else "B"
+            if unit[-1] == "b" and len(unit) > 1
+            else f"[{unit[-1]}{unit[-1].upper()}]"
+        )
+        for unit in units
+    )
     return f"(?:{'|'.join(spelled)})"
 
 

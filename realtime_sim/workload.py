@@ -16,7 +16,16 @@ from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import EVERYONE, RoomGroup, Scenario, Traffic
 from realtime_sim.units import to_ns
 
-__all__ = ["MAX_PUBLISHES", "Publishes", "Rooms", "Workload", "draw_workload"]
+__all__ = [
+    "MAX_PUBLISHES",
+    "Publishes",
+    "Rooms",
+    "Workload",
+    "audience",
+    "distinct_sizes",
+    "draw_workload",
+    "room_sizes",
+]
 
 MAX_PUBLISHES = 50_000_000
 """Most publishes one run may hold; their arrays would take 2 GB."""
@@ -191,6 +200,57 @@ def room_sizes(group: RoomGroup, n_eligible: int) -> np.ndarray:
     weights = np.arange(1, group.count + 1, dtype=float) ** -group.zipf
     sizes = np.rint(weights / weights.sum() * group.count * group.members)
     return np.clip(sizes, 1, n_eligible).astype(np.int64)
+
+
+def distinct_sizes(group: RoomGroup | None, n_eligible: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct sizes of the rooms of a group (None: everyone), ascending, and how many rooms have each.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in distinct_sizes(RoomGroup(name="r", count=4, members=25), 1000)]
+    [[25], [4]]
+    """
+    if group is None or group.per_user or not group.zipf:
+        size = n_eligible if group is None else 1 if group.per_user else group.members
+        return np.array([size]), np.array([1 if group is None else n_eligible if group.per_user else group.count])
+    return np.unique(room_sizes(group, n_eligible), return_counts=True)
+
+
+def audience(scenario: Scenario, stream: Traffic) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Who hears a publish of a stream, on average, with all clients connected.
+
+    Returns
+    -------
+    sizes, rooms, weights : ndarray, shape (k,)
+        Distinct room sizes in ascending order, how many rooms have each, and how likely a publish goes to one of them.
+    recipients : ndarray of float, shape (cohorts,)
+        Mean recipients of one publish.
+
+    Examples
+    --------
+    >>> chat = Scenario(name="x", duration=1, clients=[{"name": "c", "count": 9}],
+    ...                 rooms=[{"name": "r", "count": 2, "members": 3, "zipf": 1}],
+    ...                 traffic=[{"name": "t", "to": "r", "rate": 1, "pick": "by_size"}])
+    >>> sizes, rooms, weights, recipients = audience(chat, chat.traffic[0])
+    >>> sizes.tolist(), rooms.tolist(), recipients.round(3).tolist()
+    ([2, 4], [1, 1], [3.333])
+    """
+    group = next((group for group in scenario.rooms if group.name == stream.to), None)
+    cohorts = [cohort.name for cohort in scenario.clients]
+    joins = [group is None or group.cohort in (None, name) for name in cohorts]
+    eligible = np.array([cohort.count for cohort in scenario.clients], float) * joins
+    n = int(eligible.sum())
+    sizes, rooms = distinct_sizes(group, n)
+    weights = rooms * (sizes if stream.pick == "by_size" else 1.0)
+    weights = weights / weights.sum()
+    mean = float(weights @ sizes)
+    recipients = mean * eligible / n
+    if not stream.echo and stream.source == "clients":
+        recipients *= (mean - 1) / mean
+    elif not stream.echo and stream.source in cohorts:
+        sender = cohorts.index(stream.source)
+        recipients[sender] -= recipients[sender] / scenario.clients[sender].count
+    return sizes, rooms, weights, recipients
 
 
 def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishes:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import resource
+import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -164,6 +168,15 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chat", "--replications", "x"], "--replications"),
         (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
         (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
+        (["simulate", "chat", "--set", "a=" + "[" * 3_000], "--set a must have a YAML value"),
+        (["simulate", "chat", "--set", "duration=!!timestamp abc"], "--set duration must have a YAML value"),
+        (["simulate", "chat", "--set", 'duration=!!float ""'], "--set duration must have a YAML value"),
+        (["simulate", "chat", "--set", "seed=!!bool abc"], "--set seed must have a YAML value"),
+        (["simulate", "chat", "--set", "slo={p50: 1, p50: 2}"], "--set slo must have a YAML value"),
+        (["simulate", "chat", "--set", "clients.²=1"], "clients.² must name a part that exists"),
+        (["simulate", "chat", "--set", f"clients.{'9' * 5_000}=1"], "must name a part that exists"),
+        (["simulate", "chat", "--set", f"clients[{'9' * 5_000}]=1"], "must be a dotted path"),
+        (["simulate", "x" * 5_000], "scenario must be a preset or a file"),
         (["simulate", "-"], "scenario must be a mapping of fields"),
         (["limits", "nope"], "scenario must be a preset or a file"),
         (["choose", "--direction", "up"], "direction must be one of"),
@@ -187,15 +200,82 @@ def test_bad_input_is_one_message_and_exit_code_2(words, message):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
-    path = tmp_path / "run.json"
-    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(path)]
-    started = subprocess.Popen(
-        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+@pytest.mark.parametrize(
+    ("name", "file"), [("../../x", "x"), ("界" * 100, "界" * 33), ("a/b", "a-b"), ("..", "scenario")]
+)
+def test_a_figure_stays_in_its_folder_whatever_the_scenario_is_called(tmp_path, name, file):
+    folder = tmp_path / "a" / "b"
+    done = command("simulate", "chat", *QUICK, "--set", f"name={json.dumps(name)}", "--plots", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder / f"{file}.png"]
+
+
+def test_a_figure_that_cannot_be_written_is_known_before_the_run(tmp_path):
+    (tmp_path / "chat.png").mkdir()
+    done = command("simulate", "chat", "--set", "duration=10h", "--plots", str(tmp_path))
+    assert done.returncode == 2 and "output must be a file that can be written (Is a directory)" in done.stderr
+
+
+def test_output_that_has_no_room_is_one_message(tmp_path):
+    """The file that takes the output may hold 100 bytes."""
+    with (tmp_path / "out").open("wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-B", "-m", "realtime_sim", "fields"], stdout=out, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "realtime-sim: the output could not be written (File too large); make room, or write elsewhere\n"
     )
-    time.sleep(4)  # well inside the run: an hour of chat takes over a minute
+
+
+def test_letters_that_the_terminal_lacks_are_spelled_out():
+    words = [sys.executable, "-m", "realtime_sim", "simulate", "chat", *QUICK, "--set", "name=é"]
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(words, env=environment, capture_output=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.startswith(b"\\xe9: 1 run")
+    done = subprocess.run([*words, "--json", "-"], env=environment, capture_output=True, timeout=120)
+    assert json.loads(done.stdout)["scenario"]["name"] == "é"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"#" * 10_000_001, "must be at most 10_000_000 bytes"), (b"name: \xff", "not UTF-8 text")],
+)
+@pytest.mark.parametrize("through", ["pipe", "standard input"])
+def test_of_a_pipe_no_more_is_read_than_a_scenario_may_hold(tmp_path, content, message, through):
+    fifo = tmp_path / "fifo.yaml"
+    os.mkfifo(fifo)
+    source = str(fifo) if through == "pipe" else "-"
+    words = [sys.executable, "-m", "realtime_sim", "simulate", source]
+    started = subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    if through == "pipe":
+        with contextlib.suppress(BrokenPipeError), fifo.open("wb", buffering=0) as pipe:  # it may have read enough
+            pipe.write(content)
+        content = b""
+    _, err = started.communicate(content, timeout=60)
+    assert started.returncode == 2 and message in err.decode()
+
+
+def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
+    """Interrupted as soon as the bar shows that the run is under way: an hour of chat takes over a minute."""
+    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(tmp_path / "run.json")]
+    terminal, stderr = pty.openpty()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=stderr, text=True,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "160"},
+    )  # fmt: skip
+    os.close(stderr)
+    seen = b""
+    while b"simulated" not in seen:
+        assert select.select([terminal], [], [], 120)[0], "no progress within two minutes"
+        seen += os.read(terminal, 4096)
     started.send_signal(signal.SIGINT)
-    out, err = started.communicate(timeout=30)
+    out, _ = started.communicate(timeout=60)
+    with contextlib.suppress(OSError):  # a terminal nobody holds open any more has no end of file
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    os.close(terminal)
     assert (started.returncode, out) == (130, "")
-    assert err == "realtime-sim: interrupted; nothing was written\n"
+    assert seen.decode().replace("\r", "").endswith("realtime-sim: interrupted; nothing was written\n")
     assert list(tmp_path.iterdir()) == []

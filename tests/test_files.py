@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_sim.errors import ScenarioError
-from realtime_sim.files import check_writable, write_whole
+from realtime_sim.files import check_writable, file_name, write_whole
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -42,6 +43,49 @@ def test_checking_makes_the_folder_and_nothing_else(tmp_path):
     assert tree(tmp_path) == {"new": None, "old": b"kept"}
 
 
+def test_a_link_stays_a_link_to_what_is_written(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("there/old", "there/new"):
+        link = tmp_path / name.replace("/", "-")
+        link.symlink_to(name)
+        if name.endswith("old"):
+            (tmp_path / name).write_text("old")
+        check_writable(link)
+        write_whole(link, "written")
+        assert link.is_symlink() and (tmp_path / name).read_text() == "written"
+    assert len(tree(tmp_path)) == 5
+
+
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    check_writable(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # a writer does not wait, and a pipe holds more than this
+    try:
+        write_whole(fifo, "written")
+        assert os.read(reader, 100) == b"written"
+    finally:
+        os.close(reader)
+    assert fifo.is_fifo() and list(tmp_path.iterdir()) == [fifo]
+
+
+def test_files_of_others_with_the_name_of_a_partial_one_are_left_alone(tmp_path):
+    others = {name: b"mine" for name in ("run.json.partial", f".realtime-sim-{os.getpid()}-0.partial")}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    check_writable(tmp_path / "run.json")
+    assert tree(tmp_path) == others
+    write_whole(tmp_path / "run.json", "x")
+    assert tree(tmp_path) == others | {"run.json": b"x"}
+
+
+def test_the_longest_name_a_file_system_takes_is_taken(tmp_path):
+    path = tmp_path / ("x" * 255)
+    check_writable(path)
+    write_whole(path, "x")
+    assert tree(tmp_path) == {path.name: b"x"}
+
+
 # Properties.
 
 
@@ -50,6 +94,13 @@ def test_what_was_written_is_read_back(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "round_trip"
     write_whole(path, content)
     assert path.read_bytes() == content
+
+
+@given(st.text())
+def test_a_file_name_stays_in_its_folder_and_fits_any_file_system(name):
+    made = file_name(name)
+    assert Path(made).name == made and made not in ("", ".", "..")
+    assert len(f"{made}-latency.png.partial".encode()) < 200
 
 
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):

@@ -71,6 +71,30 @@ def test_a_slice_without_deliveries_has_no_latency():
     assert frame.loc[16:, ["mean_s", "p50_s", "p99_s"]].isna().all(axis=None)
 
 
+def rare(n_seeds: int) -> list[Results]:
+    """One message in two seconds on average, measured for one: about 6 runs of 10 deliver nothing."""
+    case = chat(clients=[{"name": "c", "count": 10}], rooms=[], traffic=[{"name": "t", "rate": 0.5}])
+    return [simulate(case.replace(duration=2, warmup=1, seed=seed)) for seed in range(n_seeds)]
+
+
+def test_replications_that_delivered_nothing_have_no_latency_and_are_left_out():
+    runs = rare(12)
+    full = [run for run in runs if run.deliveries.loc["total", "delivered"]]
+    empty = [run for run in runs if run not in full]
+    assert len(full) >= 2 and len(empty) >= 2
+    traces = [run.trace for run in (*full, *empty)]
+    for hop in (None, "server_wait"):
+        assert Results(traces).latency_s(hop=hop) == Results(traces[: len(full)]).latency_s(hop=hop)
+    assert Results(traces).warnings[0].startswith(f"{len(empty)} of 12 replications delivered nothing: ")
+    alone = Results([full[0].trace, empty[0].trace])
+    for name, figure in alone.latency_s().items():
+        assert (figure.value, figure.low, figure.high) == (full[0].latency_s()[name].value, None, None)
+    assert any(text.startswith("No interval: fewer than two replications") for text in alone.warnings)
+    nothing = Results([run.trace for run in empty])
+    assert all(np.isnan(figure.value) for figure in nothing.latency_s().values())
+    assert not any("replications" in text for text in nothing.warnings)
+
+
 # Properties.
 
 

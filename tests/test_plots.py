@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
 from realtime_sim.trace import HOPS
+from tests.conftest import small
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +179,19 @@ def test_a_figure_is_saved_whole_or_not_at_all(run, tmp_path):
         plots.save(plots.summary_figure(run), tmp_path / "run.jpeg")
     with pytest.raises(ScenarioError, match="output must be a file that can be written"):
         plots.save(plots.summary_figure(run), tmp_path / "new" / "run.png" / "x.png")
+
+
+def test_a_name_with_dollar_signs_is_no_formula(tmp_path):
+    case = small(duration=4, traffic=[{"name": "t", "rate": 5}]).replace(name="a$b^{$c")
+    plots.save(plots.summary_figure(simulate(case)), tmp_path / "run.png")
+    assert (tmp_path / "run.png").exists()
+
+
+def test_a_first_replication_without_deliveries_is_said_so(tmp_path):
+    case = small(duration=4, traffic=[{"name": "t", "rate": 5}])
+    silent = simulate(case.replace(traffic=[])).trace
+    full = simulate(case.replace(seed=case.seed + 1)).trace
+    several = Results([dataclasses.replace(silent, scenario=case), full])
+    plots.save(plots.summary_figure(several), tmp_path / "run.png")
+    (line,) = plots.latency_cdf(several).lines
+    assert line.get_label() == f"{case.name}: nothing was delivered in the first replication"

@@ -104,6 +104,7 @@ BROKEN = [
     ("balancer.policy", "least", "got 'least'; did you mean 'least_connections'?"),
     ("clients[0].transport", "ws", "must be one of websocket, sse, long_polling, got 'ws'; choose one of them"),
     ("rooms.room.members", 200, "rooms[0].members must not exceed the clients that can join, got 200; use at most 100"),
+    ("rooms.room.count", 20_000_000, "rooms must be at most 10_000_000 rooms in all, got ["),
     ("rooms.room.per_user", True, "must be left out of a group with per_user: true"),
     ("rooms.room.cohort", "fones", "rooms[0].cohort must be a cohort, got 'fones'; did you mean 'phones'?"),
     ("rooms.room.zipf", 9, "rooms[0].zipf must"),
@@ -143,12 +144,21 @@ def test_a_wrong_value_is_named_with_its_rule_and_the_next_step(path, value, mes
         ("a: &a [*a]\n", "must be YAML (found unconstructable recursive node)"),
         ("1: 2\n", "scenario must be a mapping of fields"),
         ("? [a]\n: 1\n", "must be YAML (a key must be a word)"),
+        ("a: !!float ''\n", "must be plain YAML (IndexError)"),
+        ("a: !!bool abc\n", "must be plain YAML (KeyError)"),
+        ("a: !!timestamp abc\n", "must be plain YAML (AttributeError)"),
     ],
 )
 def test_text_that_is_no_scenario_is_refused(text, message):
     with pytest.raises(ScenarioError) as caught:
         Scenario.from_yaml(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("source", [b"name: x\n", None, {}, 3])
+def test_what_is_neither_path_nor_text_is_refused(source):
+    with pytest.raises(ScenarioError, match=r"^scenario must be a path or text, got .*; give a path or YAML text"):
+        Scenario.from_yaml(source)
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path):

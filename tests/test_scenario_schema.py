@@ -47,7 +47,7 @@ servers: {count: 3, profile: zero, costs: {send: 20us, event: {mean: 1ms}}, memo
 balancer: {policy: power_of_two, affinity: cookie, detection: 0}
 broker: {kind: redis_pubsub, subscription: per_room, copy: -0s}
 rooms: [{name: group, count: 3, members: 4, zipf: "1.1", cohort: phones}, {name: inbox, per_user: true}]
-traffic: [{name: news, rate: 30/min, payload: 1.5 kb}, {name: chat, to: group, from: phones, rate: .5, stop: 1e2s}]
+traffic: [{name: news, rate: 30/min, payload: 1.5 KB}, {name: chat, to: group, from: phones, rate: .5, stop: 1e2s}]
 faults: [{kind: kill_server, at: 3s, server: 0}, {kind: drop_clients, at: 4s, cohort: tabs, share: 0.5}]
 slo: {p50: 10ms, p99: 1s, max_lost_ratio: 0.01, recover_within: 15s, survive_servers: 1}
 """
@@ -168,6 +168,7 @@ ONLY_READING = {
     ("clients[0].network.rtt", "{'quantiles': {0.1: 1, 1: 2}}"): "cross-field rule: probabilities from 0 to 1",
     ("clients[0].reconnect.cap", "1ms"): "cross-field rule: not below base",
     ("clients[0].overflow", "{'policy': 'drop_newest', 'limit': '1MB'}"): "cross-field rule: a bandwidth",
+    ("rooms.room.count", "20000000"): "cross-field rule: the rooms of all groups",
     ("rooms.room.members", "200"): "cross-field rule: the clients there are",
     ("rooms.room.cohort", "fones"): "cross-field rule: a name that exists",
     ("traffic.chat.to", "rom"): "cross-field rule: a name that exists",

@@ -42,7 +42,7 @@ def test_a_duration_is_read_in_seconds(text, seconds):
     ("text", "n_bytes"),
     [
         ("1B", 1), ("1kB", 1_000), ("1MB", 10**6), ("1GB", 10**9), ("1TB", 10**12), ("1KiB", 1_024),
-        ("1MiB", 1_048_576), ("1GiB", 1_073_741_824), ("1TiB", 1_099_511_627_776), ("0.5 kib", 512), ("1.001kB", 1_001),
+        ("1MiB", 1_048_576), ("1GiB", 1_073_741_824), ("1TiB", 1_099_511_627_776), ("0.5 kiB", 512), ("1.001kB", 1_001),
     ],
 )  # fmt: skip
 def test_a_size_is_read_in_bytes(text, n_bytes):
@@ -180,6 +180,10 @@ def test_what_is_not_finite_is_refused(kind, value):
         ("rate", "3s", "must be a rate such as '500/s', '30/min' or a plain number per second"),
         ("rate", "3/parsec", "must be a rate such as '500/s', '30/min' or a plain number per second"),
         ("bandwidth", "1 Gbit", NO_BANDWIDTH),
+        ("bandwidth", "100 Mb/s", "must be a bandwidth in bits or bytes, and 'Mb' may be either (Mbit/s or MB/s)"),
+        ("bandwidth", "1Gb/s", "must be a bandwidth in bits or bytes, and 'Gb' may be either (Gbit/s or GB/s)"),
+        ("size", "100 Mb", "must be a size in bytes, and 'Mb' may be bits (write MB)"),
+        ("size", "1kib", "must be a size in bytes, and 'kib' may be bits (write KiB)"),
         ("bandwidth", "1MB/min", NO_BANDWIDTH),
         ("whole number", "2.5", "must be a whole number such as 20_000"),
         ("whole number", "2s", "must be a whole number such as 20_000"),

@@ -16,7 +16,7 @@ from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
 from realtime_sim.theory import long_poll_answers_per_s, node_copies, utilization_with_wakeups
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.wire import wire_bytes
-from realtime_sim.workload import room_sizes
+from realtime_sim.workload import audience, distinct_sizes, room_sizes
 
 __all__ = ["MOST_SERVERS", "Load", "Stream", "smallest"]
 
@@ -198,7 +198,7 @@ class Load:
         for group in self.scenario.rooms:
             joins = [group.cohort in (None, cohort.name) for cohort in self.scenario.clients]
             eligible = int(np.dot([cohort.count for cohort in self.scenario.clients], joins))
-            sizes, rooms = _sizes(group, eligible)
+            sizes, rooms = distinct_sizes(group, eligible)
             alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
         return float(commands * self.broker.subscribe)
@@ -224,30 +224,9 @@ def smallest(fits: Callable[[int], bool]) -> int | None:
     return high
 
 
-def _sizes(group: RoomGroup | None, eligible: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct sizes of the rooms of a group (None: everyone), ascending, and how many rooms have each."""
-    if group is None or group.per_user or not group.zipf:
-        size = eligible if group is None else 1 if group.per_user else group.members
-        return np.array([size]), np.array([1 if group is None else eligible if group.per_user else group.count])
-    return np.unique(room_sizes(group, eligible), return_counts=True)
-
-
 def _stream(scenario: Scenario, stream: Traffic) -> Stream:
     group = next((group for group in scenario.rooms if group.name == stream.to), None)
-    cohorts = [cohort.name for cohort in scenario.clients]
-    joins = [group is None or group.cohort in (None, name) for name in cohorts]
-    eligible = np.array([cohort.count for cohort in scenario.clients], float) * joins
-    n = int(eligible.sum())
-    sizes, rooms = _sizes(group, n)
-    weights = rooms * (sizes if stream.pick == "by_size" else 1.0)
-    weights = weights / weights.sum()
-    mean = float(weights @ sizes)
-    recipients = mean * eligible / n
-    if not stream.echo and stream.source == "clients":
-        recipients *= (mean - 1) / mean
-    elif not stream.echo and stream.source in cohorts:
-        sender = cohorts.index(stream.source)
-        recipients[sender] -= recipients[sender] / scenario.clients[sender].count
+    sizes, rooms, weights, recipients = audience(scenario, stream)
     hottest, partitions = float(weights[-1] / rooms[-1]), _partition_ratios(scenario, stream, group)
     return Stream(stream.to, stream.rate, stream.payload, sizes, weights, recipients, hottest, partitions)
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_sim.scenario import problems, rules, text
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
-from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, fault, faults
+from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
 from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Servers, Slo
 
 __all__ = ["Scenario"]
@@ -78,7 +78,7 @@ class Scenario(Part):
     """
 
     name: Name
-    description: str = ""
+    description: Text = ""
     seed: Annotated[int, BeforeValidator(_read_seed, json_schema_input_type=_Seed)] = 0
     duration: PositiveDuration
     warmup: Duration | None = None
@@ -138,7 +138,8 @@ class Scenario(Part):
     def replace(self, **changes: object) -> Scenario:
         """A new scenario with some fields changed, addressed by dotted paths.
 
-        Parts of a list go by number or by name: `clients[0].count` is `clients.phones.count`.
+        Parts of a list go by number or by name, a name first: `clients[0].count` is `clients.phones.count`. What is
+        not written yet starts from its default.
 
         Raises
         ------

@@ -11,10 +11,10 @@ from pydantic import BaseModel, ValidationError
 from realtime_sim.errors import Problem, ScenarioError, close_to, nearest
 from realtime_sim.scenario.quantities import Broken, docstring
 
-__all__ = ["STEP", "scenario_error"]
+__all__ = ["STEP", "part_at", "scenario_error"]
 
-STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-"""One step of a dotted path: a name, or a number in brackets."""
+STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
+"""One step of a dotted path: a name, or a number in brackets, which no list is long enough to need ten digits for."""
 
 
 def scenario_error(error: ValidationError, whole: type[BaseModel], data: Mapping[str, Any]) -> ScenarioError:
@@ -60,7 +60,7 @@ def _pydantic_rule(item: Mapping[str, Any], loc: list, cls: type[BaseModel]) -> 
     """Rule and next step for the errors that pydantic itself reports."""
     kind, context = item["type"], item.get("ctx", {})
     if kind == "extra_forbidden":
-        return "is not a known field", _nearest_field(str(loc[-1]), _part_at(cls, item["loc"][:-1]), loc[:-1])
+        return "is not a known field", _nearest_field(str(loc[-1]), part_at(cls, item["loc"][:-1]), loc[:-1])
     if kind == "missing":
         return "must be given", f"add '{loc[-1]}:'"
     if kind in ("literal_error", "enum"):
@@ -110,7 +110,7 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
     return f"{nearest(word, names)}; `realtime-sim fields{' ' + path if path else ''}` describes them"
 
 
-def _part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
+def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
     """The class whose fields may stand at `loc`."""
     from realtime_sim.scenario import clients, model, system
 

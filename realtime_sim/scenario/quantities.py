@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -42,6 +43,7 @@ __all__ = [
     "Rate",
     "Ratio",
     "Size",
+    "Text",
     "docstring",
     "duration_from",
     "fault",
@@ -221,15 +223,38 @@ Ratio = plain_number(0, 1, 0.25)
 Flag = Annotated[bool, Field(strict=True)]
 """True or false, and no text or number in their place."""
 
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+"""Signs that no file gives back as they were, tab and line break in a description apart; half of a surrogate pair."""
+
+
+def _without_control(text: str, left: str = "") -> str:
+    if found := re.search(f"[{_CONTROL}]", text.translate(str.maketrans("", "", left))):
+        raise fault(f"must not hold the control character {found[0]!a}", "leave it out")
+    return text
+
+
 _LONGEST_NAME = 100
+_SPACE, _SIGN = r"[^\S\x1c-\x1f]*", rf"(?![{_CONTROL}])\S"
 Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=_LONGEST_NAME, strict=True, strip_whitespace=True),
+    AfterValidator(_without_control),
     WithJsonSchema(
-        {"type": "string", "pattern": rf"^\s*\S(?:[\s\S]{{0,{_LONGEST_NAME - 2}}}\S)?\s*$", "examples": ["phones"]}
+        {
+            "type": "string",
+            "pattern": rf"^{_SPACE}{_SIGN}(?:[^{_CONTROL}]{{0,{_LONGEST_NAME - 2}}}{_SIGN})?{_SPACE}$",
+            "examples": ["phones"],
+        }
     ),
 ]
-"""Text that is not empty."""
+"""Text that is not empty, without control characters."""
+Text = Annotated[
+    str,
+    StringConstraints(strict=True),
+    AfterValidator(lambda text: _without_control(text, left="\t\n")),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?:[\t\n]|[^{_CONTROL}])*$"}),
+]
+"""Text of any length, without control characters but tabs and line breaks."""
 
 
 def policy_type(registry: Mapping[str, type], example: str) -> Any:

@@ -88,6 +88,9 @@ def _rooms(scenario: Any) -> Iterator[Broken]:
     everybody = sum(count for _, count in sizes) if isinstance(scenario.clients, (list, tuple)) else math.nan
     if everybody > 100_000_000:
         yield Broken("must be at most 100_000_000 clients in all", "reduce a count", "clients")
+    counts = [group.count for group in scenario.rooms if isinstance(group.count, int)]
+    if sum(counts) > 10_000_000:
+        yield Broken("must be at most 10_000_000 rooms in all", "reduce a count", "rooms")
     for i, group in enumerate(scenario.rooms):
         if group.per_user is not False or None in (group.count, group.members):
             continue

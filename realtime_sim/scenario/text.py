@@ -4,26 +4,55 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import yaml
 from pydantic import BaseModel
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
-from realtime_sim.scenario.problems import STEP
+from realtime_sim.scenario.distributions import Constant
+from realtime_sim.scenario.problems import STEP, part_at
 
 if TYPE_CHECKING:
     from realtime_sim.scenario.model import Scenario
 
-__all__ = ["build", "changed", "dump", "load", "plain", "replace"]
+__all__ = ["UNREADABLE", "build", "changed", "dump", "load", "plain", "read_text", "read_value", "replace"]
 
 MAX_TEXT_BYTES = 10_000_000
 
+UNREADABLE = (yaml.YAMLError, RecursionError, ValueError, OverflowError, TypeError, AttributeError, LookupError)
+"""What reading YAML raises, whatever the text: a tag such as !!float or !!timestamp trusts what it is put before."""
+
 
 class _Loader(yaml.SafeLoader):
-    """YAML without duplicate keys: the second of two would silently win."""
+    """YAML without duplicate keys, of which the second would silently win, and without octal and base 60.
+
+    YAML 1.1 reads 010 as 8 and 1:30 as 90. Both are text here, as 1_000 s is: where a number is asked for, 010 is ten
+    and 1:30 is refused.
+    """
+
+    yaml_implicit_resolvers = {
+        first: [(tag, form) for tag, form in known if tag.rpartition(":")[2] not in ("int", "float")]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict:
@@ -51,32 +80,58 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _constru
 
 def load(cls: type[Scenario], source: str | Path) -> Scenario:
     """Read a scenario from a path or from text."""
+    if not isinstance(source, (str, Path)):
+        step = "give a path or YAML text; of a mapping make a scenario with Scenario(**fields)"
+        raise ScenarioError(Problem("scenario", "must be a path or text", source, step))
     is_text = isinstance(source, str) and ("\n" in source or ": " in source or not source.strip())
     where = "" if is_text else str(source)
     content = source if is_text else _read(Path(source))
     try:
-        loader = _Loader(content)
-        node = loader.get_single_node()
-        data = None if node is None else loader.construct_document(node)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
-        rule = f"must be YAML ({getattr(error, 'problem', None) or 'unreadable'})"
-        snippet = content.splitlines()[mark.line].strip() if mark and mark.line < len(content.splitlines()) else ""
-        raise ScenarioError(Problem(at, rule, snippet, "check indentation, quotes and brackets"), where) from None
-    except RecursionError:
-        problem = Problem("the text", "must be nested less deeply", "too many levels", "a scenario needs five or six")
-        raise ScenarioError(problem, where) from None
-    except (ValueError, OverflowError, TypeError, AttributeError) as error:
-        rule = f"must be plain YAML ({type(error).__name__})"
-        raise ScenarioError(
-            Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings"), where
-        ) from None
+        node, data = _parsed(content)
+    except UNREADABLE as error:
+        raise ScenarioError(_unreadable(error, content), where) from None
     try:
         return build(cls, data, where)
     except ScenarioError as error:
         found = [dataclasses.replace(problem, line=_line(node, problem.path)) for problem in error.problems]
         raise ScenarioError(found, where) from None
+
+
+def read_value(text: str) -> object:
+    """The value that a piece of YAML stands for, read as a file is.
+
+    Raises
+    ------
+    yaml.YAMLError and the others of `UNREADABLE`
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> read_value("{median: 40ms}"), read_value("8")
+    ({'median': '40ms'}, 8)
+    """
+    return _parsed(text)[1]
+
+
+def _parsed(content: str) -> tuple[yaml.Node | None, object]:
+    """The node of a text, which knows its lines, and what it stands for."""
+    loader = _Loader(content)
+    node = loader.get_single_node()
+    return node, None if node is None else loader.construct_document(node)
+
+
+def _unreadable(error: Exception, content: str) -> Problem:
+    """What to tell of a text that cannot be read."""
+    if isinstance(error, RecursionError):
+        return Problem("the text", "must be nested less deeply", "too many levels", "a scenario needs five or six")
+    if not isinstance(error, yaml.YAMLError):
+        rule = f"must be plain YAML ({type(error).__name__})"
+        return Problem("the text", rule, str(error)[:60], "use numbers, text, lists, mappings")
+    mark = getattr(error, "problem_mark", None)
+    at = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the text"
+    rule = f"must be YAML ({getattr(error, 'problem', None) or 'unreadable'})"
+    snippet = content.splitlines()[mark.line].strip() if mark and mark.line < len(content.splitlines()) else ""
+    return Problem(at, rule, snippet, "check indentation, quotes and brackets")
 
 
 def _line(node: yaml.Node | None, path: str) -> int | None:
@@ -99,16 +154,42 @@ def _line(node: yaml.Node | None, path: str) -> int | None:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            rule = f"must be at most {MAX_TEXT_BYTES:_} bytes"
-            raise ScenarioError(Problem(str(path), rule, path.stat().st_size, "is this a scenario file?"))
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        with path.open("rb") as file:
+            return read_text(file, str(path))
+    except (OSError, ValueError) as error:
         if isinstance(error, ScenarioError):
             raise
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        step = "check the path; `realtime-sim presets` lists scenarios that come with the package"
-        raise ScenarioError(Problem("scenario", f"must be a readable YAML file ({reason})", str(path), step)) from None
+        raise _no_file(getattr(error, "strerror", None) or "not a path", str(path)) from None
+
+
+def read_text(file: BinaryIO, name: str) -> str:
+    """All of an open file as text, of which no more is read than a scenario may hold: a device may never end.
+
+    Parameters
+    ----------
+    file : binary file
+        Opened for reading.
+    name : str
+        What to call it in an error.
+
+    Raises
+    ------
+    ScenarioError
+        If it is longer than `MAX_TEXT_BYTES`, or no UTF-8.
+    """
+    content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        rule = f"must be at most {MAX_TEXT_BYTES:_} bytes"
+        raise ScenarioError(Problem("scenario", rule, name, "is this a scenario file?"))
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _no_file("not UTF-8 text", name) from None
+
+
+def _no_file(reason: str, name: str) -> ScenarioError:
+    step = "check the path; `realtime-sim presets` lists scenarios that come with the package"
+    return ScenarioError(Problem("scenario", f"must be a readable YAML file ({reason})", name, step))
 
 
 def build(cls: type[Scenario], data: object, source: str = "") -> Scenario:
@@ -150,19 +231,30 @@ def changed(scenario: Scenario, changes: Mapping[str, object]) -> dict[str, Any]
         if not steps or "".join(f".{s}" if isinstance(s, str) else f"[{s}]" for s in steps) != f".{path}":
             raise ScenarioError(Problem(path, "must be a dotted path", path, "write it like servers.count"))
         node: Any = data
+        place: list[str | int] = []
         for step in steps[:-1]:
-            node = _enter(node, step, path)
+            place.append(_position(node, step, path) if isinstance(node, list) else step)
+            node = _enter(node, step, path, _default(type(scenario), place))
         _set(node, steps[-1], value, path)
     return data
 
 
-def _enter(node: Any, step: str | int, path: str) -> Any:
+def _default(cls: type[Scenario], place: list[str | int]) -> dict[str, Any]:
+    """What a part holds that is not written: its default as plain data, or nothing yet."""
+    fields = part_at(cls, tuple(place[:-1])).model_fields
+    default = fields[place[-1]].default if place[-1] in fields else None
+    if isinstance(default, BaseModel) and not isinstance(default, Constant):
+        return default.model_dump(mode="json", by_alias=True)
+    return {}
+
+
+def _enter(node: Any, step: str | int, path: str, default: dict[str, Any]) -> Any:
     if isinstance(node, list):
         return node[_position(node, step, path)]
     if isinstance(step, int) or not isinstance(node, dict):
         raise ScenarioError(Problem(path, f"has no part {step!r}", node, "replace the whole value instead"))
     if node.get(step) is None:
-        node[step] = {}
+        node[step] = {} if step in node else default
     elif step in ("reconnect", "overflow") and isinstance(node[step], str):
         node[step] = {"policy": node[step]}
     return node[step]
@@ -178,17 +270,18 @@ def _set(node: Any, step: str | int, value: object, path: str) -> None:
 
 
 def _as_plain(value: object) -> object:
-    return (
-        value.model_dump(mode="json", by_alias=True, exclude_defaults=True) if isinstance(value, BaseModel) else value
-    )
+    """A part as plain data, which later changes can enter; a constant is written without the name of its field."""
+    if not isinstance(value, BaseModel) or isinstance(value, Constant):
+        return value
+    return value.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _position(parts: list, step: str | int, path: str) -> int:
     names = [part.get("name", str(i)) if isinstance(part, dict) else str(i) for i, part in enumerate(parts)]
-    if isinstance(step, str) and step.isdigit():
+    if isinstance(step, str) and step in names:
+        return names.index(step)
+    if isinstance(step, str) and step.isdecimal() and len(step) < 10:
         step = int(step)
     if isinstance(step, int) and step < len(parts):
         return step
-    if step in names:
-        return names.index(step)
     raise ScenarioError(Problem(path, "must name a part that exists", step, nearest(str(step), names)))
