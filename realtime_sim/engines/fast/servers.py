@@ -106,7 +106,7 @@ def _send(s, server, job, wakeup_ns):
     j = s.jobs[job]
     m = s.messages[j.message]
     cost_ns = wakeup_ns + s.send_ns[m.traffic]
-    if s.states[m.block + j.n] & OPEN:
+    if s.states[m.block + j.n] & (OPEN | FLYING) == OPEN:
         sent_ns = s.now + cost_ns
         if s.connections[j.connection].serial != j.number:
             send_in_vain(s, j.message, j.n, server, j.client, sent_ns)
@@ -127,7 +127,7 @@ def _replay(s, server, job, wakeup_ns):
             slot = s.lists[i]
             m = s.messages[slot]
             place = place_of(s, m.room, j.client)
-            if s.states[m.block + place] & OPEN:
+            if s.states[m.block + place] & (OPEN | FLYING) == OPEN:
                 done_ns += s.send_ns[m.traffic]
                 at = m.appended_ns
                 hand_over(s, slot, place, j.connection, True, done_ns, at, at, at, at)

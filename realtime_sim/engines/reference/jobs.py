@@ -89,7 +89,7 @@ class Send(Job):
     def start(self, server: Server, wakeup_ns: int) -> int:
         """The send itself; the loop may serve others between two tasks."""
         cost_ns = wakeup_ns + self.send_ns
-        if self.connection.client.id in self.message.open:
+        if self.message.waits(self.connection.client.id):
             self.connection.send(self.message, server.clock.now + cost_ns, self.stamps)
             server.count("sends")
         return cost_ns
@@ -202,7 +202,7 @@ class Replay(Job):
         if not server.holds(self.connection):
             return done_ns - now
         for message in self.messages:
-            if self.connection.client.id in message.open:
+            if message.waits(self.connection.client.id):
                 done_ns += server.send_ns(message.payload_bytes)
                 at = message.appended_ns
                 stamps = (message.published_ns, message.at_broker_ns, at, at, at, at)

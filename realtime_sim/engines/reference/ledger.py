@@ -48,6 +48,10 @@ class Message:
     flying: dict[int, Connection] = field(default_factory=dict)
     causes: dict[int, str] = field(default_factory=dict)
 
+    def waits(self, client: int) -> bool:
+        """Whether a client waits for it, and no copy is on its way to it yet."""
+        return client in self.open and client not in self.flying
+
     @property
     def passed(self) -> bool:
         """Whether every server is done with it."""

@@ -102,8 +102,7 @@ class Server:
         found = []
         for client in self.rooms.get(message.room, ()):
             connection = self.connections[client]
-            waits = client in message.open and client not in message.flying
-            if waits and message.id not in connection.client.replayed:
+            if message.waits(client) and message.id not in connection.client.replayed:
                 found.append(connection)
         return found
 
