@@ -257,25 +257,36 @@ def test_of_a_pipe_no_more_is_read_than_a_scenario_may_hold(tmp_path, content, m
     assert started.returncode == 2 and message in err.decode()
 
 
+def shown(terminal: int, until: bytes | None = None) -> bytes:
+    """What a terminal shows up to `until`, or to the end of the program; for two minutes at most between two words."""
+    seen = b""
+    with contextlib.suppress(OSError):  # a terminal that nobody holds open any more has no end of file
+        while until is None or until not in seen:
+            assert select.select([terminal], [], [], 120)[0], f"nothing more within two minutes after {seen!r}"
+            if not (chunk := os.read(terminal, 4096)):
+                break
+            seen += chunk
+    return seen
+
+
 def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
     """Interrupted as soon as the bar shows that the run is under way: an hour of chat takes over a minute."""
     words = ["simulate", "chat", "--set", "duration=1h", "--json", str(tmp_path / "run.json")]
     terminal, stderr = pty.openpty()
-    started = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=stderr, text=True,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "160"},
-    )  # fmt: skip
-    os.close(stderr)
-    seen = b""
-    while b"simulated" not in seen:
-        assert select.select([terminal], [], [], 120)[0], "no progress within two minutes"
-        seen += os.read(terminal, 4096)
-    started.send_signal(signal.SIGINT)
-    out, _ = started.communicate(timeout=60)
-    with contextlib.suppress(OSError):  # a terminal nobody holds open any more has no end of file
-        while chunk := os.read(terminal, 4096):
-            seen += chunk
-    os.close(terminal)
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
+    ) as started:  # fmt: skip
+        os.close(stderr)
+        try:
+            seen = shown(terminal, until=b"simulated")
+            started.send_signal(signal.SIGINT)
+            seen += shown(terminal)
+            out = started.stdout.read()
+        finally:
+            started.kill()
+            os.close(terminal)
     assert (started.returncode, out) == (130, "")
     assert seen.decode().replace("\r", "").endswith("realtime-sim: interrupted; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
