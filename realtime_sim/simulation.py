@@ -17,8 +17,11 @@ __all__ = ["expected_deliveries", "simulate"]
 
 MAX_REPLICATIONS = 10_000
 
-LARGEST = {"reference": {"clients": 200_000, "rooms": 1_000_000, "memberships": 20_000_000, "deliveries": 50_000_000}}
-"""What one run may hold that an engine is made for: the reference engine takes half an hour for as many deliveries."""
+LARGEST = {
+    "reference": {"clients": 200_000, "rooms": 1_000_000, "memberships": 20_000_000, "deliveries": 50_000_000},
+    "fast": {"clients": 10_000_000, "rooms": 20_000_000, "memberships": 100_000_000, "deliveries": 10_000_000_000},
+}
+"""What one run may hold that an engine is made for: either takes half an hour, or a few gigabytes, for as much."""
 
 MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
@@ -79,8 +82,10 @@ def simulate(
         raise ScenarioError(Problem("replications", rule, replications, "use 1, or 5 and more for intervals"))
     if record not in LEVELS:
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
-    chosen, reason, run = find_engine(engine)
-    n = _check_size(scenario, chosen, replications)
+    _check_samples(scenario, replications)
+    n = expected_deliveries(scenario)
+    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients)
+    _check_size(scenario, chosen, n)
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
@@ -93,9 +98,8 @@ def simulate(
     return Results(traces, reason)
 
 
-def _check_size(scenario: Scenario, engine: str, replications: int) -> float:
-    """Refuse at once what would take hours, or more memory than there is; the deliveries of what is not refused."""
-    _check_samples(scenario, replications)
+def _check_size(scenario: Scenario, engine: str, n_deliveries: float) -> None:
+    """Refuse at once what would take hours, or more memory than there is."""
     step = "scale the scenario down as examples/million_scaled.yaml does, or ask `limits`"
 
     def check(field: str, what: str, n: float) -> None:
@@ -109,9 +113,7 @@ def _check_size(scenario: Scenario, engine: str, replications: int) -> float:
     shared = [group for group in scenario.rooms if not group.per_user]
     check("rooms", "rooms", sum(personal) + sum(group.count for group in shared))
     check("rooms", "memberships", sum(personal) + sum(group.count * group.members for group in shared))
-    expected = expected_deliveries(scenario)
-    check("traffic", "deliveries", expected)
-    return expected
+    check("traffic", "deliveries", n_deliveries)
 
 
 def _check_samples(scenario: Scenario, replications: int) -> None:

@@ -42,6 +42,7 @@ FLOORS = {
     # 3 producers
     "control": 3,
     "engines": 3,
+    "engines.fast": 3,
     "engines.reference": 3,
     # 4 meaning
     "diagnosis": 4,
@@ -79,6 +80,7 @@ THIRD_PARTY = {
 """What the modules of a floor may import besides the standard library and this package."""
 
 THIRD_PARTY_OF_ONE = {
+    ("engines.fast", "llvmlite"): "a type of its own for compiled code",
     ("cli", "rich"): "tables and progress on a terminal",
     ("cli", "typer"): "the command line",
     ("cli", "yaml"): "values of --set are YAML",
@@ -98,6 +100,8 @@ SAME_FLOOR = {
     ("cli", "tables"): "commands print them",
     ("demo", "plots"): "the demonstration saves figures",
     ("engines", "control"): "an engine starts the control processes and implements their cluster",
+    ("engines.fast", "control"): "an engine starts the control processes and implements their cluster",
+    ("engines.fast", "engines"): "what every engine takes for granted, and the clock of the control processes",
     ("engines.reference", "control"): "an engine starts the control processes and implements their cluster",
     ("engines.reference", "engines"): "the written order of simultaneous events is one for all engines",
     ("files", "errors"): "a file that cannot be written is one clear message",

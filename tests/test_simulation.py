@@ -60,7 +60,12 @@ def test_progress_goes_from_nothing_to_all_over_all_replications():
 
 def test_auto_names_its_engine_and_the_reason():
     results = simulate(small())
-    assert (results.engine, results.reason) == ("reference", "the only engine")
+    assert (results.engine, results.reason) == ("reference", "fast enough for a small run")
+    assert (
+        find_engine("auto", 2_000_001)[:2]
+        == find_engine("auto", 0, 30_001)[:2]
+        == ("fast", "compiled, for a large run")
+    )
     assert find_engine("reference")[1] == "asked for"
 
 
@@ -123,7 +128,7 @@ def test_recording_everything_is_refused_above_its_limit():
 )
 def test_what_is_too_large_for_the_engine_is_refused_at_once(changes, message):
     with pytest.raises(UnsupportedFeature) as caught:
-        simulate(small(**changes))
+        simulate(small(**changes), engine="reference")
     text = str(caught.value)
     assert text.startswith(message) and " is not supported by engine 'reference'; scale the scenario down" in text
 

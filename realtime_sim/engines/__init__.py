@@ -10,12 +10,27 @@ from realtime_sim.errors import Problem, ScenarioError, nearest
 
 __all__ = ["ENGINES", "find_engine"]
 
-ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference"})
+ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference", "fast": "realtime_sim.engines.fast"})
 """Module of each engine; it has a function `run(workload, record, progress) -> Trace`."""
 
+MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
+"""From here on a run takes the reference engine a minute or more."""
 
-def find_engine(name: str) -> tuple[str, str, Callable]:
-    """Name, reason and `run` function of the engine called `name`; `"auto"` takes the fastest that can do it.
+
+def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tuple[str, str, Callable]:
+    """Name, reason and `run` function of the engine called `name`.
+
+    Both engines give the same trace. `"auto"` takes the compiled one where that saves more time than compiling costs
+    on a new machine, once.
+
+    Parameters
+    ----------
+    name : str
+        `"auto"`, or one of `ENGINES`.
+    n_deliveries : float
+        Deliveries that all runs together are expected to make.
+    n_clients : int
+        Clients of one run.
 
     Raises
     ------
@@ -24,12 +39,16 @@ def find_engine(name: str) -> tuple[str, str, Callable]:
 
     Examples
     --------
-    >>> find_engine("auto")[:2]
-    ('reference', 'the only engine')
+    >>> find_engine("auto", n_deliveries=1e4, n_clients=100)[:2]
+    ('reference', 'fast enough for a small run')
+    >>> find_engine("auto", n_deliveries=1e8, n_clients=100)[0]
+    'fast'
     """
     known = ["auto", *ENGINES]
     if name not in known:
         raise ScenarioError(Problem("engine", "must be a known engine", name, nearest(name, known)))
-    chosen = "reference" if name == "auto" else name
-    reason = "the only engine" if name == "auto" else "asked for"
-    return chosen, reason, import_module(ENGINES[chosen]).run
+    if name != "auto":
+        return name, "asked for", import_module(ENGINES[name]).run
+    if n_deliveries > MANY_DELIVERIES or n_clients > MANY_CLIENTS:
+        return "fast", "compiled, for a large run", import_module(ENGINES["fast"]).run
+    return "reference", "fast enough for a small run", import_module(ENGINES["reference"]).run

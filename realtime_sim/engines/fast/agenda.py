@@ -14,8 +14,6 @@ import numpy as np
 from realtime_sim.engines.fast.compiling import EVENTS, INDEX, ONE_EVENT, compiled
 from realtime_sim.engines.fast.state import EVENT
 
-__all__ = ["CHUNK", "N_COARSE", "N_FINE", "insert", "key_of", "peek", "pop"]
-
 CHUNK = 15
 """Events in one chunk: 480 bytes."""
 

@@ -11,49 +11,49 @@ import numpy as np
 
 from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS
+from realtime_sim.engines.fast.admission import (
+    ANSWERED,
+    CONNECTED,
+    POLL_FAILED,
+    is_full,
+    pick,
+    register,
+    turned_away,
+)
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.compiling import FLAG, compiled
 from realtime_sim.engines.fast.drawing import (
     ABSENCE,
     ABSENCE_STREAM,
     BACKOFF_STREAM,
-    BALANCE_STREAM,
     CLIENT_STREAM,
     DETECTION_STREAM,
     HANDSHAKE_COST,
     HANDSHAKE_COST_STREAM,
-    SESSION,
-    SESSION_STREAM,
     cohort_sampler,
     draw_ns,
 )
-from realtime_sim.engines.fast.jobs import HANDSHAKE, POLL, REPLAY, new_job, submit
+from realtime_sim.engines.fast.jobs import HANDSHAKE, POLL, new_job, submit
 from realtime_sim.engines.fast.jobs import REQUEST as REQUEST_JOB
-from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, left, lost, place_of, reconnected
-from realtime_sim.engines.fast.links import broke, give_up_slot, open_slot, slot_at
+from realtime_sim.engines.fast.ledger import left
+from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.recording import (
-    ACCEPTED,
     ATTEMPTS,
-    BACKLOG_FULL,
     CONNECTED_AT_START,
     GAVE_UP,
     LOST_CONNECTIONS,
-    NO_SERVER,
     POLLS,
-    RECONNECTS,
     REFUSED,
     SERVER_DIED,
-    SESSION_UNKNOWN,
     TIMEOUTS,
     WASTED_HANDSHAKES,
 )
 from realtime_sim.engines.fast.state import NEVER_NS
-from realtime_sim.engines.fast.subscriptions import enlist, new_list, strike_off, subscribe_at_start, unsubscribe
+from realtime_sim.engines.fast.subscriptions import subscribe_at_start, unsubscribe
 from realtime_sim.engines.order import Phase
-from realtime_sim.policies import balancing, lifecycle
+from realtime_sim.policies import lifecycle
 from realtime_sim.policies.backoff import delay_kernel
 from realtime_sim.policies.keepalive import detection_delay_kernel
-from realtime_sim.trace import SERVER_TOTALS
 from realtime_sim.units import NS_PER_S
 
 REQUEST, ANSWER, DEADLINE, RETRY = int(Phase.REQUEST), int(Phase.ANSWER), int(Phase.DEADLINE), int(Phase.RETRY)
@@ -63,138 +63,6 @@ IDLE, CONNECTING, IS_OPEN, IS_LOST, BACKING_OFF, CLOSED, HAS_GIVEN_UP = (int(sta
 
 AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
 """Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; away; given up."""
-
-CONNECTED, ANSWERED, POLL_FAILED = -1, -2, -3
-"""Outcomes of a request; failures of an attempt are the number of their counter."""
-
-PEAK = SERVER_TOTALS.index("peak_connections")
-
-DRAWS = (balancing.Random.code, balancing.PowerOfTwo.code)
-
-
-@compiled()
-def pick(s, client):
-    """The server for a request of a client, -1 if none is healthy."""
-    c = s.clients[client]
-    u1, u2 = 0.0, 0.0
-    if s.balancer == DRAWS[0] or s.balancer == DRAWS[1]:
-        u1 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 0)
-        u2 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 1)
-    c.n_requests += 1
-    previous = c.last_server if s.sticky else -1
-    chosen, s.counter = balancing.pick_affine(s.balancer, s.load, s.healthy, u1, u2, client, s.counter, previous)
-    if s.sticky and chosen >= 0:
-        c.last_server = chosen
-    return chosen
-
-
-@compiled()
-def is_full(s, server):
-    """Whether file descriptors or memory are used up."""
-    return s.limit >= 0 and s.servers[server].n_connections >= s.limit
-
-
-@compiled()
-def _note_recovery(s, fault):
-    if s.n_recovered == len(s.recovered):
-        recovered = np.empty((2 * s.n_recovered, 2), dtype=np.int64)
-        recovered[: s.n_recovered] = s.recovered
-        s.recovered = recovered
-    s.recovered[s.n_recovered, 0], s.recovered[s.n_recovered, 1] = fault, s.now
-    s.n_recovered += 1
-
-
-@compiled()
-def _sort_out(s, client):
-    """Mark what will be replayed to a client, and count it; what the log has lost is lost."""
-    n = 0
-    for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
-        room = s.rooms[i]
-        message = s.live[room]
-        place = place_of(s, room, client) if message >= 0 else np.int64(0)
-        while message >= 0:
-            m = s.messages[message]
-            following = m.next
-            at = m.block + place
-            s.states[at] &= ~np.uint8(REPLAYED)
-            if s.states[at] & (OPEN | FLYING) == OPEN and m.position >= 0:
-                if s.max_length >= 0 and m.position < s.n_log - s.max_length:
-                    lost(s, message, place, client, TRIMMED)
-                    forget(s, message)
-                else:
-                    s.states[at] |= REPLAYED
-                    n += 1
-            message = following
-    return n
-
-
-@compiled()
-def _catch_up(s, client, slot):
-    """Ask for what was missed and is still in the broker's log, oldest first."""
-    n = _sort_out(s, client)
-    if n == 0:
-        return
-    block = new_list(s, n)
-    at = block
-    for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
-        room = s.rooms[i]
-        message = s.live[room]
-        place = place_of(s, room, client) if message >= 0 else np.int64(0)
-        while message >= 0:
-            m = s.messages[message]
-            if s.states[m.block + place] & (OPEN | REPLAYED) == OPEN | REPLAYED:
-                m.n_held += 1
-                j = at
-                while j > block and s.messages[s.lists[j - 1]].position > m.position:
-                    s.lists[j] = s.lists[j - 1]
-                    j -= 1
-                s.lists[j] = message
-                at += 1
-            message = m.next
-    job = new_job(s, REPLAY)
-    j = s.jobs[job]
-    j.client, j.connection, j.number, j.block, j.n = client, slot, s.connections[slot].serial, block, n
-    submit(s, s.connections[slot].server, job)
-
-
-@compiled()
-def _opened(s, server, client, slot):
-    """With the first connection, the session begins."""
-    c = s.clients[client]
-    c.state = IS_OPEN
-    c.n_connections += 1
-    c.connection, c.last_server = slot, server
-    s.counters[ACCEPTED] += 1
-    if not c.online:
-        c.online = True
-        c.n_sessions += 1
-        if s.cohorts[c.cohort].has_session:
-            which = cohort_sampler(c.cohort, SESSION)
-            c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, c.n_sessions, 0)
-            insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
-    else:
-        s.counters[RECONNECTS] += 1
-        if s.cohorts[c.cohort].replays:
-            _catch_up(s, client, slot)
-    c = s.clients[client]
-    if c.fault >= 0:
-        _note_recovery(s, c.fault)
-        c.fault = -1
-
-
-@compiled()
-def register(s, server, client):
-    """Put a new connection on the server's list. An old one of the same client gives way."""
-    old = slot_at(s, server, client)
-    if old >= 0:
-        strike_off(s, old)
-        give_up_slot(s, old)
-    reconnected(s, client)
-    slot = open_slot(s, client)
-    enlist(s, server, client, slot)
-    s.totals[PEAK, server] = max(s.totals[PEAK, server], s.servers[server].n_connections)
-    _opened(s, server, client, slot)
-    return slot
 
 
 @compiled()
@@ -369,19 +237,6 @@ def deadline(s, client):
 
 
 @compiled()
-def _turned_away(s, server, session_server):
-    """Why a request does not even reach the queue of a server: a counter, or `ANSWERED` if it does."""
-    if server < 0:
-        return NO_SERVER
-    v = s.servers[server]
-    if v.dead:
-        return TIMEOUTS if v.silent else SERVER_DIED
-    if session_server >= 0 and server != session_server:
-        return SESSION_UNKNOWN
-    return BACKLOG_FULL if v.n_waiting >= s.backlog else ANSWERED
-
-
-@compiled()
 def request(s, client, attempt):
     """A request of a handshake reaches the balancer, if its client is still there."""
     c = s.clients[client]
@@ -389,7 +244,7 @@ def request(s, client, attempt):
         return
     is_last = c.step == s.cohorts[c.cohort].n_requests - 1
     server = pick(s, client)
-    outcome = _turned_away(s, server, c.session_server)
+    outcome = turned_away(s, server, c.session_server)
     c.chosen = -1
     if outcome == TIMEOUTS:
         c.asking = True
@@ -535,7 +390,7 @@ def poll(s, client, slot, serial):
     c = s.clients[client]
     s.counters[POLLS] += 1
     server = pick(s, client)
-    problem = _turned_away(s, server, k.server)
+    problem = turned_away(s, server, k.server)
     if problem == TIMEOUTS:
         if not s.servers[k.server].dead:  # else they have been told when it died
             _miss_answer(s, slot)

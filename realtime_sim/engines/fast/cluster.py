@@ -19,6 +19,7 @@ from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.kernel import advance, drain
 from realtime_sim.engines.fast.ledger import close_books
 from realtime_sim.engines.fast.links import broke, drop_waiting, give_up_slot
+from realtime_sim.engines.fast.memory import release
 from realtime_sim.engines.fast.servers import busy_ns, die
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.order import Phase
@@ -63,7 +64,9 @@ class CompiledCluster:
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
         close_books(self.state)
-        return self._trace()
+        trace = self._trace()
+        _free(self.state)
+        return trace
 
     def _advance(self, until_ns: int) -> None:
         """Handle everything before `until_ns`; nothing but a fault can break a connection by surprise."""
@@ -141,6 +144,12 @@ def _set_horizon(s, time):
 @compiled()
 def _first_ping(s, server, cohort):
     insert(s, s.ping_interval_ns[cohort] // PING_ROUNDS, key_of(HEARTBEAT, server, cohort), -1, server, 1)
+
+
+@compiled()
+def _free(s):
+    """Give back the memory of tables that have grown."""
+    release(s)
 
 
 @compiled()

@@ -11,7 +11,7 @@ from numba.np.numpy_support import from_dtype
 from realtime_sim.engines.fast.memory import array_of
 from realtime_sim.engines.fast.state import EVENT, State
 
-__all__ = ["BITS", "EVENTS", "FLAG", "FRACTION", "INDEX", "NUMBERS", "ONE_EVENT", "compiled"]
+__all__ = ["compiled"]
 
 FLAG = types.boolean
 FRACTION = types.float64

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from realtime_sim.engines.fast.admission import POLL_FAILED
 from realtime_sim.engines.fast.agenda import head, insert, key_of, peek, pop
 from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
-from realtime_sim.engines.fast.clients import POLL_FAILED, answered, deadline, leave, notice, poll, poll_failed, request
+from realtime_sim.engines.fast.clients import answered, deadline, leave, notice, poll, poll_failed, request
 from realtime_sim.engines.fast.clients import retry as retry_
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.engines.constants import PING_ROUNDS
+from realtime_sim.engines.fast.admission import ANSWERED
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.brokers import publish
-from realtime_sim.engines.fast.clients import ANSWERED, admit, reply
+from realtime_sim.engines.fast.clients import admit, reply
 from realtime_sim.engines.fast.compiling import FLAG, compiled
 from realtime_sim.engines.fast.drawing import EVENT_COST, EVENT_COST_STREAM, draw_ns
 from realtime_sim.engines.fast.jobs import (

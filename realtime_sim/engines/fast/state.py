@@ -15,7 +15,7 @@ from numba import types
 
 from realtime_sim.engines.fast.memory import Block, BlockType, array_of
 
-__all__ = ["CLIENT", "CONNECTION", "EVENT", "JOB", "LOOP", "MESSAGE", "NEVER_NS", "OP", "PARCEL", "SERVER", "State"]
+__all__ = ["State"]
 
 NEVER_NS = 2**62
 NONE = -1

@@ -1,0 +1,132 @@
+"""The compiled engine gives the trace that the reference engine gives, for everything a scenario can say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from realtime_sim import Scenario, presets, simulate
+from realtime_sim.engines import fast, reference
+from realtime_sim.engines.fast import agenda
+from realtime_sim.engines.fast.memory import Block
+from realtime_sim.engines.fast.setup import make_state
+from realtime_sim.engines.fast.state import State
+from realtime_sim.recorder import Recorder
+from realtime_sim.workload import draw_workload
+from tests.conftest import small
+from tests.strategies import scenarios
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+
+
+def difference(scenario: Scenario, record: str) -> str:
+    """The first difference between the two engines' traces, with both values; empty where there is none."""
+    workload = draw_workload(scenario)
+    found = reference.run(workload, record).diff(fast.run(workload, record))
+    return "" if found is None else str(found)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_give_the_same_trace(path):
+    assert difference(Scenario.from_yaml(path), "summary") == ""
+
+
+@pytest.mark.parametrize("name", [name for name in presets.NAMES if name != "million"])
+def test_presets_give_the_same_trace(name):
+    """Every figure of it, histograms bin for bin; the million is too large for the reference engine."""
+    assert difference(presets.load(name).replace(duration=10, warmup=2), "summary") == ""
+
+
+@given(scenarios())
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_drawn_scenarios_give_the_same_trace(drawn):
+    """All transports, brokers, balancers, backoffs, churn, limits, heartbeats, client publishes, faults."""
+    assert difference(Scenario(**drawn), "full") == ""
+
+
+def test_results_do_not_depend_on_the_engine():
+    case = small(duration=5)
+    figures = [simulate(case, engine=name).to_plain() for name in ("reference", "fast")]
+    assert [plain.pop("engine") for plain in figures] == ["reference", "fast"]
+    assert figures[0] == figures[1]
+
+
+def test_a_million_connections_are_no_matter():
+    """All drop at once and come back with full jitter; every one of them is back before the end."""
+    case = Scenario(
+        name="storm", duration=90, warmup=0, traffic=[],
+        clients=[{"name": "c", "count": 1_000_000, "network": {"rtt": "50ms"}, "keepalive": None,
+                  "reconnect": {"policy": "full_jitter", "base": "1s", "cap": "30s"}}],
+        servers={"count": 20, "profile": "zero", "costs": {"handshake": "1ms"}},
+        faults=[{"at": "1s", "kind": "drop_clients", "cohort": "c"}],
+    )  # fmt: skip
+    results = simulate(case)
+    assert results.engine == "fast"
+    assert results.trace.affected == (1_000_000,)
+    assert len(results.trace.recovery[0]) == 1_000_000
+    assert results.connections["attempts"] >= 1_000_000
+
+
+# The agenda.
+
+
+EVENTS = st.tuples(
+    st.one_of(st.integers(0, 2_000), st.integers(0, 50_000_000), st.integers(0, 10**12)),
+    st.integers(0, 19), st.integers(-1, 3), st.integers(-1, 3), st.integers(-1, 2),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(EVENTS, st.booleans()), max_size=300))
+@settings(max_examples=100, deadline=None)
+def test_events_come_in_the_written_order_whenever_they_were_inserted(steps):
+    """Insertions between removals, at any time that is not past: times repeat, are near, or hours ahead."""
+    workload = draw_workload(small())
+    state = make_state(workload, Recorder(workload, "summary"))
+    waiting, now = [], 0
+    for number, ((delay, phase, server, client, message), removes) in enumerate(steps):
+        key = int(agenda.key_of(phase, server, client))
+        agenda.insert(state, now + delay, key, message, number, 0)
+        waiting.append((now + delay, key, message, number))
+        if removes:
+            waiting.sort()
+            assert agenda.peek(state) == waiting[0][0]
+            now, *expected = waiting.pop(0)
+            assert list(agenda.pop(state))[:3] == expected
+    for time, key, message, ref in sorted(waiting):
+        assert agenda.peek(state) == time
+        assert agenda.pop(state)[:3] == (key, message, ref)
+    assert agenda.peek(state) == -1
+
+
+@given(*[st.tuples(st.integers(0, 19), st.integers(-1, 2**20 - 2), st.integers(-1, 2**31)) for _ in range(2)])
+def test_keys_order_by_phase_then_server_then_client(a, b):
+    assert (agenda.key_of(*a) < agenda.key_of(*b)) == (a < b)
+
+
+def test_many_events_at_one_time_come_in_order():
+    """100,000 at once, as when all clients drop: more than the heap beside the sorted run is meant for."""
+    workload = draw_workload(small())
+    state = make_state(workload, Recorder(workload, "summary"))
+    agenda.insert(state, 5, 0, 0, -1, 0)
+    assert agenda.peek(state) == 5
+    clients = np.random.default_rng(1).permutation(100_000).tolist()
+    for client in clients:
+        agenda.insert(state, 7, agenda.key_of(4, 0, client), -1, client, 0)
+    agenda.pop(state)
+    order = []
+    while agenda.peek(state) == 7:
+        order.append(agenda.pop(state)[2])
+    assert order == sorted(clients)
+
+
+# The memory of a run.
+
+
+def test_a_state_takes_the_fields_it_declares_and_no_others():
+    with pytest.raises(TypeError, match="fields differ from those declared: .*'seed'"):
+        State()
+    assert issubclass(State, Block)
