@@ -84,7 +84,7 @@ def wire_bytes(transport: str, payload_bytes: int, tls: bool = True) -> int:
     >>> wire_bytes("websocket", 200), wire_bytes("websocket", 200, tls=False)
     (278, 256)
     """
-    return link_bytes(message_bytes(transport, payload_bytes), tls)
+    return link_bytes.py_func(message_bytes(transport, payload_bytes), tls)  # of any size, as Python counts
 
 
 @njit(cache=True)

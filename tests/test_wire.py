@@ -127,3 +127,8 @@ def test_an_unknown_transport_is_refused(size):
     with pytest.raises(ValueError) as caught:
         size("websockets", 200)
     assert str(caught.value) == "transport must be 'websocket', 'sse' or 'long_polling', got 'websockets'"
+
+
+def test_sizes_beyond_64_bits_are_counted_too():
+    """10**30 B of payload, and at least as much on the wire."""
+    assert wire_bytes("websocket", 10**30) > 10**30
