@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realtime_sim import Scenario, presets, simulate
+from realtime_sim import Scenario, UnsupportedFeature, presets, simulate
 from realtime_sim.engines import fast, reference
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast.memory import Block
@@ -130,3 +130,22 @@ def test_a_state_takes_the_fields_it_declares_and_no_others():
     with pytest.raises(TypeError, match="fields differ from those declared: .*'seed'"):
         State()
     assert issubclass(State, Block)
+
+
+def test_years_without_an_event_pass_at_once():
+    """A user is away for a billion seconds: 60 thousand million buckets of 17 ms lie between, and are not walked."""
+    workload = draw_workload(small())
+    state = make_state(workload, Recorder(workload, "summary"))
+    for time in (10**18, 10**18 + 1, 2 * 10**18):
+        agenda.insert(state, time, 0, -1, 0, 0)
+    times = []
+    while (time := agenda.peek(state)) >= 0:
+        agenda.pop(state)
+        times.append(time)
+    assert times == [10**18, 10**18 + 1, 2 * 10**18]
+
+
+def test_a_table_of_gigabytes_is_refused():
+    case = small(clients=[{"name": "c", "count": 1_000_000}], servers={"count": 9_000}, traffic=[])
+    with pytest.raises(UnsupportedFeature, match=r"servers.count \(more than 8_000 of them with 1_000_000 clients"):
+        simulate(case, engine="fast")

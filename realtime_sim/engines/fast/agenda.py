@@ -261,22 +261,38 @@ def _deal_out(s):
 
 
 @compiled()
+def _bring_closer(s, jump):
+    """Put far events that the ring reaches by now into it; with `jump`, move on to the earliest of them first."""
+    s.run_at, s.run_n = 0, 0
+    _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, FAR)
+    if jump > 0:
+        earliest = s.run[0].time
+        for i in range(1, s.run_n):
+            earliest = min(earliest, s.run[i].time)
+        s.coarse_index = earliest >> COARSE_SHIFT
+    for i in range(s.run_n):
+        event = s.run[i]
+        index = event.time >> COARSE_SHIFT
+        bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
+        at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)
+        _copy(s.chunks[at], event)
+    s.run_n = 0
+
+
+@compiled()
 def _next_coarse(s):
     """Move on to the next coarse bucket that holds something; the far ones come closer on the way."""
+    n_empty = 0
     while True:
         s.coarse_index += 1
-        if s.coarse_index & (N_COARSE // 2 - 1) == 0 and s.coarse_first[FAR] >= 0:
-            s.run_at, s.run_n = 0, 0
-            _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, FAR)
-            for i in range(s.run_n):
-                event = s.run[i]
-                index = event.time >> COARSE_SHIFT
-                bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
-                at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)
-                _copy(s.chunks[at], event)
-            s.run_n = 0
+        if s.coarse_first[FAR] >= 0:
+            if n_empty > N_COARSE:  # nothing in the whole ring: years may lie before the next event
+                _bring_closer(s, 1)
+            elif s.coarse_index & (N_COARSE // 2 - 1) == 0:
+                _bring_closer(s, 0)
         if s.coarse_first[s.coarse_index & (N_COARSE - 1)] >= 0:
             return
+        n_empty += 1
 
 
 @compiled()

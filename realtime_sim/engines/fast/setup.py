@@ -9,6 +9,7 @@ from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
 from realtime_sim.engines.fast.brokers import KINDS
+from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
 from realtime_sim.recorder import Recorder
@@ -21,6 +22,9 @@ from realtime_sim.workload import Workload
 
 __all__ = ["make_state"]
 
+MAX_BITS = 8_000_000_000
+"""Most servers times clients: a gigabyte."""
+
 SIZES = 48
 """Classes of blocks, by powers of two."""
 
@@ -30,6 +34,7 @@ _NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))
 def make_state(workload: Workload, recorder: Recorder) -> st.State:
     """The state before the first event. Arrays of the recorder are filled in place."""
     scenario = workload.scenario
+    _check_tables(workload)
     fields = {
         **_settings(scenario, recorder),
         **_inputs(workload),
@@ -40,6 +45,17 @@ def make_state(workload: Workload, recorder: Recorder) -> st.State:
         **_records(scenario, recorder),
     }
     return st.State(**fields)
+
+
+def _check_tables(workload: Workload) -> None:
+    """Refuse what would need a table of gigabytes: a bit for each server and client, or server and room."""
+    scenario = workload.scenario
+    per_room = getattr(scenario.broker, "subscription", "") == "per_room"
+    rows = max(workload.n_clients, 2 * workload.rooms.n_rooms if per_room else 0)
+    if rows * scenario.servers.count > MAX_BITS:
+        found = f"more than {MAX_BITS // rows:_} of them with {rows:_} clients or rooms: {scenario.servers.count:_}"
+        step = "use fewer servers, or scale the scenario down"
+        raise UnsupportedFeature(f"servers.count ({found})", "fast", step)
 
 
 def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
