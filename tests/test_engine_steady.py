@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realtime_sim import Scenario, presets
+from realtime_sim import Scenario
 from realtime_sim.engines import fast, reference
 from realtime_sim.engines.fast.steady import SteadyCluster
 from realtime_sim.policies import balancing
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import Trace
 from realtime_sim.workload import draw_workload
-from tests.conftest import small
 from tests.strategies import TIMES
 
 
