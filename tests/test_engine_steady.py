@@ -40,7 +40,7 @@ def steady_scenarios(draw) -> dict:
     clients = [
         {
             "name": f"c{i}",
-            "count": pick(1, 3, 20, 70),
+            "count": pick(1, 3, 20, 70, 150),
             "transport": pick("websocket", "sse"),
             "tls": pick(True, False),
             "keepalive": pick(None, {"interval": "100ms", "timeout": "300ms"}, {"interval": "70ms", "timeout": "1s"}),
@@ -61,7 +61,7 @@ def steady_scenarios(draw) -> dict:
         broker["publisher_link"] = pick(*TIMES)
     traffic = [
         {
-            "name": f"t{i}", "to": pick("everyone", "room", "inbox", "few"), "rate": draw(st.integers(1, 60)),
+            "name": f"t{i}", "to": pick("everyone", "room", "inbox", "few"), "rate": draw(st.integers(1, 25)),
             "arrivals": pick("poisson", "constant"), "payload": pick(0, 100, 3_000), "pick": pick("uniform", "by_size"),
         }
         for i in range(pick(0, 1, 2, 3))

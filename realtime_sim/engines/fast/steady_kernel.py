@@ -13,7 +13,8 @@ from realtime_sim.draws import Stream
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.compiling import NUMBERS, compiled
 from realtime_sim.engines.fast.memory import release
-from realtime_sim.engines.fast.steady_filing import draw_ns, fan_out, sample_after
+from realtime_sim.engines.fast.steady_copies import draw_ns, fan_out
+from realtime_sim.engines.fast.steady_filing import sample_after
 from realtime_sim.engines.fast.steady_places import server_at
 from realtime_sim.engines.fast.steady_state import (
     EVENT_COST,

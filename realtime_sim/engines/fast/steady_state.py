@@ -14,7 +14,7 @@ from realtime_sim.engines.fast.state import SAMPLER, State
 from realtime_sim.policies import balancing
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import HOPS
+from realtime_sim.trace import HOPS, N_GROUPS
 from realtime_sim.units import to_ns
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import Workload
@@ -22,6 +22,9 @@ from realtime_sim.workload import Workload
 __all__ = ["STEADY", "SteadyState", "make_steady_state"]
 
 NEVER_NS = 2**62
+
+BLOCK = 1024
+"""Copies that are worked on together: what is known of them fits the processor's first cache."""
 
 PUBLISHER_TO_BROKER, BROKER, BROKER_TO_SERVER, SERVER_WAIT, FANOUT, CLIENT_AWAY, EGRESS, CLIENT_NETWORK = range(8)
 TOTAL = len(HOPS)
@@ -41,16 +44,17 @@ ARRAYS = {
         "publish_traffic", "publish_number", "publish_room", "load", "server_first", "cohort_ends",
         "rtt_ns", "half_ns", "last_arrival_ns", "link_free_ns", "last_id", "egress_free_ns", "next_ping_ns", "jobs",
         "sends", "busy_ns", "link_busy_ns", "changes", "change_sum_ns", "expected", "broker_queue",
-        "broker_busy_ns", "delivered", "batch_count", "group_count",
+        "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
+        "latencies", "buckets", "group_sizes", "group_sums",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
         "link_booked_ns", "late", "sum_ns", "min_ns", "max_ns", "batch_sum_ns", "group_sum_ns",
     ],
-    ("i4", 1): ["cohort", "client", "members"],
+    ("i4", 1): ["cohort", "client", "members", "near_client"],
     ("?", 1): ["healthy", "varies"],
     (SAMPLER, 1): ["samplers"],
-    ("f8", 1): ["table_x", "table_y"],
+    ("f8", 1): ["table_x", "table_y", "uniforms"],
     ("i8", 3): ["histogram"],
     ("i4", 3): ["batch_histogram", "group_histogram"],
 }  # fmt: skip
@@ -90,6 +94,7 @@ def make_steady_state(workload: Workload, recorder: Recorder) -> SteadyState:
         **_samplers(scenario),
         **_series(scenario),
         **_records(scenario, recorder),
+        **_blocks(),
     }
     return SteadyState(**values)
 
@@ -225,6 +230,18 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, np.ndarray]:
         **{name: getattr(recorder, name) for name in arrays},
         "delivered": np.zeros(len(scenario.clients), dtype=np.int64),
         "varies": _varying_hops(scenario),
+    }
+
+
+def _blocks() -> dict[str, np.ndarray]:
+    """Where a block of copies is worked on."""
+    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets")
+    return {
+        **{name: np.zeros(BLOCK, dtype=np.int64) for name in names},
+        "near_client": np.zeros(BLOCK, dtype=np.int32),
+        "uniforms": np.zeros(BLOCK),
+        "group_sizes": np.zeros(N_GROUPS, dtype=np.int64),
+        "group_sums": np.zeros(N_GROUPS, dtype=np.int64),
     }
 
 
