@@ -24,8 +24,10 @@ from numba import njit
 from realtime_sim.units import MAX_SECONDS
 
 __all__ = [
+    "LAST_CLOSED_FORM",
     "Sampler",
     "Stream",
+    "closed_form_ns",
     "fill_samples_ns",
     "inlined_uniform",
     "normal_quantile",
@@ -37,6 +39,9 @@ __all__ = [
     "uniforms",
 ]
 
+
+LAST_CLOSED_FORM = 3
+"""Kinds of a `Sampler` up to this one need no table."""
 
 CENTRAL = 0.425
 """Distance from one half up to which one formula gives the normal quantile."""
@@ -262,20 +267,22 @@ def _exponential(mean, u):
 
 
 @njit(cache=True)
-def _quantile(kind, a, b, x, y, u):
+def _closed_form(kind, a, b, u):
     if kind == 0:
         return a
     if kind == 1:
         return _uniform_between(a, b, u)
     if kind == 2:
         return _exponential(a, u)
+    return a * math.exp(b * normal_quantile(max(u, LEAST)))
+
+
+@njit(cache=True)
+def _from_table(kind, a, x, y, u):
     if kind == 5:
         return np.interp(u, x, y)
-    z = normal_quantile(max(u, LEAST))
-    if kind == 3:
-        return a * math.exp(b * z)
     steps = len(y) - 1
-    position = min(max((z + a) / (2.0 * a), 0.0), 1.0) * steps
+    position = min(max((normal_quantile(max(u, LEAST)) + a) / (2.0 * a), 0.0), 1.0) * steps
     left = min(int(position), steps - 1)
     return y[left] + (y[left + 1] - y[left]) * (position - left)
 
@@ -290,7 +297,9 @@ def sample(sampler, u):
     >>> float(sample(Sampler(1, 2.0, 4.0, none, none), 0.25))
     2.5
     """
-    return _quantile(sampler.kind, sampler.a, sampler.b, sampler.x, sampler.y, u)
+    if sampler.kind <= LAST_CLOSED_FORM:
+        return _closed_form(sampler.kind, sampler.a, sampler.b, u)
+    return _from_table(sampler.kind, sampler.a, sampler.x, sampler.y, u)
 
 
 @njit(cache=True)
@@ -347,9 +356,30 @@ def fill_samples_ns(kind, a, b, x, y, u, out):
             out[i] = _whole_ns(_exponential(a, u[i]))
     elif kind == 3:
         _fill_lognormal_ns(a, b, u, out)
+    elif kind == 0:
+        out[:] = _whole_ns(a)
     else:
         for i in range(len(u)):
-            out[i] = _whole_ns(_quantile(kind, a, b, x, y, u[i]))
+            out[i] = _whole_ns(_from_table(kind, a, x, y, u[i]))
+
+
+@njit(cache=True)
+def closed_form_ns(kind, a, b, u):
+    """`sample_ns` for a kind that needs no table: up to `LAST_CLOSED_FORM`.
+
+    Parameters
+    ----------
+    kind, a, b
+        The first fields of a `Sampler`.
+    u : float
+        One uniform draw on [0, 1).
+
+    Examples
+    --------
+    >>> int(closed_form_ns(1, 0.0, 1e-6, 0.25))
+    250
+    """
+    return _whole_ns(_closed_form(kind, a, b, u))
 
 
 @njit(cache=True)

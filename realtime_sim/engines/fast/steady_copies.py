@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.draws import Sampler, Stream, fill_samples_ns, inlined_uniform, sample_ns, uniform
+from realtime_sim.draws import (
+    LAST_CLOSED_FORM,
+    Sampler,
+    Stream,
+    closed_form_ns,
+    fill_samples_ns,
+    inlined_uniform,
+    sample_ns,
+    uniform,
+)
 from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
-from realtime_sim.engines.fast.steady_filing import arrivals_seen, file, file_block, file_for_group, sample_after
+from realtime_sim.engines.fast.steady_filing import arrivals_seen, file, file_block, file_for_group, keep, seen_later
 from realtime_sim.engines.fast.steady_state import (
     BLOCK,
     BROKER,
@@ -36,9 +45,11 @@ def draw_ns(s, which, stream, i, j, k):
     row = s.samplers[which]
     if row.kind == 0:
         return row.a_ns
+    u = uniform(s.seed, stream, i, j, k)
+    if row.kind <= LAST_CLOSED_FORM:
+        return closed_form_ns(row.kind, row.a, row.b, u)
     table = slice(row.at, row.at + row.n)
-    sampler = Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table])
-    return np.int64(sample_ns(sampler, uniform(s.seed, stream, i, j, k)))
+    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
 
 
 @compiled(s=STEADY)
@@ -69,24 +80,6 @@ def _file_job_for_group(s, group, n, published, at_broker, left_broker, arrived,
 
 
 @compiled(s=STEADY)
-def _file_copy(s, cohort, client, published, started, sent, left, arrival):
-    batch, group = s.batch, client & (N_GROUPS - 1)
-    file(s, cohort, batch, FANOUT, sent - started, 1)
-    file(s, cohort, batch, TOTAL, arrival - published, 1)
-    if s.egress > 0.0:
-        file(s, cohort, batch, EGRESS, left - sent, 1)
-    if s.varies[CLIENT_NETWORK]:
-        file(s, cohort, batch, CLIENT_NETWORK, arrival - left, 1)
-    if s.has_groups:
-        file_for_group(s, group, FANOUT, sent - started, 1)
-        file_for_group(s, group, TOTAL, arrival - published, 1)
-        if s.egress > 0.0:
-            file_for_group(s, group, EGRESS, left - sent, 1)
-        if s.varies[CLIENT_NETWORK]:
-            file_for_group(s, group, CLIENT_NETWORK, arrival - left, 1)
-
-
-@compiled(s=STEADY)
 def _send_few(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, high):
     published, number, traffic, room = s.publish_ns[id], s.publish_number[id], s.publish_traffic[id], s.publish_room[id]
     send_ns, transmission_ns = s.send_ns[traffic], s.transmission_ns[traffic, cohort]
@@ -102,15 +95,9 @@ def _send_few(s, server, id, cohort, at_broker, left_broker, arrived, started, s
         if s.may_overtake:
             arrival = max(arrival, s.last_arrival_ns[place])
             s.last_arrival_ns[place] = arrival
-        s.last_ns = max(s.last_ns, arrival)
-        column = sample_after(s, arrival)
-        s.changes[column] -= 1
-        s.change_sum_ns[column] -= arrival
+        seen_later(s, arrival)
         if s.batch >= 0:
-            _file_copy(s, cohort, client, published, started, sent, left, arrival)
-            if s.has_groups:
-                group = client & (N_GROUPS - 1)
-                _file_job_for_group(s, group, 1, published, at_broker, left_broker, arrived, started)
+            keep(s, cohort, client, published, at_broker, left_broker, arrived, started, sent, left, arrival)
 
 
 # Many copies: block by block.
@@ -216,6 +203,8 @@ def _send_many(s, server, id, cohort, at_broker, left_broker, arrived, started, 
         if s.batch >= 0:
             _file_copies(s, cohort, published, started, sent, send_ns, left, arrivals, clients)
         sent += n * send_ns
+    if s.batch >= 0:
+        _file_job(s, cohort, high - low, published, at_broker, left_broker, arrived, started)
     if s.has_groups and s.batch >= 0:
         for group in range(N_GROUPS):
             n = s.group_sizes[group]
@@ -249,8 +238,6 @@ def fan_out(s, server, id, at_broker, left_broker, arrived, started, sent, low, 
         beyond = _cohort_end(s, server, room, cohort, low, high)
         n = beyond - low
         if n > 0:
-            if s.batch >= 0:
-                _file_job(s, cohort, n, s.publish_ns[id], at_broker, left_broker, arrived, started)
             if n < MANY:
                 _send_few(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, beyond)
             else:

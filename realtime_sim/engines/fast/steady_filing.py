@@ -6,27 +6,28 @@ over a block of them, so that the processor can take several at once.
 
 from __future__ import annotations
 
-import numpy as np
-
 from realtime_sim.buckets import bucket, inlined_bucket
 from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
-from realtime_sim.engines.fast.steady_state import STEADY
+from realtime_sim.engines.fast.steady_state import BLOCK, NEVER_NS, STEADY, TOTAL
 from realtime_sim.trace import N_GROUPS
 
-__all__ = ["arrivals_seen", "file", "file_block", "file_for_group", "sample_after"]
+__all__ = ["arrivals_seen", "file", "file_block", "file_for_group", "file_rest", "keep", "sample_after", "seen_later"]
 
 
 @compiled(s=STEADY)
 def sample_after(s, time):
-    """Number of the first sample that sees what happens at a time; the last column for what none sees."""
+    """Number of the first sample that sees what happens at a time; the last column for what none sees.
+
+    The interval found last is remembered: most times are in the one that the time before was in.
+    """
+    if s.seen_from_ns <= time < s.seen_until_ns:
+        return s.seen_after
     if time >= s.end_ns:
-        return len(s.changes) - 1
-    i = np.int64(time * s.samples_per_ns)
-    if i * s.step_ns > time:
-        i -= 1
-    elif (i + 1) * s.step_ns <= time:
-        i += 1
-    return i + 1
+        s.seen_from_ns, s.seen_until_ns, s.seen_after = s.end_ns, NEVER_NS, len(s.changes) - 1
+    else:
+        i = time // s.step_ns
+        s.seen_from_ns, s.seen_until_ns, s.seen_after = i * s.step_ns, min((i + 1) * s.step_ns, s.end_ns), i + 1
+    return s.seen_after
 
 
 @compiled(s=STEADY)
@@ -99,3 +100,58 @@ def arrivals_seen(s, arrivals):
         column = sample_after(s, arrivals[i])
         s.changes[column] -= 1
         s.change_sum_ns[column] -= arrivals[i]
+
+
+# Single copies wait until they make a block.
+
+
+@compiled(s=STEADY)
+def file_kept(s):
+    """File the copies that were kept, which are of one slice of the run."""
+    for cohort in range(s.n_cohorts):
+        n = s.n_kept[cohort]
+        if n == 0:
+            continue
+        clients = s.kept_client[cohort][:n]
+        for hop in range(TOTAL + 1):
+            if s.varies[hop]:
+                file_block(s, cohort, s.kept_batch, hop, s.kept[cohort, hop][:n], clients)
+        s.delivered[cohort] += n
+        s.batch_count[s.kept_batch] += n
+        if s.has_groups:
+            for i in range(n):
+                s.group_count[clients[i] & (N_GROUPS - 1)] += 1
+        s.n_kept[cohort] = 0
+
+
+@compiled(s=STEADY)
+def keep(s, cohort, client, published, at_broker, left_broker, arrived, started, sent, left, arrival):
+    """Keep a copy until there are enough of them."""
+    i = s.n_kept[cohort]
+    if s.batch != s.kept_batch or i == BLOCK:
+        file_kept(s)
+        s.kept_batch, i = s.batch, 0
+    hops = s.kept[cohort]
+    hops[0, i], hops[1, i], hops[2, i] = at_broker - published, left_broker - at_broker, arrived - left_broker
+    hops[3, i], hops[4, i], hops[6, i] = started - arrived, sent - started, left - sent
+    hops[7, i], hops[8, i] = arrival - left, arrival - published
+    s.kept_client[cohort, i] = client
+    s.n_kept[cohort] = i + 1
+
+
+@compiled(s=STEADY)
+def seen_later(s, arrival):
+    """Take a copy off those under way when it arrives."""
+    if s.n_arrived == BLOCK:
+        arrivals_seen(s, s.arrived_ns)
+        s.n_arrived = 0
+    s.arrived_ns[s.n_arrived] = arrival
+    s.n_arrived += 1
+
+
+@compiled(s=STEADY)
+def file_rest(s):
+    """At the end of the run: what waits for more."""
+    file_kept(s)
+    if s.n_arrived > 0:
+        arrivals_seen(s, s.arrived_ns[: s.n_arrived])

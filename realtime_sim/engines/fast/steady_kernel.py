@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.draws import Stream
+from realtime_sim.draws import Stream, fill_samples_ns, inlined_uniform
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.compiling import NUMBERS, compiled
 from realtime_sim.engines.fast.memory import release
 from realtime_sim.engines.fast.steady_copies import draw_ns, fan_out
-from realtime_sim.engines.fast.steady_filing import sample_after
+from realtime_sim.engines.fast.steady_filing import file_rest, sample_after
 from realtime_sim.engines.fast.steady_places import server_at
 from realtime_sim.engines.fast.steady_state import (
+    BLOCK,
     EVENT_COST,
     NEVER_NS,
     PUBLISH_COST,
@@ -94,10 +95,13 @@ def _book(s, server, arrived, start, end, n_sends):
         s.jobs[server] += 1
         s.busy_ns[server] += end - start
     s.sends[server] += n_sends
-    column, following = sample_after(s, start), sample_after(s, end)
-    if arrived < start:
-        s.queued[server, sample_after(s, arrived)] += 1
+    came, column, following = sample_after(s, arrived), sample_after(s, start), sample_after(s, end)
+    if came != column:
+        s.queued[server, came] += 1
         s.queued[server, column] -= 1
+    if column == following:
+        s.running_sum_ns[server, column] += end - start
+        return
     s.running[server, column] += 1
     s.running[server, following] -= 1
     s.running_sum_ns[server, column] -= start
@@ -128,12 +132,34 @@ def _ping(s, server, until):
 
 
 @compiled(s=STEADY)
+def _draw_event_costs(s, first):
+    """What one server's next messages cost to decode."""
+    u, seed, row = s.uniforms[: min(BLOCK, len(s.publish_ns) - first)], s.seed, s.samplers[EVENT_COST]
+    numbers, traffic = s.publish_number[first : first + len(u)], s.publish_traffic[first : first + len(u)]
+    for i in range(len(u)):
+        u[i] = inlined_uniform(seed, EVENT_COST_STREAM, numbers[i], 0, traffic[i])
+    table = slice(row.at, row.at + row.n)
+    out = s.event_costs_ns[: len(u)]
+    fill_samples_ns(row.kind, row.a, row.b, s.table_x[table], s.table_y[table], u, out)
+    s.first_drawn = first
+
+
+@compiled(s=STEADY)
+def _event_cost(s, id, server):
+    if s.n_servers > 1 or s.samplers[EVENT_COST].kind == 0:
+        return draw_ns(s, EVENT_COST, EVENT_COST_STREAM, s.publish_number[id], server, s.publish_traffic[id])
+    if id < s.first_drawn or id >= s.first_drawn + BLOCK:
+        _draw_event_costs(s, id - id % BLOCK)
+    return s.event_costs_ns[id - s.first_drawn]
+
+
+@compiled(s=STEADY)
 def _deliver(s, server, id, at_broker, left_broker, arrived, low, high):
     """One message at one server: it waits for a loop, is decoded, and goes to the members low to high."""
     _ping(s, server, arrived)
     start, wakeup_ns = _take_up(s, server, arrived)
     traffic = s.publish_traffic[id]
-    decode_ns = draw_ns(s, EVENT_COST, EVENT_COST_STREAM, s.publish_number[id], server, traffic)
+    decode_ns = _event_cost(s, id, server)
     first = start + wakeup_ns + decode_ns
     end = first + (high - low) * s.send_ns[traffic]
     booked_ns = fan_out(s, server, id, at_broker, left_broker, arrived, start, first, low, high)
@@ -237,6 +263,7 @@ def finish(s, limit_ns):
 
     Returns whether it was a steady one, done by `limit_ns`.
     """
+    file_rest(s)
     last_ns = max(s.last_ns, s.end_ns)
     if s.out_of_order or last_ns > limit_ns:
         return False

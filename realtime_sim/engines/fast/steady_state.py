@@ -34,9 +34,10 @@ EVENT_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, JITTER = range(5)
 
 NUMBERS = [
     "seed", "end_ns", "step_ns", "n_servers", "n_cohorts", "limit", "balancer", "copy_ns", "wakeup_ns", "next",
-    "batch", "last_ns", "broker_free_ns", "n_late",
+    "batch", "last_ns", "broker_free_ns", "n_late", "seen_from_ns", "seen_until_ns", "seen_after", "kept_batch",
+    "n_arrived", "first_drawn",
 ]  # fmt: skip
-FRACTIONS = ["samples_per_ns", "egress", "ping_s"]
+FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["has_broker", "per_room", "has_groups", "may_overtake", "out_of_order"]
 ARRAYS = {
     ("i8", 1): [
@@ -45,17 +46,18 @@ ARRAYS = {
         "rtt_ns", "half_ns", "last_arrival_ns", "link_free_ns", "last_id", "egress_free_ns", "next_ping_ns", "jobs",
         "sends", "busy_ns", "link_busy_ns", "changes", "change_sum_ns", "expected", "broker_queue",
         "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
-        "latencies", "buckets", "group_sizes", "group_sums",
+        "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "event_costs_ns",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
         "link_booked_ns", "late", "sum_ns", "min_ns", "max_ns", "batch_sum_ns", "group_sum_ns",
     ],
     ("i4", 1): ["cohort", "client", "members", "near_client"],
+    ("i4", 2): ["kept_client"],
     ("?", 1): ["healthy", "varies"],
     (SAMPLER, 1): ["samplers"],
     ("f8", 1): ["table_x", "table_y", "uniforms"],
-    ("i8", 3): ["histogram"],
+    ("i8", 3): ["histogram", "kept"],
     ("i4", 3): ["batch_histogram", "group_histogram"],
 }  # fmt: skip
 """Element and number of axes, and the arrays that are so."""
@@ -94,7 +96,7 @@ def make_steady_state(workload: Workload, recorder: Recorder) -> SteadyState:
         **_samplers(scenario),
         **_series(scenario),
         **_records(scenario, recorder),
-        **_blocks(),
+        **_blocks(len(scenario.clients)),
     }
     return SteadyState(**values)
 
@@ -106,7 +108,6 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "seed": scenario.seed,
         "end_ns": to_ns(scenario.duration),
         "step_ns": step_ns,
-        "samples_per_ns": 1 / step_ns,
         "n_servers": servers.count,
         "n_cohorts": len(scenario.clients),
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
@@ -121,8 +122,10 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "may_overtake": _may_overtake(scenario),
         "out_of_order": False,
         "batch_starts_ns": recorder.batch_starts_ns,
-        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late"), 0),
-        "batch": -1,
+        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late", "n_arrived"), 0),
+        **dict.fromkeys(("seen_from_ns", "seen_until_ns", "seen_after"), 0),
+        **dict.fromkeys(("batch", "kept_batch"), -1),
+        "first_drawn": -BLOCK,
     }
 
 
@@ -233,15 +236,18 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, np.ndarray]:
     }
 
 
-def _blocks() -> dict[str, np.ndarray]:
-    """Where a block of copies is worked on."""
-    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets")
+def _blocks(n_cohorts: int) -> dict[str, np.ndarray]:
+    """Where a block of copies is worked on, and where single copies wait until they make a block."""
+    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets", "arrived_ns", "event_costs_ns")
     return {
         **{name: np.zeros(BLOCK, dtype=np.int64) for name in names},
         "near_client": np.zeros(BLOCK, dtype=np.int32),
         "uniforms": np.zeros(BLOCK),
         "group_sizes": np.zeros(N_GROUPS, dtype=np.int64),
         "group_sums": np.zeros(N_GROUPS, dtype=np.int64),
+        "kept": np.zeros((n_cohorts, TOTAL + 1, BLOCK), dtype=np.int64),
+        "kept_client": np.zeros((n_cohorts, BLOCK), dtype=np.int32),
+        "n_kept": np.zeros(n_cohorts, dtype=np.int64),
     }
 
 
