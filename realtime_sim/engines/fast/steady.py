@@ -14,8 +14,10 @@ import simpy
 from realtime_sim.buckets import bucket
 from realtime_sim.control import start_control
 from realtime_sim.engines.clock import Clock
-from realtime_sim.engines.fast.steady_kernel import advance, arrivals_at_broker, finish, free
+from realtime_sim.engines.fast.steady_broker import arrivals_at_broker, draw_event_costs, pass_on
+from realtime_sim.engines.fast.steady_copies import last_arrival, send
 from realtime_sim.engines.fast.steady_places import count_subscriptions, settle
+from realtime_sim.engines.fast.steady_queues import finish, free, take_up
 from realtime_sim.engines.fast.steady_state import CLIENT_NETWORK, PUBLISHER_TO_BROKER, make_steady_state
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
@@ -51,9 +53,17 @@ class SteadyCluster:
         at_broker = arrivals_at_broker(state)
         is_constant = self.scenario.broker.publisher_link.sampler().kind == 0
         order = np.zeros(0, dtype=np.int64) if is_constant else np.argsort(at_broker, kind="stable")
-        while (id := advance(state, at_broker, order)) >= 0:
-            progress(from_ns(int(self.workload.publishes.time_ns[id])))
-        if finish(state, end_ns + to_ns(self.scenario.drain)):
+        times_ns, n_taken = self.workload.publishes.time_ns, 0
+        while 0 <= n_taken < len(times_ns):
+            n_taken, goes_on = pass_on(state, at_broker, order), True
+            draw_event_costs(state)
+            take_up(state)
+            while goes_on:
+                goes_on = send(state, at_broker)
+                progress(from_ns(int(times_ns[n_taken - 1])))
+        last_ns = max(last_arrival(state), end_ns)
+        if n_taken >= 0 and last_ns <= end_ns + to_ns(self.scenario.drain):
+            finish(state, last_ns)
             self._count()
             self._file_constants()
             self._monitor(end_ns)

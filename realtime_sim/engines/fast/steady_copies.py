@@ -15,7 +15,16 @@ from realtime_sim.draws import (
     uniform,
 )
 from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
-from realtime_sim.engines.fast.steady_filing import arrivals_seen, file, file_block, file_for_group, keep, seen_later
+from realtime_sim.engines.fast.steady_filing import (
+    arrivals_seen,
+    file,
+    file_block,
+    file_for_group,
+    file_rest,
+    keep,
+    sample_after,
+    seen_later,
+)
 from realtime_sim.engines.fast.steady_state import (
     BLOCK,
     BROKER,
@@ -31,25 +40,15 @@ from realtime_sim.engines.fast.steady_state import (
 )
 from realtime_sim.trace import N_GROUPS
 
-__all__ = ["draw_ns", "fan_out"]
+__all__ = ["last_arrival", "send"]
 
 JITTER_STREAM = Stream.JITTER
 
+AT_ONCE = 2_000_000
+"""Copies sent before control goes back to Python, so that progress shows and Ctrl-C is heard."""
+
 MANY = 64
 """Copies of one job to one cohort from which on blocks are faster."""
-
-
-@compiled(s=STEADY)
-def draw_ns(s, which, stream, i, j, k):
-    """A time drawn for an address; a constant needs no draw."""
-    row = s.samplers[which]
-    if row.kind == 0:
-        return row.a_ns
-    u = uniform(s.seed, stream, i, j, k)
-    if row.kind <= LAST_CLOSED_FORM:
-        return closed_form_ns(row.kind, row.a, row.b, u)
-    table = slice(row.at, row.at + row.n)
-    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
 
 
 @compiled(s=STEADY)
@@ -80,24 +79,36 @@ def _file_job_for_group(s, group, n, published, at_broker, left_broker, arrived,
 
 
 @compiled(s=STEADY)
-def _send_few(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, high):
-    published, number, traffic, room = s.publish_ns[id], s.publish_number[id], s.publish_traffic[id], s.publish_room[id]
-    send_ns, transmission_ns = s.send_ns[traffic], s.transmission_ns[traffic, cohort]
+def _jitter_ns(s, cohort, number, client, traffic):
+    row = s.samplers[JITTER + cohort]
+    if row.kind == 0:
+        return row.a_ns
+    u = uniform(s.seed, JITTER_STREAM, number, client, traffic)
+    if row.kind <= LAST_CLOSED_FORM:
+        return closed_form_ns(row.kind, row.a, row.b, u)
+    table = slice(row.at, row.at + row.n)
+    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
+
+
+@compiled(s=STEADY)
+def _send_few(s, job, cohort, at_broker, sent, low, high):
+    id, server = s.job_id[job], s.job_server[job]
+    traffic, is_room = s.publish_traffic[id], s.publish_room[id] > 0
     for i in range(low, high):
-        place = np.int64(s.members[i]) if room > 0 else i
-        client = np.int64(s.client[place])
-        sent += send_ns
+        place = np.int64(s.members[i]) if is_room else i
+        sent += s.send_ns[traffic]
         left = sent
         if s.egress > 0.0:
-            left = max(s.egress_free_ns[server], sent) + transmission_ns
+            left = max(s.egress_free_ns[server], sent) + s.transmission_ns[traffic, cohort]
             s.egress_free_ns[server] = left
-        arrival = left + s.half_ns[place] + draw_ns(s, JITTER + cohort, JITTER_STREAM, number, client, traffic)
+        client = s.client[place]
+        arrival = left + s.half_ns[place] + _jitter_ns(s, cohort, s.publish_number[id], client, traffic)
         if s.may_overtake:
             arrival = max(arrival, s.last_arrival_ns[place])
             s.last_arrival_ns[place] = arrival
         seen_later(s, arrival)
         if s.batch >= 0:
-            keep(s, cohort, client, published, at_broker, left_broker, arrived, started, sent, left, arrival)
+            keep(s, cohort, client, job, at_broker, sent, left, arrival)
 
 
 # Many copies: block by block.
@@ -183,7 +194,9 @@ def _file_copies(s, cohort, published, started, sent, send_ns, left, arrivals, c
 
 
 @compiled(s=STEADY)
-def _send_many(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, high):
+def _send_many(s, job, cohort, at_broker, sent, low, high):
+    id, server = s.job_id[job], s.job_server[job]
+    left_broker, arrived, started = s.job_left_broker_ns[job], s.job_arrived_ns[job], s.job_started_ns[job]
     published, number, traffic, room = s.publish_ns[id], s.publish_number[id], s.publish_traffic[id], s.publish_room[id]
     send_ns, transmission_ns = s.send_ns[traffic], s.transmission_ns[traffic, cohort]
     if s.has_groups:
@@ -203,9 +216,10 @@ def _send_many(s, server, id, cohort, at_broker, left_broker, arrived, started, 
         if s.batch >= 0:
             _file_copies(s, cohort, published, started, sent, send_ns, left, arrivals, clients)
         sent += n * send_ns
-    if s.batch >= 0:
-        _file_job(s, cohort, high - low, published, at_broker, left_broker, arrived, started)
-    if s.has_groups and s.batch >= 0:
+    if s.batch < 0:
+        return
+    _file_job(s, cohort, high - low, published, at_broker, left_broker, arrived, started)
+    if s.has_groups:
         for group in range(N_GROUPS):
             n = s.group_sizes[group]
             if n > 0:
@@ -213,14 +227,14 @@ def _send_many(s, server, id, cohort, at_broker, left_broker, arrived, started, 
 
 
 @compiled(s=STEADY)
-def _cohort_end(s, server, room, cohort, low, high):
+def _cohort_end(s, is_room, cohort, low, high):
     """Where the members of a cohort end among those from low to high: clients are numbered cohort by cohort."""
-    end = s.cohort_ends[cohort]
     if cohort == s.n_cohorts - 1:
         return high
+    end = s.cohort_ends[cohort]
     while low < high:
         middle = (low + high) >> 1
-        if s.client[s.members[middle] if room > 0 else middle] < end:
+        if s.client[s.members[middle] if is_room else middle] < end:
             low = middle + 1
         else:
             high = middle
@@ -228,21 +242,48 @@ def _cohort_end(s, server, room, cohort, low, high):
 
 
 @compiled(s=STEADY)
-def fan_out(s, server, id, at_broker, left_broker, arrived, started, sent, low, high):
-    """All sends of one job: to the members from low to high of a room, or to these places of everyone.
+def _find_batch(s, published):
+    """The slice of the measured time that a message belongs to, mostly that of the one before; -1 before it."""
+    while s.batch + 1 < len(s.batch_starts_ns) and s.batch_starts_ns[s.batch + 1] <= published:
+        s.batch += 1
+    while s.batch >= 0 and s.batch_starts_ns[s.batch] > published:
+        s.batch -= 1
 
-    The loop begins to send at `sent`. Returns how long the link takes for all copies, nanoseconds.
-    """
-    room, traffic, booked_ns, cohort = s.publish_room[id], s.publish_traffic[id], 0, 0
-    while low < high:
-        beyond = _cohort_end(s, server, room, cohort, low, high)
-        n = beyond - low
-        if n > 0:
-            if n < MANY:
-                _send_few(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, beyond)
-            else:
-                _send_many(s, server, id, cohort, at_broker, left_broker, arrived, started, sent, low, beyond)
-            sent += n * s.send_ns[traffic]
-            booked_ns += n * s.transmission_ns[traffic, cohort]
+
+@compiled(s=STEADY)
+def _fan_out(s, job, at_broker):
+    """All sends of one job, cohort by cohort."""
+    id, server, low, sent = s.job_id[job], s.job_server[job], s.job_low[job], s.job_sending_ns[job]
+    traffic, is_room, cohort, booked_ns = s.publish_traffic[id], s.publish_room[id] > 0, 0, 0
+    _find_batch(s, s.publish_ns[id])
+    while low < s.job_high[job]:
+        beyond = _cohort_end(s, is_room, cohort, low, s.job_high[job])
+        if beyond - low >= MANY:
+            _send_many(s, job, cohort, at_broker, sent, low, beyond)
+        else:
+            _send_few(s, job, cohort, at_broker, sent, low, beyond)
+        sent += (beyond - low) * s.send_ns[traffic]
+        booked_ns += (beyond - low) * s.transmission_ns[traffic, cohort]
         low, cohort = beyond, cohort + 1
-    return booked_ns
+    if booked_ns > 0:
+        s.link_booked_ns[server, sample_after(s, s.job_started_ns[job])] += booked_ns
+        s.link_busy_ns[server] += booked_ns
+
+
+@compiled(s=STEADY, at_broker=NUMBERS)
+def send(s, at_broker):
+    """All sends of the jobs in the table, or of some of them. Returns whether there are more."""
+    n_sends = 0
+    while s.next_job < s.n_jobs and n_sends < AT_ONCE:
+        job = s.next_job
+        _fan_out(s, job, at_broker[s.job_id[job]])
+        n_sends += s.job_high[job] - s.job_low[job]
+        s.next_job += 1
+    return s.next_job < s.n_jobs
+
+
+@compiled(s=STEADY)
+def last_arrival(s):
+    """File what waits for more, at the end. Returns when the last copy arrives."""
+    file_rest(s)
+    return s.last_ns

@@ -125,16 +125,20 @@ def file_kept(s):
 
 
 @compiled(s=STEADY)
-def keep(s, cohort, client, published, at_broker, left_broker, arrived, started, sent, left, arrival):
+def keep(s, cohort, client, job, at_broker, sent, left, arrival):
     """Keep a copy until there are enough of them."""
     i = s.n_kept[cohort]
     if s.batch != s.kept_batch or i == BLOCK:
         file_kept(s)
         s.kept_batch, i = s.batch, 0
-    hops = s.kept[cohort]
-    hops[0, i], hops[1, i], hops[2, i] = at_broker - published, left_broker - at_broker, arrived - left_broker
-    hops[3, i], hops[4, i], hops[6, i] = started - arrived, sent - started, left - sent
-    hops[7, i], hops[8, i] = arrival - left, arrival - published
+    hops, published, started = s.kept[cohort], s.publish_ns[s.job_id[job]], s.job_started_ns[job]
+    if s.has_broker:
+        arrived, left_broker = s.job_arrived_ns[job], s.job_left_broker_ns[job]
+        hops[0, i], hops[1, i], hops[2, i] = at_broker - published, left_broker - at_broker, arrived - left_broker
+        hops[3, i] = started - arrived
+    else:
+        hops[0, i], hops[3, i] = at_broker - published, started - at_broker
+    hops[4, i], hops[6, i], hops[7, i], hops[8, i] = sent - started, left - sent, arrival - left, arrival - published
     s.kept_client[cohort, i] = client
     s.n_kept[cohort] = i + 1
 

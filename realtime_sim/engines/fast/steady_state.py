@@ -23,6 +23,9 @@ __all__ = ["STEADY", "SteadyState", "make_steady_state"]
 
 NEVER_NS = 2**62
 
+JOBS = 2048
+"""Jobs that go through the stages together."""
+
 BLOCK = 1024
 """Copies that are worked on together: what is known of them fits the processor's first cache."""
 
@@ -35,7 +38,7 @@ EVENT_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, JITTER = range(5)
 NUMBERS = [
     "seed", "end_ns", "step_ns", "n_servers", "n_cohorts", "limit", "balancer", "copy_ns", "wakeup_ns", "next",
     "batch", "last_ns", "broker_free_ns", "n_late", "seen_from_ns", "seen_until_ns", "seen_after", "kept_batch",
-    "n_arrived", "first_drawn",
+    "n_arrived", "n_jobs", "next_job",
 ]  # fmt: skip
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["has_broker", "per_room", "has_groups", "may_overtake", "out_of_order"]
@@ -46,7 +49,8 @@ ARRAYS = {
         "rtt_ns", "half_ns", "last_arrival_ns", "link_free_ns", "last_id", "egress_free_ns", "next_ping_ns", "jobs",
         "sends", "busy_ns", "link_busy_ns", "changes", "change_sum_ns", "expected", "broker_queue",
         "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
-        "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "event_costs_ns",
+        "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "job_id", "job_server", "job_low",
+        "job_high", "job_left_broker_ns", "job_arrived_ns", "job_cost_ns", "job_started_ns", "job_sending_ns",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
@@ -56,7 +60,7 @@ ARRAYS = {
     ("i4", 2): ["kept_client"],
     ("?", 1): ["healthy", "varies"],
     (SAMPLER, 1): ["samplers"],
-    ("f8", 1): ["table_x", "table_y", "uniforms"],
+    ("f8", 1): ["table_x", "table_y", "uniforms", "job_uniforms"],
     ("i8", 3): ["histogram", "kept"],
     ("i4", 3): ["batch_histogram", "group_histogram"],
 }  # fmt: skip
@@ -122,10 +126,9 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "may_overtake": _may_overtake(scenario),
         "out_of_order": False,
         "batch_starts_ns": recorder.batch_starts_ns,
-        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late", "n_arrived"), 0),
+        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late", "n_arrived", "n_jobs", "next_job"), 0),
         **dict.fromkeys(("seen_from_ns", "seen_until_ns", "seen_after"), 0),
         **dict.fromkeys(("batch", "kept_batch"), -1),
-        "first_drawn": -BLOCK,
     }
 
 
@@ -188,6 +191,8 @@ def _servers(scenario: Scenario) -> dict[str, object]:
         "ping_tick": np.ones((n, n_cohorts), dtype=np.int64),
         "next_ping_ns": np.full(n, NEVER_NS, dtype=np.int64),
         "late": np.zeros((64, 3), dtype=np.int64),
+        **{name: np.zeros(max(n, JOBS), dtype=np.int64) for name in ARRAYS["i8", 1] if name.startswith("job_")},
+        "job_uniforms": np.zeros(max(n, JOBS)),
     }
 
 
@@ -238,7 +243,7 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, np.ndarray]:
 
 def _blocks(n_cohorts: int) -> dict[str, np.ndarray]:
     """Where a block of copies is worked on, and where single copies wait until they make a block."""
-    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets", "arrived_ns", "event_costs_ns")
+    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets", "arrived_ns")
     return {
         **{name: np.zeros(BLOCK, dtype=np.int64) for name in names},
         "near_client": np.zeros(BLOCK, dtype=np.int32),

@@ -1,0 +1,170 @@
+"""The first stages of a steady run: from the publishers through the broker to the servers' queues.
+
+Messages are taken in the order in which they reach the broker, which is the order of every queue behind it. What comes
+out is a table of jobs, one for each message and server, that the next stage takes up.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from realtime_sim.draws import (
+    LAST_CLOSED_FORM,
+    Sampler,
+    Stream,
+    closed_form_ns,
+    fill_samples_ns,
+    inlined_uniform,
+    sample_ns,
+    uniform,
+)
+from realtime_sim.engines.fast.compiling import NUMBERS, compiled
+from realtime_sim.engines.fast.steady_filing import sample_after
+from realtime_sim.engines.fast.steady_places import server_at
+from realtime_sim.engines.fast.steady_state import EVENT_COST, PUBLISH_COST, PUBLISHER_LINK, SERVER_LINK, STEADY
+
+__all__ = ["arrivals_at_broker", "draw_event_costs", "pass_on"]
+
+EVENT_COST_STREAM, BROKER_COST_STREAM = Stream.EVENT_COST, Stream.BROKER_COST
+PUBLISHER_LINK_STREAM, SERVER_LINK_STREAM = Stream.PUBLISHER_LINK, Stream.SERVER_LINK
+
+
+@compiled(s=STEADY)
+def _draw_ns(s, which, stream, i, j, k):
+    """A time drawn for an address; a constant needs no draw."""
+    row = s.samplers[which]
+    if row.kind == 0:
+        return row.a_ns
+    u = uniform(s.seed, stream, i, j, k)
+    if row.kind <= LAST_CLOSED_FORM:
+        return closed_form_ns(row.kind, row.a, row.b, u)
+    table = slice(row.at, row.at + row.n)
+    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
+
+
+@compiled(s=STEADY)
+def arrivals_at_broker(s):
+    """When each message reaches the broker, or the one server where there is none."""
+    out = np.empty(len(s.publish_ns), dtype=np.int64)
+    constant, link_ns = s.samplers[PUBLISHER_LINK].kind == 0, s.samplers[PUBLISHER_LINK].a_ns
+    for id in range(len(out)):
+        if not constant:
+            number, traffic = s.publish_number[id], s.publish_traffic[id]
+            link_ns = _draw_ns(s, PUBLISHER_LINK, PUBLISHER_LINK_STREAM, number, 0, traffic)
+        out[id] = s.publish_ns[id] + link_ns
+    return out
+
+
+@compiled(s=STEADY)
+def _add_job(s, id, server, left_broker, arrived, low, high):
+    job = s.n_jobs
+    s.job_id[job], s.job_server[job], s.job_left_broker_ns[job], s.job_arrived_ns[job] = (
+        id,
+        server,
+        left_broker,
+        arrived,
+    )
+    s.job_low[job], s.job_high[job] = low, high
+    s.n_jobs += 1
+
+
+@compiled(s=STEADY)
+def _copy(s, id, server, left, low, high):
+    """A copy goes to a server; it does not overtake the one before."""
+    link_ns = _draw_ns(s, SERVER_LINK, SERVER_LINK_STREAM, s.publish_number[id], server, s.publish_traffic[id])
+    if left + link_ns <= s.link_free_ns[server] and id < s.last_id[server]:
+        s.out_of_order = True  # copies that arrive together are taken up by their number, and this one is too late
+    s.link_free_ns[server] = max(left + link_ns, s.link_free_ns[server])
+    s.last_id[server] = id
+    _add_job(s, id, server, left, s.link_free_ns[server], low, high)
+
+
+@compiled(s=STEADY)
+def _copy_to_room(s, id, left):
+    """Copies for the servers with a member of the room, or for all of them; when the broker is done."""
+    room = s.publish_room[id]
+    low, last = s.member_offsets[room] - len(s.client), s.member_offsets[room + 1] - len(s.client)
+    server = np.int64(0)
+    while server < s.n_servers:
+        if s.per_room:
+            if low == last:
+                break
+            server = server_at(s, s.members[low])
+        high = low
+        while high < last and s.members[high] < s.server_first[server + 1]:
+            high += 1
+        left += s.copy_ns
+        _copy(s, id, server, left, low, high)
+        low = high
+        server += 1
+    return left
+
+
+@compiled(s=STEADY)
+def _copy_to_everyone(s, id, left):
+    for server in range(s.n_servers):
+        low, high = s.server_first[server], s.server_first[server + 1]
+        if high > low or not s.per_room:
+            left += s.copy_ns
+            _copy(s, id, server, left, low, high)
+    return left
+
+
+@compiled(s=STEADY)
+def _broker(s, id, at_broker):
+    """The broker's thread takes the message when it is free, and writes one copy after the other."""
+    start = max(at_broker, s.broker_free_ns)
+    cost_ns = _draw_ns(s, PUBLISH_COST, BROKER_COST_STREAM, s.publish_number[id], 0, s.publish_traffic[id])
+    is_room = s.publish_room[id] > 0
+    end = _copy_to_room(s, id, start + cost_ns) if is_room else _copy_to_everyone(s, id, start + cost_ns)
+    s.broker_free_ns = end
+    s.broker_queue[sample_after(s, at_broker)] += 1
+    s.broker_queue[sample_after(s, start)] -= 1
+    s.broker_busy_ns[sample_after(s, end)] += end - start
+
+
+@compiled(s=STEADY)
+def _expect(s, published, n):
+    """`n` deliveries are under way from now on."""
+    column = sample_after(s, published)
+    s.changes[column] += n
+    s.change_sum_ns[column] += n * published
+    if published >= s.batch_starts_ns[0]:
+        s.expected[column] += n
+
+
+@compiled(s=STEADY, at_broker=NUMBERS, order=NUMBERS)
+def pass_on(s, at_broker, order):
+    """Fill the table of jobs with the next messages, in `order` where it is not that of their numbers.
+
+    Returns how many have been taken so far, or -1 where copies came out of order.
+    """
+    s.n_jobs, s.next_job = 0, 0
+    while s.next < len(at_broker) and s.n_jobs + s.n_servers <= len(s.job_id):
+        id = order[s.next] if len(order) > 0 else s.next
+        room, arrival = s.publish_room[id], at_broker[id]
+        low, high = s.member_offsets[room], s.member_offsets[room + 1]
+        _expect(s, s.publish_ns[id], high - low)
+        if s.has_broker:
+            _broker(s, id, arrival)
+        else:
+            elsewhere = len(s.client) if room > 0 else 0
+            _add_job(s, id, 0, arrival, arrival, low - elsewhere, high - elsewhere)
+        s.next += 1
+    return -1 if s.out_of_order else s.next
+
+
+@compiled(s=STEADY)
+def draw_event_costs(s):
+    """What each job costs to decode."""
+    row, seed, out = s.samplers[EVENT_COST], s.seed, s.job_cost_ns[: s.n_jobs]
+    if row.kind == 0:
+        out[:] = row.a_ns
+        return
+    ids, servers, u = s.job_id, s.job_server, s.job_uniforms[: s.n_jobs]
+    numbers, traffic = s.publish_number, s.publish_traffic
+    for job in range(len(u)):
+        number, server, stream = numbers[ids[job]], servers[job], traffic[ids[job]]
+        u[job] = inlined_uniform(seed, EVENT_COST_STREAM, number, server, stream)
+    table = slice(row.at, row.at + row.n)
+    fill_samples_ns(row.kind, row.a, row.b, s.table_x[table], s.table_y[table], u, out)
