@@ -161,10 +161,11 @@ def draw_event_costs(s):
     if row.kind == 0:
         out[:] = row.a_ns
         return
-    ids, servers, u = s.job_id, s.job_server, s.job_uniforms[: s.n_jobs]
-    numbers, traffic = s.publish_number, s.publish_traffic
+    servers, u, numbers, traffic = s.job_server, s.job_uniforms[: s.n_jobs], s.job_number, s.job_traffic
     for job in range(len(u)):
-        number, server, stream = numbers[ids[job]], servers[job], traffic[ids[job]]
-        u[job] = inlined_uniform(seed, EVENT_COST_STREAM, number, server, stream)
+        id = s.job_id[job]
+        numbers[job], traffic[job] = s.publish_number[id], s.publish_traffic[id]
+    for job in range(len(u)):
+        u[job] = inlined_uniform(seed, EVENT_COST_STREAM, numbers[job], servers[job], traffic[job])
     table = slice(row.at, row.at + row.n)
     fill_samples_ns(row.kind, row.a, row.b, s.table_x[table], s.table_y[table], u, out)

@@ -20,10 +20,10 @@ from realtime_sim.engines.fast.steady_filing import (
     file,
     file_block,
     file_for_group,
+    file_kept,
     file_rest,
-    keep,
+    find_batch,
     sample_after,
-    seen_later,
 )
 from realtime_sim.engines.fast.steady_state import (
     BLOCK,
@@ -91,24 +91,75 @@ def _jitter_ns(s, cohort, number, client, traffic):
 
 
 @compiled(s=STEADY)
-def _send_few(s, job, cohort, at_broker, sent, low, high):
-    id, server = s.job_id[job], s.job_server[job]
-    traffic, is_room = s.publish_traffic[id], s.publish_room[id] > 0
-    for i in range(low, high):
-        place = np.int64(s.members[i]) if is_room else i
-        sent += s.send_ns[traffic]
-        left = sent
-        if s.egress > 0.0:
-            left = max(s.egress_free_ns[server], sent) + s.transmission_ns[traffic, cohort]
-            s.egress_free_ns[server] = left
-        client = s.client[place]
-        arrival = left + s.half_ns[place] + _jitter_ns(s, cohort, s.publish_number[id], client, traffic)
-        if s.may_overtake:
-            arrival = max(arrival, s.last_arrival_ns[place])
-            s.last_arrival_ns[place] = arrival
-        seen_later(s, arrival)
-        if s.batch >= 0:
-            keep(s, cohort, client, job, at_broker, sent, left, arrival)
+def _book_link(s, server, started, left_ns):
+    s.link_booked_ns[server, sample_after(s, started)] += left_ns
+    s.link_busy_ns[server] += left_ns
+
+
+@compiled(s=STEADY)
+def _link(s, job, cohort, sent):
+    """When a copy has left the server's link."""
+    server = s.job_server[job]
+    transmission_ns = s.transmission_ns[s.publish_traffic[s.job_id[job]], cohort]
+    s.egress_free_ns[server] = max(s.egress_free_ns[server], sent) + transmission_ns
+    _book_link(s, server, s.job_started_ns[job], transmission_ns)
+    return s.egress_free_ns[server]
+
+
+@compiled(s=STEADY)
+def _delay(s, job, cohort, place, left):
+    """When a client has its copy, if its jitter is drawn or it must wait for an earlier copy."""
+    id = s.job_id[job]
+    arrival = left + s.half_ns[place]
+    arrival += _jitter_ns(s, cohort, s.publish_number[id], s.client[place], s.publish_traffic[id])
+    s.last_arrival_ns[place] = max(s.last_arrival_ns[place], arrival)
+    return s.last_arrival_ns[place]
+
+
+@compiled(s=STEADY, at_broker=NUMBERS)
+def _send_few(s, at_broker):
+    """The next jobs of the table, up to one with many copies.
+
+    Everything that is read for each copy is named before the loop: this is most of the work where rooms are small.
+    """
+    clients, half, members, ends, hops, n_kept = s.client, s.half_ns, s.members, s.cohort_ends, s.kept, s.n_kept
+    ids, lows, highs, started_ns = s.job_id, s.job_low, s.job_high, s.job_started_ns
+    arrived_ns, left_broker_ns, sending_ns = s.job_arrived_ns, s.job_left_broker_ns, s.job_sending_ns
+    rooms, traffics, published_ns, sends_ns = s.publish_room, s.publish_traffic, s.publish_ns, s.send_ns
+    has_link, delays, arrivals, kept_client = s.egress > 0.0, s.may_overtake, s.arrived_ns, s.kept_client
+    jitter_ns, job, n_jobs, batch, n_arrived = s.jitter_ns, s.next_job, s.n_jobs, s.batch, s.n_arrived
+    while job < n_jobs and highs[job] - lows[job] < MANY:
+        id, started, sent, cohort = ids[job], started_ns[job], sending_ns[job], 0
+        is_room, send_ns, published, reached = rooms[id] > 0, sends_ns[traffics[id]], published_ns[id], at_broker[id]
+        if published < s.batch_from_ns or published >= s.batch_until_ns:
+            file_kept(s)
+            batch = find_batch(s, published)
+        for i in range(lows[job], highs[job]):
+            place = np.int64(members[i]) if is_room else i
+            client = clients[place]
+            while client >= ends[cohort]:
+                cohort += 1
+            sent += send_ns
+            left = _link(s, job, cohort, sent) if has_link else sent
+            arrival = _delay(s, job, cohort, place, left) if delays else left + half[place] + jitter_ns[cohort]
+            if n_arrived == BLOCK:
+                arrivals_seen(s, arrivals)
+                n_arrived = 0
+            arrivals[n_arrived] = arrival
+            n_arrived += 1
+            if batch < 0:
+                continue
+            if n_kept[cohort] == BLOCK:
+                file_kept(s)
+            k = n_kept[cohort]
+            hops[cohort, 0, k], hops[cohort, 1, k] = reached - published, left_broker_ns[job] - reached
+            hops[cohort, 2, k], hops[cohort, 3, k] = arrived_ns[job] - left_broker_ns[job], started - arrived_ns[job]
+            hops[cohort, 4, k], hops[cohort, 6, k] = sent - started, left - sent
+            hops[cohort, 7, k], hops[cohort, 8, k] = arrival - left, arrival - published
+            kept_client[cohort, k] = client
+            n_kept[cohort] = k + 1
+        job += 1
+    s.next_job, s.n_arrived = job, n_arrived
 
 
 # Many copies: block by block.
@@ -194,7 +245,7 @@ def _file_copies(s, cohort, published, started, sent, send_ns, left, arrivals, c
 
 
 @compiled(s=STEADY)
-def _send_many(s, job, cohort, at_broker, sent, low, high):
+def _send_to_cohort(s, job, cohort, at_broker, sent, low, high):
     id, server = s.job_id[job], s.job_server[job]
     left_broker, arrived, started = s.job_left_broker_ns[job], s.job_arrived_ns[job], s.job_started_ns[job]
     published, number, traffic, room = s.publish_ns[id], s.publish_number[id], s.publish_traffic[id], s.publish_room[id]
@@ -242,32 +293,22 @@ def _cohort_end(s, is_room, cohort, low, high):
 
 
 @compiled(s=STEADY)
-def _find_batch(s, published):
-    """The slice of the measured time that a message belongs to, mostly that of the one before; -1 before it."""
-    while s.batch + 1 < len(s.batch_starts_ns) and s.batch_starts_ns[s.batch + 1] <= published:
-        s.batch += 1
-    while s.batch >= 0 and s.batch_starts_ns[s.batch] > published:
-        s.batch -= 1
-
-
-@compiled(s=STEADY)
-def _fan_out(s, job, at_broker):
-    """All sends of one job, cohort by cohort."""
-    id, server, low, sent = s.job_id[job], s.job_server[job], s.job_low[job], s.job_sending_ns[job]
-    traffic, is_room, cohort, booked_ns = s.publish_traffic[id], s.publish_room[id] > 0, 0, 0
-    _find_batch(s, s.publish_ns[id])
+def _send_many(s, job, at_broker):
+    """All copies of one job, cohort by cohort."""
+    id, low, sent = s.job_id[job], s.job_low[job], s.job_sending_ns[job]
+    traffic, is_room, cohort = s.publish_traffic[id], s.publish_room[id] > 0, 0
+    if s.publish_ns[id] < s.batch_from_ns or s.publish_ns[id] >= s.batch_until_ns:
+        file_kept(s)
+        find_batch(s, s.publish_ns[id])
     while low < s.job_high[job]:
         beyond = _cohort_end(s, is_room, cohort, low, s.job_high[job])
-        if beyond - low >= MANY:
-            _send_many(s, job, cohort, at_broker, sent, low, beyond)
-        else:
-            _send_few(s, job, cohort, at_broker, sent, low, beyond)
-        sent += (beyond - low) * s.send_ns[traffic]
-        booked_ns += (beyond - low) * s.transmission_ns[traffic, cohort]
+        n = beyond - low
+        if n > 0:
+            _send_to_cohort(s, job, cohort, at_broker, sent, low, beyond)
+        if s.egress > 0.0:
+            _book_link(s, s.job_server[job], s.job_started_ns[job], n * s.transmission_ns[traffic, cohort])
+        sent += n * s.send_ns[traffic]
         low, cohort = beyond, cohort + 1
-    if booked_ns > 0:
-        s.link_booked_ns[server, sample_after(s, s.job_started_ns[job])] += booked_ns
-        s.link_busy_ns[server] += booked_ns
 
 
 @compiled(s=STEADY, at_broker=NUMBERS)
@@ -275,10 +316,12 @@ def send(s, at_broker):
     """All sends of the jobs in the table, or of some of them. Returns whether there are more."""
     n_sends = 0
     while s.next_job < s.n_jobs and n_sends < AT_ONCE:
-        job = s.next_job
-        _fan_out(s, job, at_broker[s.job_id[job]])
-        n_sends += s.job_high[job] - s.job_low[job]
-        s.next_job += 1
+        _send_few(s, at_broker)
+        if s.next_job < s.n_jobs:
+            job = s.next_job
+            _send_many(s, job, at_broker[s.job_id[job]])
+            n_sends += s.job_high[job] - s.job_low[job]
+            s.next_job += 1
     return s.next_job < s.n_jobs
 
 

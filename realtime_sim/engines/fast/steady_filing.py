@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from realtime_sim.buckets import bucket, inlined_bucket
 from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
-from realtime_sim.engines.fast.steady_state import BLOCK, NEVER_NS, STEADY, TOTAL
+from realtime_sim.engines.fast.steady_state import NEVER_NS, STEADY, TOTAL
 from realtime_sim.trace import N_GROUPS
 
-__all__ = ["arrivals_seen", "file", "file_block", "file_for_group", "file_rest", "keep", "sample_after", "seen_later"]
+__all__ = [
+    "arrivals_seen",
+    "file",
+    "file_block",
+    "file_for_group",
+    "file_kept",
+    "file_rest",
+    "find_batch",
+    "sample_after",
+]
 
 
 @compiled(s=STEADY)
@@ -102,6 +111,20 @@ def arrivals_seen(s, arrivals):
         s.change_sum_ns[column] -= arrivals[i]
 
 
+@compiled(s=STEADY)
+def find_batch(s, published):
+    """The slice of the measured time that a message belongs to, -1 before it; what was kept must be filed before."""
+    batch, n = s.batch, len(s.batch_starts_ns)
+    while batch + 1 < n and s.batch_starts_ns[batch + 1] <= published:
+        batch += 1
+    while batch >= 0 and s.batch_starts_ns[batch] > published:
+        batch -= 1
+    s.batch = batch
+    s.batch_from_ns = s.batch_starts_ns[batch] if batch >= 0 else -1
+    s.batch_until_ns = s.batch_starts_ns[batch + 1] if batch + 1 < n else NEVER_NS
+    return batch
+
+
 # Single copies wait until they make a block.
 
 
@@ -115,42 +138,13 @@ def file_kept(s):
         clients = s.kept_client[cohort][:n]
         for hop in range(TOTAL + 1):
             if s.varies[hop]:
-                file_block(s, cohort, s.kept_batch, hop, s.kept[cohort, hop][:n], clients)
+                file_block(s, cohort, s.batch, hop, s.kept[cohort, hop][:n], clients)
         s.delivered[cohort] += n
-        s.batch_count[s.kept_batch] += n
+        s.batch_count[s.batch] += n
         if s.has_groups:
             for i in range(n):
                 s.group_count[clients[i] & (N_GROUPS - 1)] += 1
         s.n_kept[cohort] = 0
-
-
-@compiled(s=STEADY)
-def keep(s, cohort, client, job, at_broker, sent, left, arrival):
-    """Keep a copy until there are enough of them."""
-    i = s.n_kept[cohort]
-    if s.batch != s.kept_batch or i == BLOCK:
-        file_kept(s)
-        s.kept_batch, i = s.batch, 0
-    hops, published, started = s.kept[cohort], s.publish_ns[s.job_id[job]], s.job_started_ns[job]
-    if s.has_broker:
-        arrived, left_broker = s.job_arrived_ns[job], s.job_left_broker_ns[job]
-        hops[0, i], hops[1, i], hops[2, i] = at_broker - published, left_broker - at_broker, arrived - left_broker
-        hops[3, i] = started - arrived
-    else:
-        hops[0, i], hops[3, i] = at_broker - published, started - at_broker
-    hops[4, i], hops[6, i], hops[7, i], hops[8, i] = sent - started, left - sent, arrival - left, arrival - published
-    s.kept_client[cohort, i] = client
-    s.n_kept[cohort] = i + 1
-
-
-@compiled(s=STEADY)
-def seen_later(s, arrival):
-    """Take a copy off those under way when it arrives."""
-    if s.n_arrived == BLOCK:
-        arrivals_seen(s, s.arrived_ns)
-        s.n_arrived = 0
-    s.arrived_ns[s.n_arrived] = arrival
-    s.n_arrived += 1
 
 
 @compiled(s=STEADY)

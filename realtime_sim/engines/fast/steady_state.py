@@ -37,7 +37,8 @@ EVENT_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, JITTER = range(5)
 
 NUMBERS = [
     "seed", "end_ns", "step_ns", "n_servers", "n_cohorts", "limit", "balancer", "copy_ns", "wakeup_ns", "next",
-    "batch", "last_ns", "broker_free_ns", "n_late", "seen_from_ns", "seen_until_ns", "seen_after", "kept_batch",
+    "batch", "last_ns", "broker_free_ns", "n_late", "seen_from_ns", "seen_until_ns", "seen_after", "batch_from_ns",
+    "batch_until_ns",
     "n_arrived", "n_jobs", "next_job",
 ]  # fmt: skip
 FRACTIONS = ["egress", "ping_s"]
@@ -51,6 +52,7 @@ ARRAYS = {
         "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
         "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "job_id", "job_server", "job_low",
         "job_high", "job_left_broker_ns", "job_arrived_ns", "job_cost_ns", "job_started_ns", "job_sending_ns",
+        "job_number", "job_traffic", "jitter_ns",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
@@ -128,7 +130,8 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "batch_starts_ns": recorder.batch_starts_ns,
         **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late", "n_arrived", "n_jobs", "next_job"), 0),
         **dict.fromkeys(("seen_from_ns", "seen_until_ns", "seen_after"), 0),
-        **dict.fromkeys(("batch", "kept_batch"), -1),
+        "batch": -1,
+        **dict.fromkeys(("batch_from_ns", "batch_until_ns"), 0),
     }
 
 
@@ -171,6 +174,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "rtt_ns": workload.rtt_ns,
         "client": np.zeros(n, dtype=np.int32),
         "half_ns": np.zeros(n, dtype=np.int64),
+        "jitter_ns": np.array([to_ns(c.network.jitter.mean_s) for c in scenario.clients]),
         "last_arrival_ns": np.zeros(n if _may_overtake(scenario) else 0, dtype=np.int64),
     }
 
