@@ -46,7 +46,7 @@ FLAGS = ["has_broker", "per_room", "has_groups", "may_overtake", "out_of_order"]
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "send_ns", "ping_interval_ns", "member_offsets", "room_offsets", "rooms", "publish_ns",
-        "publish_traffic", "publish_number", "publish_room", "load", "server_first", "cohort_ends",
+        "load", "server_first", "cohort_ends",
         "rtt_ns", "half_ns", "last_arrival_ns", "link_free_ns", "last_id", "egress_free_ns", "next_ping_ns", "jobs",
         "sends", "busy_ns", "link_busy_ns", "changes", "change_sum_ns", "expected", "broker_queue",
         "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
@@ -58,7 +58,7 @@ ARRAYS = {
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
         "link_booked_ns", "late", "sum_ns", "min_ns", "max_ns", "batch_sum_ns", "group_sum_ns",
     ],
-    ("i4", 1): ["cohort", "client", "members", "near_client"],
+    ("i4", 1): ["cohort", "client", "members", "near_client", "publish_traffic", "publish_number", "publish_room"],
     ("i4", 2): ["kept_client"],
     ("?", 1): ["healthy", "varies"],
     (SAMPLER, 1): ["samplers"],
@@ -156,9 +156,9 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "rooms": _int64(rooms.rooms if n_elsewhere else np.zeros(0)),
         "members": np.zeros(n_elsewhere, dtype=np.int32),
         "publish_ns": publishes.time_ns,
-        "publish_traffic": _int64(publishes.traffic),
-        "publish_number": _int64(publishes.number),
-        "publish_room": _int64(publishes.room),
+        "publish_traffic": publishes.traffic,
+        "publish_number": publishes.number,
+        "publish_room": publishes.room,
     }
 
 
