@@ -23,7 +23,7 @@ from realtime_sim.engines.fast.steady_filing import sample_after
 from realtime_sim.engines.fast.steady_places import server_at
 from realtime_sim.engines.fast.steady_state import EVENT_COST, PUBLISH_COST, PUBLISHER_LINK, SERVER_LINK, STEADY
 
-__all__ = ["arrivals_at_broker", "draw_event_costs", "pass_on"]
+__all__ = ["draw_arrivals", "draw_event_costs", "pass_on"]
 
 EVENT_COST_STREAM, BROKER_COST_STREAM = Stream.EVENT_COST, Stream.BROKER_COST
 PUBLISHER_LINK_STREAM, SERVER_LINK_STREAM = Stream.PUBLISHER_LINK, Stream.SERVER_LINK
@@ -43,15 +43,12 @@ def _draw_ns(s, which, stream, i, j, k):
 
 
 @compiled(s=STEADY)
-def arrivals_at_broker(s):
+def draw_arrivals(s):
     """When each message reaches the broker, or the one server where there is none."""
     out = np.empty(len(s.publish_ns), dtype=np.int64)
-    constant, link_ns = s.samplers[PUBLISHER_LINK].kind == 0, s.samplers[PUBLISHER_LINK].a_ns
     for id in range(len(out)):
-        if not constant:
-            number, traffic = s.publish_number[id], s.publish_traffic[id]
-            link_ns = _draw_ns(s, PUBLISHER_LINK, PUBLISHER_LINK_STREAM, number, 0, traffic)
-        out[id] = s.publish_ns[id] + link_ns
+        number, traffic = s.publish_number[id], s.publish_traffic[id]
+        out[id] = s.publish_ns[id] + _draw_ns(s, PUBLISHER_LINK, PUBLISHER_LINK_STREAM, number, 0, traffic)
     return out
 
 
@@ -123,14 +120,33 @@ def _broker(s, id, at_broker):
     s.broker_busy_ns[sample_after(s, end)] += end - start
 
 
-@compiled(s=STEADY)
-def _expect(s, published, n):
-    """`n` deliveries are under way from now on."""
-    column = sample_after(s, published)
-    s.changes[column] += n
-    s.change_sum_ns[column] += n * published
-    if published >= s.batch_starts_ns[0]:
-        s.expected[column] += n
+@compiled(s=STEADY, at_broker=NUMBERS, ids=NUMBERS)
+def _hand_to_the_server(s, at_broker, ids):
+    """No broker: a job for each message at the one server."""
+    offsets, rooms, n_clients = s.member_offsets, s.publish_room, len(s.client)
+    left, arrived, lows, highs = s.job_left_broker_ns, s.job_arrived_ns, s.job_low, s.job_high
+    for job in range(len(ids)):
+        left[job] = arrived[job] = at_broker[ids[job]]
+    for job in range(len(ids)):
+        room = rooms[ids[job]]
+        elsewhere = n_clients if room > 0 else 0
+        lows[job], highs[job] = offsets[room] - elsewhere, offsets[room + 1] - elsewhere
+    s.job_server[: len(ids)] = 0
+    s.n_jobs = len(ids)
+
+
+@compiled(s=STEADY, ids=NUMBERS)
+def _expect(s, ids):
+    """Everybody in the room waits for a message from when it is published."""
+    offsets, rooms, published_ns = s.member_offsets, s.publish_room, s.publish_ns
+    changes, sums_ns, expected, measured_ns = s.changes, s.change_sum_ns, s.expected, s.batch_starts_ns[0]
+    for i in range(len(ids)):
+        room, published = rooms[ids[i]], published_ns[ids[i]]
+        n, column = offsets[room + 1] - offsets[room], sample_after(s, published)
+        changes[column] += n
+        sums_ns[column] += n * published
+        if published >= measured_ns:
+            expected[column] += n
 
 
 @compiled(s=STEADY, at_broker=NUMBERS, order=NUMBERS)
@@ -139,18 +155,19 @@ def pass_on(s, at_broker, order):
 
     Returns how many have been taken so far, or -1 where copies came out of order.
     """
+    n = min(len(at_broker) - s.next, len(s.job_id) // s.n_servers)
+    ids = s.passed_on[:n]
+    for i in range(n):
+        ids[i] = order[s.next + i] if len(order) > 0 else s.next + i
+    s.next += n
     s.n_jobs, s.next_job = 0, 0
-    while s.next < len(at_broker) and s.n_jobs + s.n_servers <= len(s.job_id):
-        id = order[s.next] if len(order) > 0 else s.next
-        room, arrival = s.publish_room[id], at_broker[id]
-        low, high = s.member_offsets[room], s.member_offsets[room + 1]
-        _expect(s, s.publish_ns[id], high - low)
-        if s.has_broker:
-            _broker(s, id, arrival)
-        else:
-            elsewhere = len(s.client) if room > 0 else 0
-            _add_job(s, id, 0, arrival, arrival, low - elsewhere, high - elsewhere)
-        s.next += 1
+    _expect(s, ids)
+    if s.has_broker:
+        for i in range(n):
+            _broker(s, ids[i], at_broker[ids[i]])
+    else:
+        s.job_id[:n] = ids
+        _hand_to_the_server(s, at_broker, ids)
     return -1 if s.out_of_order else s.next
 
 

@@ -127,6 +127,7 @@ def _send_few(s, at_broker):
     arrived_ns, left_broker_ns, sending_ns = s.job_arrived_ns, s.job_left_broker_ns, s.job_sending_ns
     rooms, traffics, published_ns, sends_ns = s.publish_room, s.publish_traffic, s.publish_ns, s.send_ns
     has_link, delays, arrivals, kept_client = s.egress > 0.0, s.may_overtake, s.arrived_ns, s.kept_client
+    has_broker, has_way = s.has_broker, s.varies[PUBLISHER_TO_BROKER] or s.varies[EGRESS] or s.varies[CLIENT_NETWORK]
     jitter_ns, job, n_jobs, batch, n_arrived = s.jitter_ns, s.next_job, s.n_jobs, s.batch, s.n_arrived
     while job < n_jobs and highs[job] - lows[job] < MANY:
         id, started, sent, cohort = ids[job], started_ns[job], sending_ns[job], 0
@@ -152,10 +153,14 @@ def _send_few(s, at_broker):
             if n_kept[cohort] == BLOCK:
                 file_kept(s)
             k = n_kept[cohort]
-            hops[cohort, 0, k], hops[cohort, 1, k] = reached - published, left_broker_ns[job] - reached
-            hops[cohort, 2, k], hops[cohort, 3, k] = arrived_ns[job] - left_broker_ns[job], started - arrived_ns[job]
-            hops[cohort, 4, k], hops[cohort, 6, k] = sent - started, left - sent
-            hops[cohort, 7, k], hops[cohort, 8, k] = arrival - left, arrival - published
+            if has_broker:
+                hops[cohort, 1, k] = left_broker_ns[job] - reached
+                hops[cohort, 2, k] = arrived_ns[job] - left_broker_ns[job]
+            if has_way:
+                hops[cohort, 0, k], hops[cohort, 6, k] = reached - published, left - sent
+                hops[cohort, 7, k] = arrival - left
+            hops[cohort, 3, k], hops[cohort, 4, k] = started - arrived_ns[job], sent - started
+            hops[cohort, 8, k] = arrival - published
             kept_client[cohort, k] = client
             n_kept[cohort] = k + 1
         job += 1

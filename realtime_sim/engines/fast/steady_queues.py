@@ -49,7 +49,7 @@ def _keep_late(s, server, start, end):
 @compiled(s=STEADY)
 def _show(s, server, arrived, start, end):
     """File a job under the samples that are the first to see it come, start and end."""
-    came, column, following = sample_after(s, arrived), sample_after(s, start), sample_after(s, end)
+    following, column, came = sample_after(s, end), sample_after(s, start), sample_after(s, arrived)
     s.queued[server, came] += 1
     s.queued[server, column] -= 1
     s.running[server, column] += 1
@@ -105,14 +105,30 @@ def _ping(s, server, until):
 @compiled(s=STEADY)
 def take_up(s):
     """Find out of every job in the table when it starts, and when its first copy is begun."""
+    servers, arrived_ns, lows, highs, ids = s.job_server, s.job_arrived_ns, s.job_low, s.job_high, s.job_id
+    costs_ns, started_ns, sending_ns, sends_ns = s.job_cost_ns, s.job_started_ns, s.job_sending_ns, s.send_ns
+    traffic, sends, next_ping_ns, loops, wakeup_ns = s.publish_traffic, s.sends, s.next_ping_ns, s.loops, s.wakeup_ns
+    n_done, busy_ns, spent_seen_ns, alone = s.jobs, s.busy_ns, s.running_sum_ns, s.loops.shape[1] == 1
+    seen_from_ns, seen_until_ns, column = s.seen_from_ns, s.seen_until_ns, s.seen_after
     for job in range(s.n_jobs):
-        server, arrived, n_sends = s.job_server[job], s.job_arrived_ns[job], s.job_high[job] - s.job_low[job]
-        if s.next_ping_ns[server] < arrived:
+        server, arrived, n_sends = servers[job], arrived_ns[job], highs[job] - lows[job]
+        if next_ping_ns[server] < arrived:
             _ping(s, server, arrived)
-        sends_ns = n_sends * s.send_ns[s.publish_traffic[s.job_id[job]]]
-        start, end = _serve(s, server, arrived, s.job_cost_ns[job] + sends_ns, n_sends)
-        s.sends[server] += n_sends
-        s.job_started_ns[job], s.job_sending_ns[job] = start, end - sends_ns
+        spent_ns = n_sends * sends_ns[traffic[ids[job]]]
+        sends[server] += n_sends
+        free_ns = loops[server, 0]
+        start = max(arrived, free_ns)
+        end = start + costs_ns[job] + spent_ns + (wakeup_ns if free_ns < start else 0)
+        if alone and n_sends > 0 and seen_from_ns <= arrived and end < seen_until_ns:
+            # What `_serve` does, where no sample falls between; this is most of the work of a single queue.
+            loops[server, 0] = end
+            n_done[server] += 1
+            busy_ns[server] += end - start
+            spent_seen_ns[server, column] += end - start
+        else:
+            start, end = _serve(s, server, arrived, costs_ns[job] + spent_ns, n_sends)
+            seen_from_ns, seen_until_ns, column = s.seen_from_ns, s.seen_until_ns, s.seen_after
+        started_ns[job], sending_ns[job] = start, end - spent_ns
 
 
 @compiled(s=STEADY)

@@ -52,7 +52,7 @@ ARRAYS = {
         "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
         "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "job_id", "job_server", "job_low",
         "job_high", "job_left_broker_ns", "job_arrived_ns", "job_cost_ns", "job_started_ns", "job_sending_ns",
-        "job_number", "job_traffic", "jitter_ns",
+        "job_number", "job_traffic", "passed_on", "jitter_ns",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
@@ -197,6 +197,7 @@ def _servers(scenario: Scenario) -> dict[str, object]:
         "late": np.zeros((64, 3), dtype=np.int64),
         **{name: np.zeros(max(n, JOBS), dtype=np.int64) for name in ARRAYS["i8", 1] if name.startswith("job_")},
         "job_uniforms": np.zeros(max(n, JOBS)),
+        "passed_on": np.zeros(max(n, JOBS), dtype=np.int64),
     }
 
 
