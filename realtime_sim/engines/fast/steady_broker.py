@@ -8,38 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.draws import (
-    LAST_CLOSED_FORM,
-    Sampler,
-    Stream,
-    closed_form_ns,
-    fill_samples_ns,
-    inlined_uniform,
-    sample_ns,
-    uniform,
-)
+from realtime_sim.draws import Stream, inlined_uniform
 from realtime_sim.engines.fast.compiling import NUMBERS, compiled
+from realtime_sim.engines.fast.steady_draws import draw_ns, fill_ns
 from realtime_sim.engines.fast.steady_filing import sample_after
 from realtime_sim.engines.fast.steady_places import server_at
 from realtime_sim.engines.fast.steady_state import EVENT_COST, PUBLISH_COST, PUBLISHER_LINK, SERVER_LINK, STEADY
 
-__all__ = ["draw_arrivals", "draw_event_costs", "pass_on"]
-
 EVENT_COST_STREAM, BROKER_COST_STREAM = Stream.EVENT_COST, Stream.BROKER_COST
 PUBLISHER_LINK_STREAM, SERVER_LINK_STREAM = Stream.PUBLISHER_LINK, Stream.SERVER_LINK
-
-
-@compiled(s=STEADY)
-def _draw_ns(s, which, stream, i, j, k):
-    """A time drawn for an address; a constant needs no draw."""
-    row = s.samplers[which]
-    if row.kind == 0:
-        return row.a_ns
-    u = uniform(s.seed, stream, i, j, k)
-    if row.kind <= LAST_CLOSED_FORM:
-        return closed_form_ns(row.kind, row.a, row.b, u)
-    table = slice(row.at, row.at + row.n)
-    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
 
 
 @compiled(s=STEADY)
@@ -48,7 +25,7 @@ def draw_arrivals(s):
     out = np.empty(len(s.publish_ns), dtype=np.int64)
     for id in range(len(out)):
         number, traffic = s.publish_number[id], s.publish_traffic[id]
-        out[id] = s.publish_ns[id] + _draw_ns(s, PUBLISHER_LINK, PUBLISHER_LINK_STREAM, number, 0, traffic)
+        out[id] = s.publish_ns[id] + draw_ns(s, PUBLISHER_LINK, PUBLISHER_LINK_STREAM, number, 0, traffic)
     return out
 
 
@@ -68,7 +45,7 @@ def _add_job(s, id, server, left_broker, arrived, low, high):
 @compiled(s=STEADY)
 def _copy(s, id, server, left, low, high):
     """A copy goes to a server; it does not overtake the one before."""
-    link_ns = _draw_ns(s, SERVER_LINK, SERVER_LINK_STREAM, s.publish_number[id], server, s.publish_traffic[id])
+    link_ns = draw_ns(s, SERVER_LINK, SERVER_LINK_STREAM, s.publish_number[id], server, s.publish_traffic[id])
     if left + link_ns <= s.link_free_ns[server] and id < s.last_id[server]:
         s.out_of_order = True  # copies that arrive together are taken up by their number, and this one is too late
     s.link_free_ns[server] = max(left + link_ns, s.link_free_ns[server])
@@ -111,7 +88,7 @@ def _copy_to_everyone(s, id, left):
 def _broker(s, id, at_broker):
     """The broker's thread takes the message when it is free, and writes one copy after the other."""
     start = max(at_broker, s.broker_free_ns)
-    cost_ns = _draw_ns(s, PUBLISH_COST, BROKER_COST_STREAM, s.publish_number[id], 0, s.publish_traffic[id])
+    cost_ns = draw_ns(s, PUBLISH_COST, BROKER_COST_STREAM, s.publish_number[id], 0, s.publish_traffic[id])
     is_room = s.publish_room[id] > 0
     end = _copy_to_room(s, id, start + cost_ns) if is_room else _copy_to_everyone(s, id, start + cost_ns)
     s.broker_free_ns = end
@@ -184,5 +161,4 @@ def draw_event_costs(s):
         numbers[job], traffic[job] = s.publish_number[id], s.publish_traffic[id]
     for job in range(len(u)):
         u[job] = inlined_uniform(seed, EVENT_COST_STREAM, numbers[job], servers[job], traffic[job])
-    table = slice(row.at, row.at + row.n)
-    fill_samples_ns(row.kind, row.a, row.b, s.table_x[table], s.table_y[table], u, out)
+    fill_ns(s, EVENT_COST, u, out)

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.draws import (
-    LAST_CLOSED_FORM,
-    Sampler,
-    Stream,
-    closed_form_ns,
-    fill_samples_ns,
-    inlined_uniform,
-    sample_ns,
-    uniform,
-)
+from realtime_sim.draws import Stream, inlined_uniform
 from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
+from realtime_sim.engines.fast.steady_draws import draw_ns, fill_ns
 from realtime_sim.engines.fast.steady_filing import (
     arrivals_seen,
     file,
@@ -39,8 +31,6 @@ from realtime_sim.engines.fast.steady_state import (
     TOTAL,
 )
 from realtime_sim.trace import N_GROUPS
-
-__all__ = ["last_arrival", "send"]
 
 JITTER_STREAM = Stream.JITTER
 
@@ -79,18 +69,6 @@ def _file_job_for_group(s, group, n, published, at_broker, left_broker, arrived,
 
 
 @compiled(s=STEADY)
-def _jitter_ns(s, cohort, number, client, traffic):
-    row = s.samplers[JITTER + cohort]
-    if row.kind == 0:
-        return row.a_ns
-    u = uniform(s.seed, JITTER_STREAM, number, client, traffic)
-    if row.kind <= LAST_CLOSED_FORM:
-        return closed_form_ns(row.kind, row.a, row.b, u)
-    table = slice(row.at, row.at + row.n)
-    return np.int64(sample_ns(Sampler(row.kind, row.a, row.b, s.table_x[table], s.table_y[table]), u))
-
-
-@compiled(s=STEADY)
 def _book_link(s, server, started, left_ns):
     s.link_booked_ns[server, sample_after(s, started)] += left_ns
     s.link_busy_ns[server] += left_ns
@@ -109,10 +87,9 @@ def _link(s, job, cohort, sent):
 @compiled(s=STEADY)
 def _delay(s, job, cohort, place, left):
     """When a client has its copy, if its jitter is drawn or it must wait for an earlier copy."""
-    id = s.job_id[job]
-    arrival = left + s.half_ns[place]
-    arrival += _jitter_ns(s, cohort, s.publish_number[id], s.client[place], s.publish_traffic[id])
-    s.last_arrival_ns[place] = max(s.last_arrival_ns[place], arrival)
+    number, traffic = s.publish_number[s.job_id[job]], s.publish_traffic[s.job_id[job]]
+    jitter_ns = draw_ns(s, JITTER + cohort, JITTER_STREAM, number, s.client[place], traffic)
+    s.last_arrival_ns[place] = max(s.last_arrival_ns[place], left + s.half_ns[place] + jitter_ns)
     return s.last_arrival_ns[place]
 
 
@@ -195,8 +172,7 @@ def _draw_jitter(s, cohort, number, traffic, clients, arrivals):
     u, seed = s.uniforms[: len(clients)], s.seed
     for i in range(len(clients)):
         u[i] = inlined_uniform(seed, JITTER_STREAM, number, clients[i], traffic)
-    table = slice(row.at, row.at + row.n)
-    fill_samples_ns(row.kind, row.a, row.b, s.table_x[table], s.table_y[table], u, arrivals)
+    fill_ns(s, JITTER + cohort, u, arrivals)
 
 
 @compiled(s=STEADY)

@@ -11,17 +11,6 @@ from realtime_sim.engines.fast.compiling import INDEX, NUMBERS, compiled
 from realtime_sim.engines.fast.steady_state import NEVER_NS, STEADY, TOTAL
 from realtime_sim.trace import N_GROUPS
 
-__all__ = [
-    "arrivals_seen",
-    "file",
-    "file_block",
-    "file_for_group",
-    "file_kept",
-    "file_rest",
-    "find_batch",
-    "sample_after",
-]
-
 
 @compiled(s=STEADY)
 def sample_after(s, time):

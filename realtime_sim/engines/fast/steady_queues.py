@@ -15,8 +15,6 @@ from realtime_sim.engines.fast.steady_filing import sample_after
 from realtime_sim.engines.fast.steady_state import NEVER_NS, STEADY
 from realtime_sim.units import NS_PER_S
 
-__all__ = ["finish", "free", "take_up"]
-
 
 @compiled(s=STEADY)
 def _occupy(s, server, end):
