@@ -11,10 +11,10 @@ from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
 from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, finish, new_message
 from realtime_sim.engines.fast.links import arrived, hold_over, offer
+from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
 from realtime_sim.engines.fast.subscriptions import unregister
-from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.order import Phase
 
 HEALTH, SESSION_END, LOST, NOTICES = (

@@ -229,8 +229,9 @@ def _leave_out(s, slot, cause, is_over):
 
 @compiled(apart=True)
 def copy_done(s, slot, cause, time):
-    """A server is done with its copy (`OFFLINE`) at `time`, now or ahead, or the copy came to nothing for `cause`. After
-    the last one, who was left out has missed the message."""
+    """A server is done with its copy (`OFFLINE`) at `time`, now or ahead, or the copy came to nothing for `cause`.
+
+    After the last one, who was left out has missed the message."""
     m = s.messages[slot]
     m.copies -= 1
     m.done_ns = max(m.done_ns, time)

@@ -223,7 +223,7 @@ def _take_up(s, server, loop, started_ns):
             v.n_waiting -= 1
     p = s.loops[server, loop]
     wakeup_ns = s.wakeup_ns if p.free_ns < started_ns else 0
-    p.started_ns = started_ns
+    p.started_ns, p.turn = started_ns, 0
     p.service_ns = _start(s, server, job, started_ns, wakeup_ns)
     p.free_ns = started_ns + p.service_ns
     if p.free_ns >= s.horizon_ns or p.service_ns == 0:  # what takes no time ends in the written order
@@ -264,7 +264,7 @@ def _is_foreseeable(s, server, job, started_ns):
     kind = s.jobs[job].kind
     if kind == FANOUT:
         return _will_get(s, server, job, started_ns)
-    return kind == HANDSHAKE or kind == REQUEST or kind == PINGS or kind == INGEST
+    return kind in (HANDSHAKE, REQUEST, PINGS, INGEST)
 
 
 @compiled()
@@ -273,7 +273,9 @@ def _first_free(s, server):
     found = 0
     for loop in range(1, s.n_workers):
         a, b = s.loops[server, found], s.loops[server, loop]
-        if b.free_ns < a.free_ns or (b.free_ns == a.free_ns and a.job >= 0 and b.job < 0):
+        if b.free_ns > a.free_ns:
+            continue
+        if b.free_ns < a.free_ns or (b.job < 0 and (a.job >= 0 or b.turn < a.turn)):
             found = loop
     return found
 
@@ -359,7 +361,8 @@ def loop_free(s, server, job, what):
     if job < 0:
         p.awaited = False
     else:
-        p.job = -1
+        s.n_turns += 1
+        p.job, p.turn = -1, s.n_turns
         v.busy_ns += p.service_ns
         s.totals[JOBS, server] += 1
         _finish(s, server, job)

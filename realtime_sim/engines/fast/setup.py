@@ -30,6 +30,11 @@ MAX_BITS = 8_000_000_000
 
 MAX_COHORTS = 65_535
 
+RUNNING = (
+    "now", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "counter",
+)  # fmt: skip
+"""What counts from 0 while the run goes on."""
+
 SIZES = 48
 """Classes of blocks, by powers of two."""
 
@@ -106,7 +111,8 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "batch_bytes": getattr(broker, "batch_size", 0),
         "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
         "full": recorder.level == "full",
-        "calm": True, "now": 0, "n_gathered": 0, "horizon_ns": 0, "until_ns": 0, "next_publish": 0, "n_open": 0, "closed_ns": 0, "counter": 0,
+        "calm": True,
+        **dict.fromkeys(RUNNING, 0),
     }  # fmt: skip
 
 
@@ -114,22 +120,23 @@ def _inputs(workload: Workload) -> dict[str, object]:
     scenario, rooms, publishes = workload.scenario, workload.rooms, workload.publishes
     costs, own_task = scenario.servers.resolved_costs, scenario.servers.fanout == "task_per_client"
     traffic = scenario.traffic
+    most = int(np.diff(rooms.member_offsets[1:]).max(initial=FEW_MEMBERS))
     wire = [[wire_bytes(c.transport, t.payload, c.tls) for c in scenario.clients] for t in traffic]
     return {
         "payload": np.array([t.payload for t in traffic], dtype=np.int64),
         "echo": np.array([t.echo for t in traffic], dtype=np.bool_),
-        "gathered": np.zeros((int(np.diff(rooms.member_offsets[1:]).max(initial=FEW_MEMBERS)), 2), dtype=np.int64),
+        "gathered": np.zeros((most, 2), dtype=np.int64),
         "wire": np.array(wire, dtype=np.int64).reshape(len(traffic), len(scenario.clients)),
         "send_ns": np.array([to_ns(costs.send_to_one_s(t.payload, own_task)) for t in traffic], dtype=np.int64),
         "member_offsets": rooms.member_offsets.astype(np.int64, copy=False),
-        "members": rooms.members.astype(np.int64, copy=False),
+        "members": rooms.members.astype(np.int32, copy=False),
         "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
-        "rooms": rooms.rooms.astype(np.int64, copy=False),
+        "rooms": rooms.rooms.astype(np.int32, copy=False),
         "publish_ns": publishes.time_ns,
-        "publish_traffic": publishes.traffic.astype(np.int64),
-        "publish_number": publishes.number.astype(np.int64),
-        "publish_room": publishes.room.astype(np.int64),
-        "publish_sender": publishes.sender.astype(np.int64),
+        "publish_traffic": publishes.traffic.astype(np.int32, copy=False),
+        "publish_number": publishes.number.astype(np.int32, copy=False),
+        "publish_room": publishes.room.astype(np.int32, copy=False),
+        "publish_sender": publishes.sender.astype(np.int32, copy=False),
     }
 
 

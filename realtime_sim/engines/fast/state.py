@@ -123,11 +123,12 @@ SERVER = np.dtype(
 )
 
 LOOP = np.dtype(
-    [("started_ns", "i8"), ("service_ns", "i8"), ("free_ns", "i8"), ("job", "i4"), ("awaited", "?")],
+    [("started_ns", "i8"), ("service_ns", "i8"), ("free_ns", "i8"), ("job", "i4"), ("turn", "i4"), ("awaited", "?")],
     align=True,
 )
 """`free_ns`: when it has been free since, or will be. `job` is one whose end is an event, -1 if the end needs none;
-`awaited` says that there is an event all the same, to take up what waits."""
+`awaited` says that there is an event all the same, to take up what waits. Of loops that become free at one time,
+`turn` says which was first."""
 
 MESSAGE = np.dtype(
     [
@@ -249,15 +250,15 @@ SAMPLER = np.dtype([("kind", "i4"), ("n", "i4"), ("at", "i8"), ("a", "f8"), ("b"
 
 
 NUMBERS = [
-    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
-    "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns",
-    "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns",
-    "batch_bytes", "hold_ns", "now", "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection",
-    "n_connections", "n_opened", "n_registered", "n_touched", "counter", "n_messages", "n_states", "free_job", "n_jobs",
-    "free_parcel", "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk",
-    "n_chunks", "fine_shift", "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns",
-    "coarse_until_ns", "n_pending", "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered",
-    "n_rows",
+    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
+    "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
+    "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
+    "n_opened", "n_registered", "n_touched", "n_turns", "counter", "n_messages", "n_states", "free_job",
+    "n_jobs", "free_parcel",
+    "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
+    "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
+    "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows",
 ]  # fmt: skip
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
@@ -267,17 +268,15 @@ APART = [
     "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
     "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
     "ping", "_fan_out", "_finish",
-]  # fmt: skip  # fmt: skip
+]  # fmt: skip
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "members",
-        "room_offsets", "rooms", "publish_ns", "publish_traffic", "publish_number", "publish_room",
-        "publish_sender", "touched", "load", "free_message", "lists", "free_lists", "batch_first",
-        "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count",
-        "changes", "change_sum_ns",
+        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
+        "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last", "batch_filled",
+        "batch_serial", "counters", "affected", "batch_count", "group_count", "changes", "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],
@@ -299,8 +298,8 @@ ARRAYS = {
     (MESSAGE, 1): ["messages"],
     ("u1", 1): ["states"],
     ("i4", 1): [
-        "live", "log", "chunk_next", "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last",
-        "coarse_fill",
+        "members", "rooms", "publish_traffic", "publish_number", "publish_room", "publish_sender", "live", "log",
+        "chunk_next", "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last", "coarse_fill",
     ],
     (JOB, 1): ["jobs"],
     (PARCEL, 1): ["parcels"],

@@ -103,10 +103,10 @@ def has_member(s, server, room):
     """Whether a server has a connection of any member of a room."""
     if room == EVERYONE_ROOM:
         return s.servers[server].n_connections > 0
-    for i in range(s.member_offsets[room], s.member_offsets[room + 1]):
-        if is_at(s, server, s.members[i]):
-            return True
-    return False
+    first, last = s.member_offsets[room], s.member_offsets[room + 1]
+    while first < last and not is_at(s, server, s.members[first]):
+        first += 1
+    return first < last
 
 
 @compiled()
