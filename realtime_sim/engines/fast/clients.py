@@ -1,8 +1,7 @@
 """The life of a client: the rules of `engines.reference.clients` on arrays.
 
-What a generator remembers by the line it waits at is a number here, the stage. A client that is turned away is the
-only one who knows until it asks again: its answer, its waiting time and its next attempt are settled at once, and the
-next event is the next request.
+What a generator remembers by the line it waits at is a number here, the stage. Nobody else knows of a client that is
+turned away: answer, waiting time and next attempt are settled at once, and the next event is the next request.
 """
 
 from __future__ import annotations
@@ -88,9 +87,8 @@ def _stay_away(s, client, time):
 
 @compiled()
 def _is_certain(s, client, time):
-    """Whether a client without a connection will do at that time what it is about to do: only the end of its session,
-    or of the run, can keep it from that. (One without a round trip asks at the very time of its attempt, between what
-    others do then.)"""
+    """Whether a client without a connection will do then what it is about to do: only the end of its session, or of the
+    run, prevents it. (Without a round trip it asks at the time of its attempt, between what others do.)"""
     c = s.clients[client]
     return time < s.end_ns and time < c.session_ends_ns and c.half_rtt_ns > 0
 

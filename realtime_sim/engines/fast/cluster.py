@@ -18,8 +18,9 @@ from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compile
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.kernel import advance, drain
 from realtime_sim.engines.fast.ledger import close_books
-from realtime_sim.engines.fast.links import broke, drop_waiting, give_up_slot
+from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.memory import release
+from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.servers import busy_ns, die
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.fast.subscriptions import settle_home

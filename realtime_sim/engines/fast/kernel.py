@@ -10,8 +10,9 @@ from realtime_sim.engines.fast.clients import retry as retry_
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
 from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, finish, new_message
-from realtime_sim.engines.fast.links import arrived, hold_over, offer
+from realtime_sim.engines.fast.links import arrived
 from realtime_sim.engines.fast.memory import prefetch
+from realtime_sim.engines.fast.polling import hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
 from realtime_sim.engines.fast.subscriptions import unregister
@@ -76,6 +77,7 @@ def _handle(s, key, message, ref, aux):
     phase = key >> 53
     server = ((key >> 33) & 0xFFFFF) - 1
     client = (key & CLIENT_BITS) - 1
+    s.phase, s.loop = phase, client
     if phase == JOB_END:
         if message >= 0:
             finish(s, ref, message)
@@ -155,6 +157,7 @@ def _step(s, until_ns):
             s.now = s.publish_ns[i]
             s.next_publish += 1
             _bring_near(s, i)
+            s.phase = PUBLISH
             _publish(s, i)
             if s.n_touched > 0:
                 dispatch(s)

@@ -33,8 +33,7 @@ from realtime_sim.policies import lifecycle, overflow
 from realtime_sim.units import NS_PER_S
 from realtime_sim.wire import POLL_HEADER_BYTES, link_bytes
 
-SENT, RECEIVED, HOLD_OVER = int(Phase.SENT), int(Phase.RECEIVED), int(Phase.HOLD_OVER)
-JOB_END, PARKS = int(Phase.JOB_END), -3
+SENT, RECEIVED = int(Phase.SENT), int(Phase.RECEIVED)
 REQUEST, LOST, NOTICES = int(Phase.REQUEST), int(Phase.CONNECTION_LOST), int(Phase.SERVER_NOTICES)
 STATE_OPEN, STATE_LOST = int(lifecycle.State.OPEN), int(lifecycle.State.LOST)
 ACCEPT, DISCONNECT = overflow.DECISIONS.index("accept"), overflow.DECISIONS.index("disconnect")
@@ -161,7 +160,7 @@ def send_in_vain(s, slot, place, server, client, at_ns):
 
 
 @compiled()
-def _arrival(s, slot, connection, left_ns, n_bytes):
+def arrival_of(s, slot, connection, left_ns, n_bytes):
     """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
     k, m = s.connections[connection], s.messages[slot]
     h = s.cohorts[k.cohort]
@@ -175,7 +174,7 @@ def _arrival(s, slot, connection, left_ns, n_bytes):
 
 
 @compiled()
-def _is_sure(s, connection, arrival_ns):
+def is_sure(s, connection, arrival_ns):
     """Whether nothing can happen to the connection until then."""
     k = s.connections[connection]
     return (
@@ -188,7 +187,7 @@ def _is_sure(s, connection, arrival_ns):
 
 
 @compiled()
-def _received(
+def received(
     s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns
 ):
     k, m = s.connections[connection], s.messages[slot]
@@ -222,7 +221,7 @@ def _cut(s, connection):
 
 
 @compiled()
-def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
+def takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
     """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
     k, m = s.connections[connection], s.messages[slot]
     cohort = k.cohort
@@ -251,14 +250,14 @@ def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server
     n_bytes = s.wire[m.traffic, cohort]
     if h.bandwidth > 0.0 and not paced:
         queued_bytes = np.int64(max(0, k.link_free_ns - at_ns) * h.bandwidth / NS_PER_S)
-        if not _takes(
+        if not takes(
             s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns
         ):
             return
     left_ns = egress(s, k.server, at_ns, n_bytes)
-    arrival_ns = _arrival(s, slot, connection, left_ns, n_bytes)
-    if _is_sure(s, connection, arrival_ns):
-        _received(
+    arrival_ns = arrival_of(s, slot, connection, left_ns, n_bytes)
+    if is_sure(s, connection, arrival_ns):
+        received(
             s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, at_ns, left_ns, arrival_ns
         )
         return
@@ -289,9 +288,9 @@ def _answer_at_once(s, slot, place, connection, at_ns, left_broker_ns, at_server
     k, m = s.connections[connection], s.messages[slot]
     s.pollers[connection].parked = False
     n_bytes = link_bytes(s.payload[m.traffic] + POLL_HEADER_BYTES, s.cohorts[k.cohort].tls)
-    arrival_ns = _arrival(s, slot, connection, at_ns, n_bytes)
-    if _is_sure(s, connection, arrival_ns):
-        _received(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, at_ns, at_ns, at_ns, arrival_ns)
+    arrival_ns = arrival_of(s, slot, connection, at_ns, n_bytes)
+    if is_sure(s, connection, arrival_ns):
+        received(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, at_ns, at_ns, at_ns, arrival_ns)
     else:
         p = new_parcel(s, slot, place, connection, False, left_broker_ns, at_server_ns, started_ns, at_ns)
         s.parcels[p].released_ns, s.parcels[p].left_server_ns = at_ns, at_ns
@@ -329,124 +328,8 @@ def arrived(s, p, server, client):
     elif k.serial != parcel.serial or not k.alive:
         failed(s, parcel.message, parcel.place, client, parcel.serial, CONNECTION_LOST)
     else:
-        _received(
+        received(
             s, parcel.message, parcel.place, parcel.connection, parcel.left_broker_ns, parcel.at_server_ns,
             parcel.started_ns, parcel.sent_ns, parcel.released_ns, parcel.left_server_ns, s.now,
         )  # fmt: skip
     free_parcel(s, p)
-
-
-@compiled(apart=True)
-def answer(s, connection):
-    """One HTTP response with everything that waits; the client asks again when it has it."""
-    k, q = s.connections[connection], s.pollers[connection]
-    n_bytes = link_bytes(k.waiting_bytes + POLL_HEADER_BYTES, s.cohorts[k.cohort].tls)
-    k.waiting_bytes = 0
-    left_ns = egress(s, k.server, s.now, n_bytes)
-    if q.last >= 0:
-        arrival_ns = _arrival(s, s.parcels[q.last].message, connection, left_ns, n_bytes)
-    else:
-        arrival_ns = max(k.last_arrival_ns, left_ns + k.half_rtt_ns)
-    p = q.first
-    q.first, q.last, q.parked = -1, -1, False
-    while p >= 0:
-        parcel = s.parcels[p]
-        following = parcel.next
-        parcel.released_ns, parcel.left_server_ns = s.now, left_ns
-        if _is_sure(s, connection, arrival_ns):
-            _received(
-                s, parcel.message, parcel.place, connection, parcel.left_broker_ns, parcel.at_server_ns,
-                parcel.started_ns, parcel.sent_ns, s.now, left_ns, arrival_ns,
-            )  # fmt: skip
-            free_parcel(s, p)
-        else:
-            insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), s.messages[parcel.message].id, p, 0)
-        p = following
-    insert(s, arrival_ns + k.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
-
-
-# Long polling: parked at the server, or away between two polls.
-
-
-@compiled(apart=True)
-def offer(s, p, server, client):
-    """A copy goes to a parked client, or waits for its next poll."""
-    parcel = s.parcels[p]
-    k = s.connections[parcel.connection]
-    if k.serial == parcel.serial:
-        s.pollers[parcel.connection].n_coming -= 1
-    if k.serial != parcel.serial or not k.registered:
-        cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
-        failed(s, parcel.message, parcel.place, client, parcel.serial, cause)
-        free_parcel(s, p)
-        return
-    n_bytes = s.payload[s.messages[parcel.message].traffic]
-    if not parcel.paced and not _takes(
-        s, parcel.message, parcel.place, parcel.connection, k.waiting_bytes, n_bytes, parcel.left_broker_ns,
-        parcel.at_server_ns, parcel.started_ns, parcel.sent_ns,
-    ):  # fmt: skip
-        free_parcel(s, p)
-        return
-    k.waiting_bytes += n_bytes
-    q = s.pollers[parcel.connection]
-    if q.first < 0:
-        q.first = p
-    else:
-        s.parcels[q.last].next = p
-    q.last = p
-    if q.parked and q.parked_ns <= s.now:
-        answer(s, parcel.connection)
-    elif q.parked and not q.awaited:
-        q.awaited = True
-        insert(s, q.parked_ns, key_of(JOB_END, k.server, 0), -1, parcel.connection, PARKS)
-
-
-@compiled(apart=True)
-def parks(s, connection):
-    """The time has come at which a poll is parked, and copies wait for it."""
-    k, q = s.connections[connection], s.pollers[connection]
-    q.awaited = False
-    if k.registered and q.parked and q.parked_ns == s.now and q.first >= 0:
-        answer(s, connection)
-
-
-@compiled(apart=True)
-def park(s, connection, time):
-    """A poll is parked at `time`, now or ahead: answer with what is there, or hold it."""
-    k, q = s.connections[connection], s.pollers[connection]
-    q.parked, q.parked_ns = True, time
-    if q.first >= 0:
-        answer(s, connection)
-    elif not q.armed:
-        q.armed = True
-        insert(s, time + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, k.serial)
-
-
-@compiled(apart=True)
-def hold_over(s, connection, serial):
-    """A poll may have been held long enough; one that came later is held on."""
-    k, q = s.connections[connection], s.pollers[connection]
-    if k.serial != serial:
-        return
-    q.armed = False
-    if not k.registered:
-        return
-    if q.parked and q.parked_ns + s.hold_ns == s.now:
-        answer(s, connection)
-    elif q.parked:
-        q.armed = True
-        insert(s, q.parked_ns + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, serial)
-
-
-@compiled(apart=True)
-def drop_waiting(s, connection):
-    """The server gives the session up, and with it what was waiting there."""
-    k, q = s.connections[connection], s.pollers[connection]
-    cause = SERVER_DIED if s.servers[k.server].dead else CONNECTION_LOST
-    p = q.first
-    q.first, q.last, q.parked, k.waiting_bytes = -1, -1, False, 0
-    while p >= 0:
-        following = s.parcels[p].next
-        failed(s, s.parcels[p].message, s.parcels[p].place, k.client, s.parcels[p].serial, cause)
-        free_parcel(s, p)
-        p = following

@@ -10,7 +10,7 @@ from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
 from realtime_sim.engines.fast.brokers import KINDS
 from realtime_sim.engines.fast.compiling import entries
-from realtime_sim.engines.fast.servers import FEW_MEMBERS
+from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
@@ -31,7 +31,8 @@ MAX_BITS = 8_000_000_000
 MAX_COHORTS = 65_535
 
 RUNNING = (
-    "now", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "counter",
+    "now", "phase", "loop", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns",
+    "counter",
 )  # fmt: skip
 """What counts from 0 while the run goes on."""
 
@@ -52,7 +53,7 @@ def make_state(workload: Workload, recorder: Recorder) -> st.State:
         **_servers(scenario, workload.n_clients),
         **_clients(workload),
         **_tables(scenario, workload),
-        **_agenda(),
+        **_agenda(workload.n_clients),
         **_records(scenario, recorder),
     }
     return st.State(**fields)
@@ -277,10 +278,11 @@ def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:
     }
 
 
-def _agenda() -> dict[str, object]:
+def _agenda(n_clients: int) -> dict[str, object]:
+    n_chunks = max(1024, n_clients // 6)  # for two events of every client; more are made when needed
     fields: dict[str, object] = {
-        "chunks": np.zeros(1024 * agenda.CHUNK, dtype=st.EVENT),
-        "chunk_next": np.full(1024, -1, dtype=np.int32),
+        "chunks": np.zeros(n_chunks * agenda.CHUNK, dtype=st.EVENT),
+        "chunk_next": np.zeros(n_chunks, dtype=np.int32),
         "run": np.zeros(1024, dtype=st.EVENT),
         "heap": np.zeros(1024, dtype=st.EVENT),
         "free_chunk": -1,

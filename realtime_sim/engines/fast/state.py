@@ -123,12 +123,20 @@ SERVER = np.dtype(
 )
 
 LOOP = np.dtype(
-    [("started_ns", "i8"), ("service_ns", "i8"), ("free_ns", "i8"), ("job", "i4"), ("turn", "i4"), ("awaited", "?")],
+    [
+        ("started_ns", "i8"),
+        ("service_ns", "i8"),
+        ("free_ns", "i8"),
+        ("job", "i4"),
+        ("turn", "i4"),
+        ("passed", "i4"),
+        ("awaited", "?"),
+    ],
     align=True,
 )
 """`free_ns`: when it has been free since, or will be. `job` is one whose end is an event, -1 if the end needs none;
-`awaited` says that there is an event all the same, to take up what waits. Of loops that become free at one time,
-`turn` says which was first."""
+`awaited` says that there is an event all the same, to take up what waits. Loops that become free at one time do so in
+the written order: of ends that were events `turn` is the number; they came after the ends of loops up to `passed`."""
 
 MESSAGE = np.dtype(
     [
@@ -254,8 +262,8 @@ NUMBERS = [
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
-    "n_opened", "n_registered", "n_touched", "n_turns", "counter", "n_messages", "n_states", "free_job",
-    "n_jobs", "free_parcel",
+    "n_opened", "n_registered", "n_touched", "phase", "loop", "n_turns", "counter", "n_messages", "n_states",
+    "free_job", "n_jobs", "free_parcel",
     "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
     "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
     "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows",

@@ -7,7 +7,8 @@ import numpy as np
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import clear_bit, has_bit, set_bit
 from realtime_sim.engines.fast.compiling import compiled
-from realtime_sim.engines.fast.links import drop_waiting, give_up_slot
+from realtime_sim.engines.fast.links import give_up_slot
+from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import COUNTERS
