@@ -8,10 +8,13 @@ from types import MappingProxyType
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
 
-__all__ = ["ENGINES", "find_engine"]
+__all__ = ["ENGINES", "compile_engine", "find_engine"]
 
 ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference", "fast": "realtime_sim.engines.fast"})
 """Module of each engine; it has a function `run(workload, record, progress) -> Trace`."""
+
+COMPILED = MappingProxyType({"fast": "realtime_sim.engines.fast.cluster"})
+"""Module of a compiled engine that compiles it when it is imported, or loads what was compiled before."""
 
 MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
 """From here on a run takes the reference engine a minute or more."""
@@ -52,3 +55,14 @@ def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tup
     if n_deliveries > MANY_DELIVERIES or n_clients > MANY_CLIENTS:
         return "fast", "compiled, for a large run", import_module(ENGINES["fast"]).run
     return "reference", "fast enough for a small run", import_module(ENGINES["reference"]).run
+
+
+def compile_engine(name: str) -> None:
+    """Compile an engine, once on a machine, before several processes would each do it with their first run.
+
+    Examples
+    --------
+    >>> compile_engine("reference")  # has nothing to compile
+    """
+    if name in COMPILED:
+        import_module(COMPILED[name])

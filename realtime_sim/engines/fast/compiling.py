@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from numba import njit, types
 from numba.np.numpy_support import from_dtype
@@ -32,6 +35,24 @@ def compiled(**kinds: types.Type) -> Callable[[Callable], Callable]:
         parameters = inspect.signature(function).parameters
         kind = {"s": State.kind, **kinds}
         signature = tuple(kind.get(name, types.int64) for name in parameters)
-        return njit([signature], cache=True, error_model="numpy")(function)
+        with _ctrl_c_held_back():
+            return njit([signature], cache=True, error_model="numpy")(function)
 
     return decorate
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """A Ctrl-C takes effect at the end: raised inside, in one of the compiler's callbacks, it is lost or garbled."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield  # no thread but the main one is ever interrupted
+        return
+    came: list[tuple] = []
+    signal.signal(signal.SIGINT, lambda *event: came.append(event))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        before(*came[0])
