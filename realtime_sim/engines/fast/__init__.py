@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from realtime_sim.recorder import Recorder
+from realtime_sim.scenario import Scenario
 from realtime_sim.trace import Trace
+from realtime_sim.transports import TRANSPORTS
 from realtime_sim.workload import Workload
 
-__all__ = ["run"]
+__all__ = ["is_steady", "run"]
 
 
 def run(workload: Workload, record: str = "summary", progress: Callable[[float], None] | None = None) -> Trace:
@@ -33,6 +35,48 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
     Trace
         What happened.
     """
+    progress = progress or (lambda _: None)
+    if is_steady(workload.scenario, record):
+        from realtime_sim.engines.fast.steady import SteadyCluster
+
+        trace = SteadyCluster(workload, Recorder(workload, record)).run(progress)
+        if trace is not None:
+            return trace
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
-    return CompiledCluster(workload, Recorder(workload, record)).run(progress or (lambda _: None))
+    return CompiledCluster(workload, Recorder(workload, record)).run(progress)
+
+
+def is_steady(scenario: Scenario, record: str) -> bool:
+    """Whether a run may be steady. Whether servers have room for all, and are done in time, shows in the run.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is asked.
+    record : str
+        `"summary"` or `"full"`; steady runs know nothing of single deliveries.
+
+    Examples
+    --------
+    >>> chat = Scenario(name="x", duration=1, clients=[{"name": "c", "count": 4}],
+    ...                 traffic=[{"name": "t", "rate": 1}])
+    >>> is_steady(chat, "summary"), is_steady(chat.replace(**{"clients.c.ramp_up": 1}), "summary")
+    (True, False)
+    """
+    stays = all(
+        cohort.ramp_up is None
+        and cohort.session is None
+        and cohort.network.bandwidth is None
+        and not TRANSPORTS[cohort.transport].request_per_message
+        for cohort in scenario.clients
+    )
+    kind, servers = scenario.broker.kind, scenario.servers
+    return (
+        record == "summary"
+        and stays
+        and not scenario.faults
+        and all(stream.source == "backend" for stream in scenario.traffic)
+        and (kind == "redis_pubsub" or (kind == "none" and servers.count == 1))
+        and servers.fanout == "broadcast"
+    )
