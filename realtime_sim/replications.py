@@ -142,7 +142,7 @@ def _part(report: Callable[[float], None], number: int, of: int, duration_s: flo
 def _in_processes(task: Task, numbers: range, n_processes: int) -> Iterator[Trace]:
     from joblib import Parallel, delayed
 
-    compile_engine(task.engine)
+    compile_engine(task.engine, task.scenario, task.record)
     runs = (delayed(_replication)(task, number) for number in numbers)
     try:
         with _blind_to_ctrl_c():

@@ -7,14 +7,12 @@ from importlib import import_module
 from types import MappingProxyType
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.scenario import Scenario
 
 __all__ = ["ENGINES", "compile_engine", "find_engine"]
 
 ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference", "fast": "realtime_sim.engines.fast"})
 """Module of each engine; it has a function `run(workload, record, progress) -> Trace`."""
-
-COMPILED = MappingProxyType({"fast": "realtime_sim.engines.fast.cluster"})
-"""Module of a compiled engine that compiles it when it is imported, or loads what was compiled before."""
 
 MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
 """From here on a run takes the reference engine a minute or more."""
@@ -57,12 +55,22 @@ def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tup
     return "reference", "fast enough for a small run", import_module(ENGINES["reference"]).run
 
 
-def compile_engine(name: str) -> None:
-    """Compile an engine, once on a machine, before several processes would each do it with their first run.
+def compile_engine(name: str, scenario: Scenario, record: str) -> None:
+    """Compile what an engine needs for a scenario, before several processes would each do it with their first run.
+
+    Parameters
+    ----------
+    name : str
+        One of `ENGINES`; those that compile have a function `prepare(scenario, record)`.
+    scenario : Scenario
+        What is to be run.
+    record : str
+        How much a trace is to keep.
 
     Examples
     --------
-    >>> compile_engine("reference")  # has nothing to compile
+    >>> compile_engine("reference", Scenario(name="x", duration=1, clients=[{"name": "c", "count": 1}]), "summary")
     """
-    if name in COMPILED:
-        import_module(COMPILED[name])
+    prepare = getattr(import_module(ENGINES[name]), "prepare", None)
+    if prepare is not None:
+        prepare(scenario, record)
