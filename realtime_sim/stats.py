@@ -214,8 +214,11 @@ def _excess_of_correlated(deviations: np.ndarray) -> float:
 
 def _freedom(deviations: np.ndarray) -> float:
     """Degrees of freedom of a variance: the fewer, the more it hangs on single parts."""
-    squares = deviations**2 / max(float(np.max(np.abs(deviations))), 1e-300) ** 2
-    kurtosis = float(np.mean(squares**2) / np.mean(squares) ** 2) if squares.any() else 1.0
+    greatest = float(np.max(np.abs(deviations)))
+    if greatest == 0:
+        return len(deviations) - 1
+    squares = (deviations / greatest) ** 2  # none so small that its own square is 0
+    kurtosis = float(np.mean(squares**2) / np.mean(squares) ** 2)
     return max(FEWEST_PARTS - 1, (len(deviations) - 1) * min(1.0, 2 / max(kurtosis - 1, 1e-9)))
 
 
