@@ -24,16 +24,31 @@ from numba import njit
 from realtime_sim.units import MAX_SECONDS
 
 __all__ = [
+    "LAST_CLOSED_FORM",
     "Sampler",
     "Stream",
+    "closed_form_ns",
+    "fill_samples_ns",
+    "inlined_uniform",
     "normal_quantile",
     "philox4x32",
+    "poisson_ns",
     "sample",
     "sample_ns",
     "samples_ns",
     "uniform",
     "uniforms",
 ]
+
+
+LAST_CLOSED_FORM = 3
+"""Kinds of a `Sampler` up to this one need no table."""
+
+CENTRAL = 0.425
+"""Distance from one half up to which one formula gives the normal quantile."""
+
+LEAST = 1.1e-16
+"""Stands for a draw of 0, of which there is no normal quantile."""
 
 
 class Stream:
@@ -63,6 +78,27 @@ class Stream:
     BROKER_COST = 19  # ids: publish, 0, traffic
 
 
+ARRIVAL = Stream.ARRIVAL  # compiled code reads plain numbers, no attributes of a class
+
+
+@njit(inline="always")
+def _philox4x32(c0, c1, c2, c3, k0, k1):
+    mask = np.uint64(0xFFFFFFFF)
+    half = np.uint64(32)
+    x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
+    key0, key1 = np.uint64(k0), np.uint64(k1)
+    for _ in range(10):
+        product0 = np.uint64(0xD2511F53) * x0
+        product1 = np.uint64(0xCD9E8D57) * x2
+        x0 = (product1 >> half) ^ x1 ^ key0
+        x1 = product1 & mask
+        x2 = (product0 >> half) ^ x3 ^ key1
+        x3 = product0 & mask
+        key0 = (key0 + np.uint64(0x9E3779B9)) & mask
+        key1 = (key1 + np.uint64(0xBB67AE85)) & mask
+    return x0, x1, x2, x3
+
+
 @njit(cache=True)
 def philox4x32(c0, c1, c2, c3, k0, k1):
     """Philox4x32-10: four 32-bit words from a 128-bit counter and a 64-bit key.
@@ -84,20 +120,26 @@ def philox4x32(c0, c1, c2, c3, k0, k1):
     >>> [hex(int(word)) for word in philox4x32(0, 0, 0, 0, 0, 0)]
     ['0x6627e8d5', '0xe169c58d', '0xbc57ac4c', '0x9b00dbd8']
     """
-    mask = np.uint64(0xFFFFFFFF)
-    half = np.uint64(32)
-    x0, x1, x2, x3 = np.uint64(c0), np.uint64(c1), np.uint64(c2), np.uint64(c3)
-    key0, key1 = np.uint64(k0), np.uint64(k1)
-    for _ in range(10):
-        product0 = np.uint64(0xD2511F53) * x0
-        product1 = np.uint64(0xCD9E8D57) * x2
-        x0 = (product1 >> half) ^ x1 ^ key0
-        x1 = product1 & mask
-        x2 = (product0 >> half) ^ x3 ^ key1
-        x3 = product0 & mask
-        key0 = (key0 + np.uint64(0x9E3779B9)) & mask
-        key1 = (key1 + np.uint64(0xBB67AE85)) & mask
-    return x0, x1, x2, x3
+    return _philox4x32(c0, c1, c2, c3, k0, k1)
+
+
+@njit(inline="always")
+def inlined_uniform(seed, stream, i, j, k):
+    """`uniform`, written out where it is called: in a plain loop the processor then makes several draws at once.
+
+    Parameters
+    ----------
+    seed, stream, i, j, k : int
+        As for `uniform`.
+
+    Examples
+    --------
+    >>> inlined_uniform(0, Stream.RTT, 7, 0, 0) == uniform(0, Stream.RTT, 7)
+    True
+    """
+    key = np.uint64(seed)
+    w0, w1, _, _ = _philox4x32(stream, i, j, k, key & np.uint64(0xFFFFFFFF), key >> np.uint64(32))
+    return np.float64((w0 >> np.uint64(5)) * np.uint64(67108864) + (w1 >> np.uint64(6))) / 9007199254740992.0
 
 
 @njit(cache=True)
@@ -123,9 +165,7 @@ def uniform(seed, stream, i, j=0, k=0):
     >>> uniform(0, Stream.RTT, 7) == uniform(0, Stream.RTT, 7) != uniform(1, Stream.RTT, 7)
     True
     """
-    key = np.uint64(seed)
-    w0, w1, _, _ = philox4x32(stream, i, j, k, key & np.uint64(0xFFFFFFFF), key >> np.uint64(32))
-    return np.float64((w0 >> np.uint64(5)) * np.uint64(67108864) + (w1 >> np.uint64(6))) / 9007199254740992.0
+    return inlined_uniform(seed, stream, i, j, k)
 
 
 @njit(cache=True)
@@ -151,8 +191,21 @@ def uniforms(seed, stream, i, first, n):
     """
     out = np.empty(n)
     for offset in range(n):
-        out[offset] = uniform(seed, stream, i, first + offset, 0)
+        out[offset] = inlined_uniform(seed, stream, i, first + offset, 0)
     return out
+
+
+@njit(inline="always")
+def _central_quantile(q):
+    """The quantile at 0.5 + q, for q up to 0.425 on either side."""
+    r = 0.180625 - q * q
+    num = (((((((r * 2509.0809287301226727 + 33430.575583588128105) * r + 67265.770927008700853) * r
+             + 45921.953931549871457) * r + 13731.693765509461125) * r + 1971.5909503065514427) * r
+           + 133.14166789178437745) * r + 3.387132872796366608)  # fmt: skip
+    den = (((((((r * 5226.495278852545925 + 28729.085735721942674) * r + 39307.89580009271061) * r
+             + 21213.794301586595867) * r + 5394.1960214247511077) * r + 687.1870074920579083) * r
+           + 42.313330701600911252) * r + 1.0)  # fmt: skip
+    return q * num / den
 
 
 @njit(cache=True)
@@ -170,15 +223,8 @@ def normal_quantile(p):
     2.326347874
     """
     q = p - 0.5
-    if abs(q) <= 0.425:
-        r = 0.180625 - q * q
-        num = (((((((r * 2509.0809287301226727 + 33430.575583588128105) * r + 67265.770927008700853) * r
-                 + 45921.953931549871457) * r + 13731.693765509461125) * r + 1971.5909503065514427) * r
-               + 133.14166789178437745) * r + 3.387132872796366608)  # fmt: skip
-        den = (((((((r * 5226.495278852545925 + 28729.085735721942674) * r + 39307.89580009271061) * r
-                 + 21213.794301586595867) * r + 5394.1960214247511077) * r + 687.1870074920579083) * r
-               + 42.313330701600911252) * r + 1.0)  # fmt: skip
-        return q * num / den
+    if abs(q) <= CENTRAL:
+        return _central_quantile(q)
     r = math.sqrt(-math.log(p if q < 0.0 else 1.0 - p))
     if r <= 5.0:
         r -= 1.6
@@ -214,6 +260,42 @@ class Sampler(NamedTuple):
     y: np.ndarray
 
 
+@njit(inline="always")
+def _whole_ns(seconds):
+    return np.int64(np.rint(min(seconds, MAX_SECONDS) * 1e9))
+
+
+@njit(inline="always")
+def _uniform_between(low, high, u):
+    return low + (high - low) * u
+
+
+@njit(inline="always")
+def _exponential(mean, u):
+    return -mean * math.log(1.0 - u)
+
+
+@njit(cache=True)
+def _closed_form(kind, a, b, u):
+    if kind == 0:
+        return a
+    if kind == 1:
+        return _uniform_between(a, b, u)
+    if kind == 2:
+        return _exponential(a, u)
+    return a * math.exp(b * normal_quantile(max(u, LEAST)))
+
+
+@njit(cache=True)
+def _from_table(kind, a, x, y, u):
+    if kind == 5:
+        return np.interp(u, x, y)
+    steps = len(y) - 1
+    position = min(max((normal_quantile(max(u, LEAST)) + a) / (2.0 * a), 0.0), 1.0) * steps
+    left = min(int(position), steps - 1)
+    return y[left] + (y[left + 1] - y[left]) * (position - left)
+
+
 @njit(cache=True)
 def sample(sampler, u):
     """The quantile, in seconds, of the distribution at the uniform draw `u` on [0, 1).
@@ -224,22 +306,9 @@ def sample(sampler, u):
     >>> float(sample(Sampler(1, 2.0, 4.0, none, none), 0.25))
     2.5
     """
-    kind, a, b, x, y = sampler
-    if kind == 0:
-        return a
-    if kind == 1:
-        return a + (b - a) * u
-    if kind == 2:
-        return -a * math.log(1.0 - u)
-    if kind == 5:
-        return np.interp(u, x, y)
-    z = normal_quantile(max(u, 1.1e-16))
-    if kind == 3:
-        return a * math.exp(b * z)
-    steps = len(y) - 1
-    position = min(max((z + a) / (2.0 * a), 0.0), 1.0) * steps
-    left = min(int(position), steps - 1)
-    return y[left] + (y[left + 1] - y[left]) * (position - left)
+    if sampler.kind <= LAST_CLOSED_FORM:
+        return _closed_form(sampler.kind, sampler.a, sampler.b, u)
+    return _from_table(sampler.kind, sampler.a, sampler.x, sampler.y, u)
 
 
 @njit(cache=True)
@@ -252,7 +321,74 @@ def sample_ns(sampler, u):
     >>> int(sample_ns(Sampler(0, 0.25, 0.0, none, none), 0.5))
     250000000
     """
-    return np.int64(np.rint(min(sample(sampler, u), MAX_SECONDS) * 1e9))
+    return _whole_ns(sample(sampler, u))
+
+
+@njit(cache=True, error_model="numpy")
+def _fill_lognormal_ns(median, sigma, u, out):
+    """The quantiles near the middle all in one go, those in the tails one by one."""
+    z = np.empty(len(u))
+    for i in range(len(u)):
+        z[i] = _central_quantile(u[i] - 0.5)
+    for i in range(len(u)):
+        if abs(u[i] - 0.5) > CENTRAL:
+            z[i] = normal_quantile(max(u[i], LEAST))
+    for i in range(len(u)):
+        out[i] = _whole_ns(median * math.exp(sigma * z[i]))
+
+
+@njit(cache=True)
+def fill_samples_ns(kind, a, b, x, y, u, out):
+    """`sample_ns` of every element of an array of uniform draws, into an array of the same length.
+
+    Parameters
+    ----------
+    kind, a, b, x, y
+        The fields of a `Sampler`: handed on one by one they cost less than the drawing does.
+    u : ndarray of float, shape (n,)
+        Uniform draws on [0, 1).
+    out : ndarray of int64, shape (n,)
+        The times, nanoseconds.
+
+    Examples
+    --------
+    >>> out, none = np.zeros(2, dtype=np.int64), np.zeros(1)
+    >>> fill_samples_ns(1, 0.0, 1e-6, none, none, np.array([0.25, 0.5]), out)
+    >>> out.tolist()
+    [250, 500]
+    """
+    if kind == 1:
+        for i in range(len(u)):
+            out[i] = _whole_ns(_uniform_between(a, b, u[i]))
+    elif kind == 2:
+        for i in range(len(u)):
+            out[i] = _whole_ns(_exponential(a, u[i]))
+    elif kind == 3:
+        _fill_lognormal_ns(a, b, u, out)
+    elif kind == 0:
+        out[:] = _whole_ns(a)
+    else:
+        for i in range(len(u)):
+            out[i] = _whole_ns(_from_table(kind, a, x, y, u[i]))
+
+
+@njit(cache=True)
+def closed_form_ns(kind, a, b, u):
+    """`sample_ns` for a kind that needs no table: up to `LAST_CLOSED_FORM`.
+
+    Parameters
+    ----------
+    kind, a, b
+        The first fields of a `Sampler`.
+    u : float
+        One uniform draw on [0, 1).
+
+    Examples
+    --------
+    >>> int(closed_form_ns(1, 0.0, 1e-6, 0.25))
+    250
+    """
+    return _whole_ns(_closed_form(kind, a, b, u))
 
 
 @njit(cache=True)
@@ -266,6 +402,43 @@ def samples_ns(sampler, u):
     [250, 500]
     """
     out = np.empty(len(u), dtype=np.int64)
-    for i in range(len(u)):
-        out[i] = sample_ns(sampler, u[i])
+    fill_samples_ns(sampler.kind, sampler.a, sampler.b, sampler.x, sampler.y, u, out)
     return out
+
+
+@njit(cache=True, error_model="numpy")
+def poisson_ns(seed, traffic, rate, start, stop):
+    """Times of a Poisson process of publishes: exponential gaps, added up.
+
+    Parameters
+    ----------
+    seed, traffic : int
+        The gaps are drawn from the stream `ARRIVAL` for these ids.
+    rate : float
+        Publishes per second.
+    start, stop : float
+        When it begins and ends, seconds.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Ascending, nanoseconds, all before `stop` in whole nanoseconds.
+
+    Examples
+    --------
+    >>> times = poisson_ns(0, 0, 1000.0, 2.0, 3.0)
+    >>> len(times), bool(times[0] >= 2e9), bool(times[-1] < 3e9)
+    (983, True, True)
+    """
+    end_ns, chunk = np.int64(np.rint(stop * 1e9)), int((stop - start) * rate * 1.05) + 100
+    out, n, last = np.empty(chunk, dtype=np.int64), 0, start
+    while True:
+        u, passed = uniforms(seed, ARRIVAL, traffic, n, chunk), 0.0
+        if n > 0:
+            out = np.concatenate((out, np.empty(chunk, dtype=np.int64)))
+        for i in range(chunk):
+            passed += _exponential(1.0, u[i]) / rate
+            out[n + i] = np.int64(np.rint((last + passed) * 1e9))
+            if out[n + i] >= end_ns:
+                return out[: n + i].copy()
+        n, last = n + chunk, last + passed

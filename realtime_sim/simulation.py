@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 from realtime_sim.engines import find_engine
+from realtime_sim.engines.fast import is_steady
 from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, nearest
 from realtime_sim.progress import progress_bar
 from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
@@ -93,7 +94,8 @@ def simulate(
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
     _check_samples(scenario, replications)
     n = expected_deliveries(scenario)
-    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients)
+    steady = is_steady(scenario, record)
+    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients, steady)
     _check_size(scenario, chosen, n)
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime_sim.draws import Stream, samples_ns, uniforms
+from realtime_sim.draws import Stream, poisson_ns, samples_ns, uniforms
 from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.grouping import grouped
 from realtime_sim.scenario import EVERYONE, RoomGroup, Scenario, Traffic
+from realtime_sim.scenario.distributions import Constant
 from realtime_sim.units import to_ns
 
 __all__ = [
@@ -69,8 +71,8 @@ class Rooms:
 class Publishes:
     """Messages in the order of their intended publish time; ties by stream, then by number.
 
-    Arrays of length n: `time_ns`, `traffic` (index of the stream), `number` (within the stream), `room`, `sender`
-    (a client, or `BACKEND`).
+    Arrays of length n: `time_ns` (int64), and as int32 `traffic` (index of the stream), `number` (within the stream),
+    `room`, `sender` (a client, or `BACKEND`).
     """
 
     time_ns: np.ndarray
@@ -125,66 +127,84 @@ def draw_workload(scenario: Scenario) -> Workload:
     return Workload(
         scenario=scenario,
         cohort=cohort,
-        rtt_ns=_round_trips(scenario, cohort),
-        connect_ns=_connect_times(scenario, cohort),
+        rtt_ns=_round_trips(scenario),
+        connect_ns=_connect_times(scenario),
         rooms=rooms,
         publishes=_publishes(scenario, rooms, cohort),
     )
 
 
-def _round_trips(scenario: Scenario, cohort: np.ndarray) -> np.ndarray:
+def _spans(scenario: Scenario) -> list[tuple[int, int]]:
+    """First client of each cohort, and the one after its last."""
+    ends = np.cumsum([cohort.count for cohort in scenario.clients]).tolist()
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def _round_trips(scenario: Scenario) -> np.ndarray:
     """One round-trip time for each client, an even number of nanoseconds so that half of it is whole."""
-    u = uniforms(scenario.seed, Stream.RTT, 0, 0, len(cohort))
-    parts = [samples_ns(part.network.rtt.sampler(), u[cohort == c]) for c, part in enumerate(scenario.clients)]
-    return np.concatenate(parts) // 2 * 2
+    times = np.empty(scenario.n_clients, dtype=np.int64)
+    for (first, end), part in zip(_spans(scenario), scenario.clients, strict=True):
+        rtt = part.network.rtt
+        if isinstance(rtt, Constant):
+            times[first:end] = to_ns(rtt.value)
+        else:
+            u = uniforms(scenario.seed, Stream.RTT, 0, first, end - first)
+            times[first:end] = samples_ns(rtt.sampler(), u)
+    times &= ~1
+    return times
 
 
-def _connect_times(scenario: Scenario, cohort: np.ndarray) -> np.ndarray:
-    u = uniforms(scenario.seed, Stream.CONNECT_TIME, 0, 0, len(cohort))
-    times = np.full(len(cohort), CONNECTED, dtype=np.int64)
-    for c, part in enumerate(scenario.clients):
+def _connect_times(scenario: Scenario) -> np.ndarray:
+    times = np.full(scenario.n_clients, CONNECTED, dtype=np.int64)
+    for (first, end), part in zip(_spans(scenario), scenario.clients, strict=True):
         if part.ramp_up is not None:
-            times[cohort == c] = (u[cohort == c] * to_ns(part.ramp_up)).astype(np.int64)
+            u = uniforms(scenario.seed, Stream.CONNECT_TIME, 0, first, end - first)
+            times[first:end] = (u * to_ns(part.ramp_up)).astype(np.int64)
     return times
 
 
 def _rooms(scenario: Scenario) -> Rooms:
     n_clients = scenario.n_clients
-    starts = np.cumsum([0] + [cohort.count for cohort in scenario.clients])
-    spans = {c.name: np.arange(starts[i], starts[i + 1]) for i, c in enumerate(scenario.clients)}
-    everyone = np.arange(n_clients)
-    lists, first = [[everyone]], [0, 1]
+    spans = dict(zip([cohort.name for cohort in scenario.clients], _spans(scenario), strict=True))
+    members, sizes, first = [np.arange(n_clients)], [np.array([n_clients])], [0, 1]
     for g, group in enumerate(scenario.rooms):
-        eligible = spans[group.cohort] if group.cohort else everyone
-        lists.append(_group_members(scenario.seed, g, group, eligible))
-        first.append(first[-1] + len(lists[-1]))
-    members = [room for group in lists for room in group]
-    sizes = np.array([len(room) for room in members])
-    flat = np.concatenate(members)
-    owner = np.repeat(np.arange(len(members)), sizes)
-    order = np.lexsort((owner, flat))
+        eligible = spans[group.cohort] if group.cohort else (0, n_clients)
+        flat, of_room = _group_members(scenario.seed, g, group, *eligible)
+        members.append(flat)
+        sizes.append(of_room)
+        first.append(first[-1] + len(of_room))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
+    rooms, room_offsets = np.zeros(n_clients, dtype=np.int64), np.arange(n_clients + 1)
+    if scenario.rooms:
+        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+        flat = np.concatenate(members)
+        order, room_offsets = grouped(flat, n_clients)
+        rooms = owner[order]  # of each client, ascending, as they are listed room by room
+        order, _ = grouped(rooms, len(offsets) - 1)
+        members = [np.repeat(np.arange(n_clients), np.diff(room_offsets))[order]]  # of each room, ascending
     return Rooms(
         names=(EVERYONE, *(group.name for group in scenario.rooms)),
         first=np.array(first),
-        member_offsets=np.concatenate([[0], np.cumsum(sizes)]),
-        members=flat,
-        room_offsets=np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_clients))]),
-        rooms=owner[order],
+        member_offsets=offsets,
+        members=members[0],
+        room_offsets=room_offsets,
+        rooms=rooms,
     )
 
 
-def _group_members(seed: int, g: int, group: RoomGroup, eligible: np.ndarray) -> list[np.ndarray]:
-    """Members of each room: clients are shuffled once, and rooms take them in turn, as cards are dealt.
+def _group_members(seed: int, g: int, group: RoomGroup, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """Members room by room, in any order, and how many each room has.
 
-    A room takes consecutive cards, so its members differ, and no client is in two rooms more than another.
+    Clients are shuffled once, and rooms take them in turn, as cards are dealt. A room takes consecutive cards, so its
+    members differ, and no client is in two rooms more than another.
     """
+    eligible = np.arange(first, end)
     if group.per_user:
-        return [eligible[i : i + 1] for i in range(len(eligible))]
-    keys = uniforms(seed, Stream.MEMBERSHIP, g, int(eligible[0]), len(eligible))
+        return eligible, np.ones(len(eligible), dtype=np.int64)
+    keys = uniforms(seed, Stream.MEMBERSHIP, g, first, end - first)
     deck = eligible[np.argsort(keys, kind="stable")]
-    ends = np.cumsum(room_sizes(group, len(eligible)))
-    starts = np.concatenate([[0], ends[:-1]])
-    return [np.sort(deck[np.arange(a, b) % len(deck)]) for a, b in zip(starts, ends, strict=True)]
+    sizes = room_sizes(group, len(eligible))
+    return deck[np.arange(sizes.sum()) % len(deck)], sizes
 
 
 def room_sizes(group: RoomGroup, n_eligible: int) -> np.ndarray:
@@ -261,18 +281,17 @@ def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishe
     columns: list[tuple[np.ndarray, ...]] = []
     for index, stream in enumerate(scenario.traffic):
         times = _arrival_times(scenario, index, stream)
-        number = np.arange(len(times))
         room = _targets(scenario, rooms, index, stream, len(times))
-        columns.append(
-            (times, np.full(len(times), index), number, room, _senders(scenario, rooms, index, stream, room, cohort))
-        )
+        sender = _senders(scenario, rooms, index, stream, room, cohort)
+        number = np.arange(len(times), dtype=np.int32)
+        columns.append((times, np.full(len(times), index, dtype=np.int32), number, room, sender))
     if not columns:
-        return Publishes(*(np.zeros(0, dtype=np.int64) for _ in range(5)))
-    time, traffic, number, room, sender = (
-        np.concatenate(column).astype(np.int64) for column in zip(*columns, strict=True)
-    )
-    order = np.lexsort((number, traffic, time))
-    return Publishes(time[order], traffic[order], number[order], room[order], sender[order])
+        return Publishes(np.zeros(0, dtype=np.int64), *(np.zeros(0, dtype=np.int32) for _ in range(4)))
+    if len(columns) == 1:
+        return Publishes(*columns[0])  # their times ascend
+    whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
+    order = np.argsort(whole[0], kind="stable")  # they stand by stream and number already
+    return Publishes(*(column[order] for column in whole))
 
 
 def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarray:
@@ -282,30 +301,23 @@ def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarra
     """
     start = stream.start
     stop = min(stream.stop or scenario.duration, scenario.duration)
-    if stream.arrivals == "constant":
-        n = int(np.ceil((stop - start) * stream.rate - 1e-9))
-        due_ns = to_ns(start + np.arange(n) / stream.rate)
-        return due_ns[due_ns < to_ns(stop)]
-    times = np.zeros(0)
-    chunk = int((stop - start) * stream.rate * 1.05) + 100
-    drawn, last = 0, start
-    while last < stop:
-        gaps = -np.log1p(-uniforms(scenario.seed, Stream.ARRIVAL, index, drawn, chunk)) / stream.rate
-        later = last + np.cumsum(gaps)
-        times = np.concatenate([times, later])
-        drawn, last = drawn + chunk, later[-1]
-    due_ns = to_ns(times)
+    if stream.arrivals == "poisson":
+        return poisson_ns(scenario.seed, index, stream.rate, float(start), float(stop))
+    n = int(np.ceil((stop - start) * stream.rate - 1e-9))
+    due_ns = to_ns(start + np.arange(n) / stream.rate)
     return due_ns[due_ns < to_ns(stop)]
 
 
 def _targets(scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, n: int) -> np.ndarray:
     g = rooms.names.index(stream.to)
     first, n_rooms = rooms.first[g], rooms.first[g + 1] - rooms.first[g]
+    if n_rooms == 1:
+        return np.full(n, first, dtype=np.int32)
     u = uniforms(scenario.seed, Stream.TARGET, index, 0, n)
     if stream.pick == "uniform":
-        return first + (u * n_rooms).astype(np.int64)
+        return (first + (u * n_rooms).astype(np.int64)).astype(np.int32)
     weights = np.cumsum(np.diff(rooms.member_offsets)[first : first + n_rooms])
-    return first + np.searchsorted(weights, u * weights[-1], side="right")
+    return (first + np.searchsorted(weights, u * weights[-1], side="right")).astype(np.int32)
 
 
 def _senders(
@@ -313,11 +325,11 @@ def _senders(
 ) -> np.ndarray:
     """A member of the room for `from: clients`, any client of the cohort for a cohort, `BACKEND` otherwise."""
     if stream.source == "backend":
-        return np.full(len(room), BACKEND)
+        return np.full(len(room), BACKEND, dtype=np.int32)
     u = uniforms(scenario.seed, Stream.SENDER, index, 0, len(room))
     if stream.source == "clients":
         offsets, sizes = rooms.member_offsets[room], np.diff(rooms.member_offsets)[room]
-        return rooms.members[offsets + (u * sizes).astype(np.int64)]
+        return rooms.members[offsets + (u * sizes).astype(np.int64)].astype(np.int32)
     names = [part.name for part in scenario.clients]
     eligible = np.flatnonzero(cohort == names.index(stream.source))
-    return eligible[(u * len(eligible)).astype(np.int64)]
+    return eligible[(u * len(eligible)).astype(np.int64)].astype(np.int32)

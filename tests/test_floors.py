@@ -27,6 +27,7 @@ FLOORS = {
     "buckets": 1,
     "costs": 1,
     "draws": 1,
+    "grouping": 1,
     "metrics": 1,
     "policies": 1,
     "theory": 1,

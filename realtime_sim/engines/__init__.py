@@ -18,7 +18,13 @@ MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
 """From here on a run takes the reference engine a minute or more."""
 
 
-def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tuple[str, str, Callable]:
+MANY_STEADY_DELIVERIES, MANY_STEADY_CLIENTS = 100_000, 3_000
+"""The same where the compiled engine needs only its steady kernel, which is compiled in ten seconds."""
+
+
+def find_engine(
+    name: str, n_deliveries: float = 0.0, n_clients: int = 0, steady: bool = False
+) -> tuple[str, str, Callable]:
     """Name, reason and `run` function of the engine called `name`.
 
     Both engines give the same trace. `"auto"` takes the compiled one where that saves more time than compiling costs
@@ -32,6 +38,8 @@ def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tup
         Deliveries that all runs together are expected to make.
     n_clients : int
         Clients of one run.
+    steady : bool
+        Whether nobody comes or goes, as `realtime_sim.engines.fast.is_steady` says.
 
     Raises
     ------
@@ -44,13 +52,16 @@ def find_engine(name: str, n_deliveries: float = 0.0, n_clients: int = 0) -> tup
     ('reference', 'fast enough for a small run')
     >>> find_engine("auto", n_deliveries=1e8, n_clients=100)[0]
     'fast'
+    >>> [find_engine("auto", n_deliveries=1e6, n_clients=100, steady=steady)[0] for steady in (False, True)]
+    ['reference', 'fast']
     """
     known = ["auto", *ENGINES]
     if name not in known:
         raise ScenarioError(Problem("engine", "must be a known engine", name, nearest(name, known)))
     if name != "auto":
         return name, "asked for", import_module(ENGINES[name]).run
-    if n_deliveries > MANY_DELIVERIES or n_clients > MANY_CLIENTS:
+    most, most_clients = (MANY_STEADY_DELIVERIES, MANY_STEADY_CLIENTS) if steady else (MANY_DELIVERIES, MANY_CLIENTS)
+    if n_deliveries > most or n_clients > most_clients:
         return "fast", "compiled, for a large run", import_module(ENGINES["fast"]).run
     return "reference", "fast enough for a small run", import_module(ENGINES["reference"]).run
 

@@ -2,6 +2,9 @@
 
 Read in this order: `state` (what there is), `agenda` (future events), `ledger`, `links`, `servers`, `brokers`,
 `clients` (the rules, module by module as in the reference engine), `kernel` (the loop), `cluster` (faults and samples).
+Runs in which nobody comes or goes take another way, without an agenda: `steady` (the run), `steady_state`,
+`steady_places` (who is where), `steady_broker`, `steady_queues` and `steady_copies` (the stages), `steady_draws` and
+`steady_filing` (what the stages share).
 Every run gives the trace that the reference engine gives, to the nanosecond.
 """
 

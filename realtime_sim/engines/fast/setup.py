@@ -116,10 +116,10 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
         "rooms": rooms.rooms.astype(np.int64, copy=False),
         "publish_ns": publishes.time_ns,
-        "publish_traffic": publishes.traffic,
-        "publish_number": publishes.number,
-        "publish_room": publishes.room,
-        "publish_sender": publishes.sender,
+        "publish_traffic": publishes.traffic.astype(np.int64),
+        "publish_number": publishes.number.astype(np.int64),
+        "publish_room": publishes.room.astype(np.int64),
+        "publish_sender": publishes.sender.astype(np.int64),
     }
 
 

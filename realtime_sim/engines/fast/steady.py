@@ -14,11 +14,14 @@ import simpy
 from realtime_sim.buckets import bucket
 from realtime_sim.control import start_control
 from realtime_sim.engines.clock import Clock
-from realtime_sim.engines.fast.steady_kernel import advance, arrivals_at_broker, finish, free
+from realtime_sim.engines.fast.steady_broker import draw_arrivals, draw_event_costs, pass_on
+from realtime_sim.engines.fast.steady_copies import last_arrival, send
 from realtime_sim.engines.fast.steady_places import count_subscriptions, settle
+from realtime_sim.engines.fast.steady_queues import finish, free, take_up
 from realtime_sim.engines.fast.steady_state import CLIENT_NETWORK, PUBLISHER_TO_BROKER, make_steady_state
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
+from realtime_sim.scenario.distributions import Constant
 from realtime_sim.trace import DELIVERIES, Trace
 from realtime_sim.units import from_ns, to_ns
 from realtime_sim.workload import Workload
@@ -48,12 +51,18 @@ class SteadyCluster:
         state, end_ns = self.state, to_ns(self.scenario.duration)
         if not settle(state):
             return None
-        at_broker = arrivals_at_broker(state)
-        is_constant = self.scenario.broker.publisher_link.sampler().kind == 0
-        order = np.zeros(0, dtype=np.int64) if is_constant else np.argsort(at_broker, kind="stable")
-        while (id := advance(state, at_broker, order)) >= 0:
-            progress(from_ns(int(self.workload.publishes.time_ns[id])))
-        if finish(state, end_ns + to_ns(self.scenario.drain)):
+        times_ns, n_taken = self.workload.publishes.time_ns, 0
+        at_broker, order = self._at_broker(times_ns)
+        while 0 <= n_taken < len(times_ns):
+            n_taken, goes_on = pass_on(state, at_broker, order), True
+            draw_event_costs(state)
+            take_up(state)
+            while goes_on:
+                goes_on = send(state, at_broker)
+                progress(from_ns(int(times_ns[n_taken - 1])))
+        last_ns = max(last_arrival(state), end_ns)
+        if n_taken >= 0 and last_ns <= end_ns + to_ns(self.scenario.drain):
+            finish(state, last_ns)
             self._count()
             self._file_constants()
             self._monitor(end_ns)
@@ -62,6 +71,14 @@ class SteadyCluster:
             trace = None
         free(state)
         return trace
+
+    def _at_broker(self, times_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """When each message reaches the broker, and their order there where it may not be that of their numbers."""
+        link = self.scenario.broker.publisher_link
+        if isinstance(link, Constant):
+            return times_ns + to_ns(link.value) if link.value else times_ns, np.zeros(0, dtype=np.int64)
+        at_broker = draw_arrivals(self.state)
+        return at_broker, np.argsort(at_broker, kind="stable")
 
     def _count(self) -> None:
         """Totals of the run."""

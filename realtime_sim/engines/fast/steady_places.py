@@ -8,8 +8,6 @@ from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.steady_state import NEVER_NS, STEADY
 from realtime_sim.policies import balancing
 
-__all__ = ["count_subscriptions", "settle"]
-
 BALANCE_STREAM = Stream.BALANCE
 RANDOM, POWER_OF_TWO = balancing.Random.code, balancing.PowerOfTwo.code
 

@@ -14,7 +14,7 @@ from realtime_sim.engines.fast.state import SAMPLER, State
 from realtime_sim.policies import balancing
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import HOPS
+from realtime_sim.trace import HOPS, N_GROUPS
 from realtime_sim.units import to_ns
 from realtime_sim.wire import wire_bytes
 from realtime_sim.workload import Workload
@@ -22,6 +22,12 @@ from realtime_sim.workload import Workload
 __all__ = ["STEADY", "SteadyState", "make_steady_state"]
 
 NEVER_NS = 2**62
+
+JOBS = 2048
+"""Jobs that go through the stages together."""
+
+BLOCK = 1024
+"""Copies that are worked on together: what is known of them fits the processor's first cache."""
 
 PUBLISHER_TO_BROKER, BROKER, BROKER_TO_SERVER, SERVER_WAIT, FANOUT, CLIENT_AWAY, EGRESS, CLIENT_NETWORK = range(8)
 TOTAL = len(HOPS)
@@ -31,27 +37,33 @@ EVENT_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, JITTER = range(5)
 
 NUMBERS = [
     "seed", "end_ns", "step_ns", "n_servers", "n_cohorts", "limit", "balancer", "copy_ns", "wakeup_ns", "next",
-    "batch", "last_ns", "broker_free_ns", "n_late",
+    "batch", "last_ns", "broker_free_ns", "n_late", "seen_from_ns", "seen_until_ns", "seen_after", "batch_from_ns",
+    "batch_until_ns",
+    "n_arrived", "n_jobs", "next_job",
 ]  # fmt: skip
-FRACTIONS = ["samples_per_ns", "egress", "ping_s"]
+FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["has_broker", "per_room", "has_groups", "may_overtake", "out_of_order"]
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "send_ns", "ping_interval_ns", "member_offsets", "room_offsets", "rooms", "publish_ns",
-        "publish_traffic", "publish_number", "publish_room", "load", "server_first", "cohort_ends",
+        "load", "server_first", "cohort_ends",
         "rtt_ns", "half_ns", "last_arrival_ns", "link_free_ns", "last_id", "egress_free_ns", "next_ping_ns", "jobs",
         "sends", "busy_ns", "link_busy_ns", "changes", "change_sum_ns", "expected", "broker_queue",
-        "broker_busy_ns", "delivered", "batch_count", "group_count",
+        "broker_busy_ns", "delivered", "batch_count", "group_count", "near_half_ns", "left_ns", "arrivals_ns",
+        "latencies", "buckets", "group_sizes", "group_sums", "n_kept", "arrived_ns", "job_id", "job_server", "job_low",
+        "job_high", "job_left_broker_ns", "job_arrived_ns", "job_cost_ns", "job_started_ns", "job_sending_ns",
+        "job_number", "job_traffic", "passed_on", "jitter_ns",
     ],
     ("i8", 2): [
         "loops", "transmission_ns", "cohort_sizes", "ping_tick", "queued", "running", "running_sum_ns",
         "link_booked_ns", "late", "sum_ns", "min_ns", "max_ns", "batch_sum_ns", "group_sum_ns",
     ],
-    ("i4", 1): ["cohort", "client", "members"],
+    ("i4", 1): ["cohort", "client", "members", "near_client", "publish_traffic", "publish_number", "publish_room"],
+    ("i4", 2): ["kept_client"],
     ("?", 1): ["healthy", "varies"],
     (SAMPLER, 1): ["samplers"],
-    ("f8", 1): ["table_x", "table_y"],
-    ("i8", 3): ["histogram"],
+    ("f8", 1): ["table_x", "table_y", "uniforms", "job_uniforms"],
+    ("i8", 3): ["histogram", "kept"],
     ("i4", 3): ["batch_histogram", "group_histogram"],
 }  # fmt: skip
 """Element and number of axes, and the arrays that are so."""
@@ -90,6 +102,7 @@ def make_steady_state(workload: Workload, recorder: Recorder) -> SteadyState:
         **_samplers(scenario),
         **_series(scenario),
         **_records(scenario, recorder),
+        **_blocks(len(scenario.clients)),
     }
     return SteadyState(**values)
 
@@ -101,7 +114,6 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "seed": scenario.seed,
         "end_ns": to_ns(scenario.duration),
         "step_ns": step_ns,
-        "samples_per_ns": 1 / step_ns,
         "n_servers": servers.count,
         "n_cohorts": len(scenario.clients),
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
@@ -116,8 +128,10 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "may_overtake": _may_overtake(scenario),
         "out_of_order": False,
         "batch_starts_ns": recorder.batch_starts_ns,
-        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late"), 0),
+        **dict.fromkeys(("next", "last_ns", "broker_free_ns", "n_late", "n_arrived", "n_jobs", "next_job"), 0),
+        **dict.fromkeys(("seen_from_ns", "seen_until_ns", "seen_after"), 0),
         "batch": -1,
+        **dict.fromkeys(("batch_from_ns", "batch_until_ns"), 0),
     }
 
 
@@ -142,9 +156,9 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "rooms": _int64(rooms.rooms if n_elsewhere else np.zeros(0)),
         "members": np.zeros(n_elsewhere, dtype=np.int32),
         "publish_ns": publishes.time_ns,
-        "publish_traffic": _int64(publishes.traffic),
-        "publish_number": _int64(publishes.number),
-        "publish_room": _int64(publishes.room),
+        "publish_traffic": publishes.traffic,
+        "publish_number": publishes.number,
+        "publish_room": publishes.room,
     }
 
 
@@ -160,6 +174,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "rtt_ns": workload.rtt_ns,
         "client": np.zeros(n, dtype=np.int32),
         "half_ns": np.zeros(n, dtype=np.int64),
+        "jitter_ns": np.array([to_ns(c.network.jitter.mean_s) for c in scenario.clients]),
         "last_arrival_ns": np.zeros(n if _may_overtake(scenario) else 0, dtype=np.int64),
     }
 
@@ -180,6 +195,9 @@ def _servers(scenario: Scenario) -> dict[str, object]:
         "ping_tick": np.ones((n, n_cohorts), dtype=np.int64),
         "next_ping_ns": np.full(n, NEVER_NS, dtype=np.int64),
         "late": np.zeros((64, 3), dtype=np.int64),
+        **{name: np.zeros(max(n, JOBS), dtype=np.int64) for name in ARRAYS["i8", 1] if name.startswith("job_")},
+        "job_uniforms": np.zeros(max(n, JOBS)),
+        "passed_on": np.zeros(max(n, JOBS), dtype=np.int64),
     }
 
 
@@ -225,6 +243,21 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, np.ndarray]:
         **{name: getattr(recorder, name) for name in arrays},
         "delivered": np.zeros(len(scenario.clients), dtype=np.int64),
         "varies": _varying_hops(scenario),
+    }
+
+
+def _blocks(n_cohorts: int) -> dict[str, np.ndarray]:
+    """Where a block of copies is worked on, and where single copies wait until they make a block."""
+    names = ("near_half_ns", "left_ns", "arrivals_ns", "latencies", "buckets", "arrived_ns")
+    return {
+        **{name: np.zeros(BLOCK, dtype=np.int64) for name in names},
+        "near_client": np.zeros(BLOCK, dtype=np.int32),
+        "uniforms": np.zeros(BLOCK),
+        "group_sizes": np.zeros(N_GROUPS, dtype=np.int64),
+        "group_sums": np.zeros(N_GROUPS, dtype=np.int64),
+        "kept": np.zeros((n_cohorts, TOTAL + 1, BLOCK), dtype=np.int64),
+        "kept_client": np.zeros((n_cohorts, BLOCK), dtype=np.int32),
+        "n_kept": np.zeros(n_cohorts, dtype=np.int64),
     }
 
 
