@@ -1,7 +1,7 @@
 """One measurement: a producer does a work of some size in a fresh process; how long it took, and what it found.
 
 `python -m benchmarks.measuring WORK PRODUCER SIZE SEED` prints one line of JSON. What is compiled is compiled by a
-small run of the same work first, which does not count. Peak memory is that of the whole process (`getrusage`), and the
+small run of the same work first, which does not count. Peak memory is that of the whole process, and the
 base beside it what the process held before the small run, with everything imported. A peer's process imports the peer
 alone: neither its memory nor its compiler has anything of ours.
 """
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 __all__ = ["PEERS", "Measurement", "measure"]
 
@@ -85,18 +86,33 @@ def _run_of(work: str, producer: str) -> Callable[[int, int], dict[str, float]]:
 
 
 def _peak_mb() -> float:
-    """Most memory this process ever held; Linux counts in KiB, macOS in bytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e6 / 1024)
+    """Most memory this process ever held.
+
+    `getrusage` counts what its parent held when it was forked as well, so where Linux knows better, that is taken.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return (
+            int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) * 1024e-6
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts in bytes, others in KiB
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024e-6
+
+
+def _compile_for_million() -> None:
+    from realtime_sim import presets
+    from realtime_sim.engines import compile_engine
+
+    compile_engine("fast", presets.load("million"), "summary")
 
 
 def _measured(work: str, producer: str, size: int, seed: int) -> Measurement:
     run, seconds, figures = _run_of(work, producer), [], {}
     base_mb = _peak_mb()
-    if work != "million preset":  # it has one size, and its parts are compiled as soon as they are imported
-        run(max(200, min(1_000, size // WARM_SHARE)), seed)
+    if work == "million preset":  # it has one size
+        _compile_for_million()
     else:
-        import_module("realtime_sim.engines.fast.cluster")
+        run(max(200, min(1_000, size // WARM_SHARE)), seed)
     while not seconds or sum(seconds) < SHORT_S:
         begun = time.perf_counter()
         figures = run(size, seed)

@@ -62,7 +62,8 @@ def prepare(scenario: Scenario, record: str) -> None:
         `"summary"` or `"full"`.
     """
     kernel = "steady" if is_steady(scenario, record) else "cluster"
-    import_module(f"{__name__}.{kernel}")
+    for function in import_module(f"{__name__}.{kernel}").CALLED:
+        function.prepare()
 
 
 def is_steady(scenario: Scenario, record: str) -> bool:

@@ -29,7 +29,7 @@ from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import from_ns, to_ns
 from realtime_sim.workload import Workload
 
-__all__ = ["CompiledCluster"]
+__all__ = ["CALLED", "CompiledCluster"]
 
 HEALTH, LOST, NOTICES, HEARTBEAT = (
     int(phase) for phase in (Phase.HEALTH, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.HEARTBEAT)
@@ -238,3 +238,10 @@ def _drop(s, clients, share, silent, fault, now):
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
         insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
         insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
+
+
+CALLED = (
+    _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _changes, _snapshot, _final,
+    _free,
+)  # fmt: skip
+"""Compiled functions that are called from here."""

@@ -1,4 +1,8 @@
-"""How the functions of this engine are compiled: each once, for whole numbers, when its module is imported."""
+"""How the functions of this engine are compiled: each once, for whole numbers, when it is first called or needed.
+
+A function that is called from Python brings the code of all that it calls; loaded from the cache, none of those is even
+looked at. Loading every one of them took a second and a half, and 300 MB.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ ONE_EVENT = from_dtype(EVENT)
 
 
 def compiled(**kinds: types.Type) -> Callable[[Callable], Callable]:
-    """Decorator: compile a function for the state `s` and 64-bit whole numbers, but for the parameters named here.
+    """Decorator: a function for the state `s` and 64-bit whole numbers, but for the parameters named here.
 
     Left to itself, Numba would compile a function anew for each width of its arguments, and records have several.
     """
@@ -34,25 +38,63 @@ def compiled(**kinds: types.Type) -> Callable[[Callable], Callable]:
     def decorate(function: Callable) -> Callable:
         parameters = inspect.signature(function).parameters
         kind = {"s": State.kind, **kinds}
-        signature = tuple(kind.get(name, types.int64) for name in parameters)
-        with _ctrl_c_held_back():
-            return njit([signature], cache=True, error_model="numpy")(function)
+        return _declared(function, tuple(kind.get(name, types.int64) for name in parameters))
 
     return decorate
 
 
+def _declared(function: Callable, signature: tuple[types.Type, ...]) -> Callable:
+    """A function that Numba compiles for one signature, when Python or compiled code first asks for it."""
+    dispatcher = njit(cache=True, error_model="numpy")(function)
+    by_compiled_code, by_python = dispatcher.get_call_template, dispatcher._compile_for_args
+
+    def prepare() -> None:
+        if not dispatcher.overloads:
+            with _ctrl_c_held_back():
+                dispatcher.compile(signature)
+            dispatcher.disable_compile()
+
+    def get_call_template(arguments: tuple, names: dict) -> tuple:
+        prepare()
+        return by_compiled_code(arguments, names)
+
+    def compile_for_args(*arguments: object, **names: object) -> object:
+        if dispatcher.overloads:
+            return by_python(*arguments, **names)  # no signature fits; Numba says so
+        prepare()
+        return dispatcher.overloads[signature].entry_point
+
+    dispatcher.prepare = prepare
+    dispatcher.get_call_template, dispatcher._compile_for_args = get_call_template, compile_for_args
+    return dispatcher
+
+
+_interrupts: list[tuple] = []
+"""Interrupts that came while code was compiled, and were not raised yet."""
+
+
+def _take_note(*event: object) -> None:
+    _interrupts.append(event)
+
+
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """A Ctrl-C takes effect at the end: raised inside, in one of the compiler's callbacks, it is lost or garbled."""
+    """A Ctrl-C takes effect at the end: raised inside, in one of the compiler's callbacks, it is lost or garbled.
+
+    What a function calls is compiled inside its own compilation, and the innermost end is early enough.
+    """
     before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield  # no thread but the main one is ever interrupted
+    if threading.current_thread() is not threading.main_thread() or before not in _UNDERSTOOD:
+        yield  # no thread but the main one is ever interrupted, and how others handle it is not ours to change
         return
-    came: list[tuple] = []
-    signal.signal(signal.SIGINT, lambda *event: came.append(event))
+    signal.signal(signal.SIGINT, _take_note)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if came:
-        before(*came[0])
+    if _interrupts:
+        _interrupts.clear()
+        raise KeyboardInterrupt
+
+
+_UNDERSTOOD = (signal.default_int_handler, _take_note)
