@@ -50,7 +50,8 @@ class Server:
         for loop in range(parameters.workers):
             self.clock.process(self.serve(loop))
         for index, cohort in enumerate(system.scenario.clients):
-            if cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message:
+            streams = not TRANSPORTS[cohort.transport].request_per_message
+            if cohort.keepalive is not None and streams and self.costs.ping_s > 0:
                 self.clock.process(self.ping(index, to_ns(cohort.keepalive.interval)))
 
     def serve(self, loop: int) -> Generator:
@@ -80,7 +81,7 @@ class Server:
                 return
             n, turn = self.cohort_sizes[cohort], tick % PING_ROUNDS
             share = n * (turn + 1) // PING_ROUNDS - n * turn // PING_ROUNDS
-            if share and self.costs.ping_s:
+            if share:
                 self.submit(Pings(share))
 
     def submit(self, job: Job) -> None:
