@@ -7,12 +7,13 @@ ARGS ?=
 
 BIN := .venv/bin
 READY := .venv/.ready
+READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format bench coverage clean
 
 help: ## list the targets
-	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments of pytest]"
+	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## run the main job: simulate the preset scenarios, results and figures in OUT
@@ -29,6 +30,12 @@ check: $(READY) ## check format, lint, floors, exports and docstrings; changes n
 format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(READY_BENCH) ## measure against peers, in some ten minutes: ARGS="--large --first --rounds 5"
+	$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some ten minutes
+	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
 clean: ## remove whatever make made: .venv, OUT, caches
 	rm -rf .venv "$(OUT)" build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -47,4 +54,9 @@ $(READY): pyproject.toml
 	  "$(PYTHON)" -m venv --clear .venv; }
 	@echo "Installing the package and its tools into .venv; the first time takes a few minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(READY_BENCH): $(READY)
+	@echo "Installing the peers of the benchmarks into .venv"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

@@ -136,6 +136,9 @@ def simulate(
     scenario: ScenarioArgument,
     engine: Annotated[str, typer.Option(help="auto, or the name of an engine.")] = "auto",
     replications: Annotated[int, typer.Option(help="Independent runs; intervals are over them from 2 on.")] = 1,
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Processes for them, -1 for all cores; chosen if left out.")
+    ] = None,
     record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     json_: JsonOption = "",
@@ -154,17 +157,16 @@ def simulate(
     from realtime_sim.tables import report_text
 
     asked = _scenario(scenario, set_)
+    options = {"engine": engine, "replications": replications, "n_jobs": n_jobs, "record": record}
     figure = Path(plots) / f"{file_name(asked.name)}{'-latency' if compare else ''}.png"
     if json_ not in ("", "-"):
         check_writable(Path(json_))
     if plots:
         check_writable(figure)
     if compare:
-        _compare(
-            asked, compare, json_, figure if plots else None, engine=engine, replications=replications, record=record
-        )
+        _compare(asked, compare, json_, figure if plots else None, **options)
         return
-    results = run(asked, engine=engine, replications=replications, record=record)
+    results = run(asked, **options)
     if json_ != "-":
         print(report_text(results))
     if plots:

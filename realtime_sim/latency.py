@@ -108,14 +108,12 @@ def _quantile_with_interval(trace: Trace, value: float, p: float, column: int) -
     spread = stats.over_divisions(share, *parts)
     if spread.low is None or spread.high is None or share == 1.0:
         return Estimate(value)
-    # On a logarithmic scale of the share above, so that no bound of it is negative.
-    above = 1 - share
-    factor = math.exp((spread.high - spread.low) / 2 / above)
-    if n * above / factor < 1 or above * factor >= 1:
+    fewest, most = stats.bounds_of_rare(1 - share, (spread.high - spread.low) / 2)
+    if n * fewest < 1 or most >= 1:
         return Estimate(value)  # too few values beyond the quantile for an interval
     bounds_ns = int(trace.min_ns[:, column].min()), int(trace.max_ns[:, column].max())
-    low = _quantile_s(total, 1 - above * factor, bounds_ns)
-    high = _quantile_s(total, 1 - above / factor, bounds_ns)
+    low = _quantile_s(total, 1 - most, bounds_ns)
+    high = _quantile_s(total, 1 - fewest, bounds_ns)
     return Estimate(value, min(low, value), max(high, value))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,22 +33,30 @@ def progress_bar(title: str, simulated_s: float) -> Iterator[Callable[[float], N
     >>> with progress_bar("Simulating chat", simulated_s=60) as report:
     ...     report(0.5)
     """
-    begun, shown = time.monotonic(), None
+    begun, shown, done, lock = time.monotonic(), None, 0.0, threading.Lock()
 
     def report(share: float) -> None:
-        nonlocal shown
-        elapsed_s = time.monotonic() - begun
-        if elapsed_s < PROGRESS_AFTER_S:
-            return
-        if shown is None:
-            shown = _bar(title)  # what it needs is imported only for work that takes long
-        done_s = share * simulated_s
-        text = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
-        shown.update(shown.task_ids[0], completed=share, simulated=text)
+        nonlocal shown, done
+        with lock:
+            done = share
+            elapsed_s = time.monotonic() - begun
+            if elapsed_s < PROGRESS_AFTER_S:
+                return
+            if shown is None:
+                shown = _bar(title)  # what it needs is imported only for work that takes long
+            done_s = share * simulated_s
+            text = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
+            shown.update(shown.task_ids[0], completed=share, simulated=text)
 
+    # While an engine is compiled, or other processes are at their first replications, nothing is reported.
+    waiting = threading.Timer(PROGRESS_AFTER_S, lambda: report(done))
+    waiting.daemon = True
+    waiting.start()
     try:
         yield report
     finally:
+        waiting.cancel()
+        waiting.join()
         if shown is not None:
             shown.stop()
 

@@ -10,7 +10,7 @@ import dataclasses
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Results:
 
     Parameters
     ----------
-    traces : sequence of Trace
+    traces : iterable of Trace
         One for each replication, of scenarios that differ in the seed alone.
     reason : str, optional
         Why this engine was taken.
@@ -44,21 +44,18 @@ class Results:
         If there is no trace, or if the traces' scenarios differ in more than the seed.
     """
 
-    def __init__(self, traces: Sequence[Trace], reason: str = "") -> None:
-        if not traces:
+    def __init__(self, traces: Iterable[Trace], reason: str = "") -> None:
+        kept: list[Trace] = []
+        for trace in traces:  # one at a time: with their parts, a hundred of them would take gigabytes
+            if kept and trace.scenario.replace(seed=0) != kept[0].scenario.replace(seed=0):
+                raise EngineError("replications must differ in their seed alone")
+            slices = latency.slice_histogram([trace])
+            self._slice_histogram = self._slice_histogram + slices if kept else slices
+            kept = [_lean(held) for held in kept] if len(kept) == 1 else kept
+            kept.append(_lean(trace) if kept else trace)
+        if not kept:
             raise EngineError("Results need at least one trace")
-        first = traces[0].scenario.replace(seed=0)
-        if any(trace.scenario.replace(seed=0) != first for trace in traces[1:]):
-            raise EngineError("replications must differ in their seed alone")
-        self._slice_histogram = latency.slice_histogram(traces)
-        # Parts of the run give intervals where there is one run; of several they would only take memory.
-        lean = [
-            dataclasses.replace(
-                trace, batch_histogram=trace.batch_histogram[:0], group_histogram=trace.group_histogram[:0]
-            )
-            for trace in traces
-        ]
-        self._traces = tuple(traces) if len(traces) == 1 else tuple(lean)
+        self._traces = tuple(kept)
         self.reason = reason
 
     @property
@@ -354,6 +351,12 @@ class Results:
         parts.append(self.summary.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         parts.append(self.hops.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
         return "\n".join(parts)
+
+
+def _lean(trace: Trace) -> Trace:
+    """One of several, without slices of time, whose sum is kept, and groups of clients."""
+    lean = trace.without_parts()
+    return dataclasses.replace(lean, batch_histogram=lean.batch_histogram[:0].copy())
 
 
 def _lost_ratio(trace: Trace) -> float:

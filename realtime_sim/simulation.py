@@ -10,9 +10,10 @@ from realtime_sim.engines.fast import is_steady
 from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, nearest
 from realtime_sim.progress import progress_bar
 from realtime_sim.recorder import LEVELS, MAX_FULL_ROWS
+from realtime_sim.replications import Task, replicate
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
-from realtime_sim.workload import audience, draw_workload
+from realtime_sim.workload import audience
 
 __all__ = ["expected_deliveries", "simulate"]
 
@@ -36,6 +37,7 @@ def simulate(
     *,
     engine: str = "auto",
     replications: int = 1,
+    n_jobs: int | None = None,
     record: str = "summary",
     progress: Callable[[float], None] | None = None,
 ) -> Results:
@@ -49,11 +51,15 @@ def simulate(
         `"auto"`, or the name of an engine.
     replications : int
         Independent runs, with the seeds `seed`, `seed + 1` and so on; with two and more, intervals are over them.
+    n_jobs : int, optional
+        Processes for the replications, -1 for all cores; the results are the same for any number. Left out, runs stay
+        in this process as long as starting others, some three seconds, would cost more time than it saves by how long
+        the last run took; then they take all cores, but together hold no more clients than one run may.
     record : str
         `"summary"` keeps histograms and time series, `"full"` also every delivery.
     progress : callable, optional
-        Called now and then with the share of all the work that is done, from 0 to 1. Left out, a bar shows on a
-        terminal or in a notebook from two seconds on.
+        Called now and then with the share of all the work that is done, from 0 to 1; of other processes whole
+        replications are known. Left out, a bar shows on a terminal or in a notebook from two seconds on.
 
     Returns
     -------
@@ -81,6 +87,9 @@ def simulate(
     if isinstance(replications, bool) or not isinstance(replications, int) or not 1 <= replications <= MAX_REPLICATIONS:
         rule = f"must be a whole number from 1 to {MAX_REPLICATIONS:_}"
         raise ScenarioError(Problem("replications", rule, replications, "use 1, or 5 and more for intervals"))
+    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < -1 or n_jobs == 0):
+        rule = "must be a whole number of processes from 1, or -1 for all cores"
+        raise ScenarioError(Problem("n_jobs", rule, n_jobs, "use 1 to stay in this process"))
     if record not in LEVELS:
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
     _check_samples(scenario, replications)
@@ -91,13 +100,11 @@ def simulate(
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
-    traces = []
+    most_jobs = max(1, LARGEST[chosen]["clients"] // scenario.n_clients)
     bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration)
     with nullcontext(progress) if progress else bar as report:
-        for number in range(replications):
-            workload = draw_workload(scenario.replace(seed=scenario.seed + number))
-            traces.append(run(workload, record, _part(report, number, replications, scenario.duration)))
-    return Results(traces, reason)
+        task = Task(scenario, chosen, run, record, replications)
+        return Results(replicate(task, n_jobs, most_jobs, report), reason)
 
 
 def _check_size(scenario: Scenario, engine: str, n_deliveries: float) -> None:
@@ -144,8 +151,3 @@ def expected_deliveries(scenario: Scenario) -> float:
         stop = min(stream.stop or scenario.duration, scenario.duration)
         total += stream.rate * (stop - stream.start) * float(audience(scenario, stream)[-1].sum())
     return total
-
-
-def _part(progress: Callable[[float], None], number: int, of: int, duration_s: float) -> Callable[[float], None]:
-    """Progress of one replication as a share of all."""
-    return lambda time_s: progress((number + min(time_s / duration_s, 1.0)) / of)

@@ -136,7 +136,8 @@ class Trace:
     sum_ns, min_ns, max_ns : ndarray of int64, shape (cohorts, hops + 1)
         Sum, minimum and maximum of the same latencies; `NOTHING_NS` is the minimum of none, 0 the maximum.
     batch_histogram : ndarray of int32, shape (N_BATCHES, hops + 1, N_BUCKETS)
-        Latencies of all cohorts by publish time, in equal slices of the measured time.
+        Latencies of all cohorts by publish time, in equal slices of the measured time. Of one of several
+        replications only the last row of hops is kept, the whole.
     batch_sum_ns : ndarray of int64, shape (N_BATCHES, hops + 1)
         Sums of the same slices.
     batch_count : ndarray of int64, shape (N_BATCHES,)
@@ -182,6 +183,15 @@ class Trace:
     recovery: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
     rows: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def without_parts(self) -> Trace:
+        """The same run without what only intervals of a single run need, which is most of its memory.
+
+        Of the slices of time the whole latency is left, of the groups of clients nothing.
+        """
+        return dataclasses.replace(
+            self, batch_histogram=self.batch_histogram[:, -1:].copy(), group_histogram=self.group_histogram[:0].copy()
+        )
 
     def diff(self, other: Trace) -> Difference | None:
         """The first difference to another trace, or None where they tell the same story.

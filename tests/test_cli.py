@@ -166,6 +166,7 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chat", "--engine", "fastt"], "engine must be a known engine"),
         (["simulate", "chat", "--replications", "0"], "replications must be a whole number from 1"),
         (["simulate", "chat", "--replications", "x"], "--replications"),
+        (["simulate", "chat", "--n-jobs", "0"], "n_jobs must be a whole number of processes from 1, or -1"),
         (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
         (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
         (["simulate", "chat", "--set", "a=" + "[" * 3_000], "--set a must have a YAML value"),
@@ -269,24 +270,31 @@ def shown(terminal: int, until: bytes | None = None) -> bytes:
     return seen
 
 
-def test_ctrl_c_leaves_a_clear_message_and_no_file(tmp_path):
-    """Interrupted as soon as the bar shows that the run is under way: an hour of chat takes over a minute."""
-    words = ["simulate", "chat", "--set", "duration=1h", "--json", str(tmp_path / "run.json")]
+@pytest.mark.parametrize("runs", [["--replications", "1"], ["--replications", "4", "--n-jobs", "2"]])
+def test_ctrl_c_leaves_a_clear_message_no_file_and_no_process(tmp_path, runs):
+    """Interrupted as soon as the bar shows that the run is under way: an hour of chat takes over a minute.
+
+    A terminal sends Ctrl-C to all processes of the command, and has an end only when none of them holds it any more.
+    """
+    words = ["simulate", "chat", "--set", "duration=1h", "--engine", "reference", *runs]
     terminal, stderr = pty.openpty()
     with subprocess.Popen(
-        [sys.executable, "-m", "realtime_sim", *words], stdout=subprocess.PIPE, stderr=stderr, text=True,
+        [sys.executable, "-m", "realtime_sim", *words, "--json", str(tmp_path / "run.json")],
+        stdout=subprocess.PIPE, stderr=stderr, text=True, start_new_session=True,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "160"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a job in the background ignores it
     ) as started:  # fmt: skip
         os.close(stderr)
         try:
             seen = shown(terminal, until=b"simulated")
-            started.send_signal(signal.SIGINT)
+            os.killpg(started.pid, signal.SIGINT)
             seen += shown(terminal)
             out = started.stdout.read()
         finally:
-            started.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(started.pid, signal.SIGKILL)
             os.close(terminal)
     assert (started.returncode, out) == (130, "")
-    assert seen.decode().replace("\r", "").endswith("realtime-sim: interrupted; nothing was written\n")
+    message = seen.decode().replace("\r", "").rpartition("\x1b[2K")[2]  # what follows the bar that was wiped away
+    assert message == "realtime-sim: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []

@@ -57,6 +57,7 @@ FLOORS = {
     "choose": 5,
     "limits": 5,
     "progress": 5,
+    "replications": 5,
     "simulation": 5,
     # 6 faces
     "__main__": 6,
@@ -75,7 +76,7 @@ THIRD_PARTY = {
     2: {"numpy", "pydantic", "pydantic_core", "yaml"},
     3: {"numba", "numpy", "simpy"},
     4: {"numpy", "pandas", "scipy"},
-    5: {"numpy", "pandas"},
+    5: {"joblib", "numpy", "pandas"},
     6: {"numpy", "pandas"},
 }
 """What the modules of a floor may import besides the standard library and this package."""
@@ -114,6 +115,7 @@ SAME_FLOOR = {
     ("diagnosis", "results"): "for the type checker alone: it reads results, and they call it",
     ("diagnosis", "stats"): "checks compare intervals",
     ("diagnosis", "timelines"): "a busy thread of the broker shows in its series",
+    ("simulation", "replications"): "a simulation is one run or several",
     ("simulation", "progress"): "a long run shows how far it is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",

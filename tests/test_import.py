@@ -13,6 +13,7 @@ import pytest
 HEAVY = (
     "aiohttp",
     "ipywidgets",
+    "joblib",
     "matplotlib",
     "numba",
     "numpy",

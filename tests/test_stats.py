@@ -14,7 +14,15 @@ from scipy import special
 
 from realtime_sim.buckets import N_BUCKETS, bucket_of
 from realtime_sim.draws import Stream, uniforms
-from realtime_sim.stats import Estimate, histogram_quantile_ns, mser, over_batches, over_replications
+from realtime_sim.stats import (
+    Estimate,
+    bounds_of_rare,
+    histogram_quantile_ns,
+    mser,
+    over_batches,
+    over_divisions,
+    over_replications,
+)
 
 LATENCIES = st.lists(st.integers(0, 10**12), min_size=1, max_size=40)
 FIGURES = st.lists(st.integers(-1_000, 1_000), min_size=2, max_size=20)
@@ -77,6 +85,42 @@ def test_a_weighted_interval_is_the_ratio_estimator_s_as_worked_by_hand():
     assert estimate.high - 1.75 == pytest.approx(half, rel=1e-6) == 1.75 - estimate.low
 
 
+def test_correlated_batches_count_for_fewer_as_worked_by_hand():
+    """-1 four times, then 1 four times: sum of squares 8, of neighbours' products 6 - 1 = 5, so r = 0.625 and the
+    variance is 1.625 / 0.375 times 8 / 7 / 8; all deviations are equal, so t has 7 degrees of freedom."""
+    estimate = over_batches(0.0, np.array([-1.0] * 4 + [1.0] * 4))
+    assert estimate.high == pytest.approx(2.364624 * math.sqrt(1.625 / 0.375 / 7), rel=1e-6) == -estimate.low
+
+
+def test_batches_of_which_few_differ_tell_little_as_worked_by_hand():
+    """28 of 0 and, apart from each other, four of 8: around 1 the squares are 1 and 49, 224 in all, fourth powers 1 and
+    2401. The kurtosis is 301 / 7**2, and of 31 degrees of freedom 31 * 2 / (43 / 7 - 1) = 12.06 are left."""
+    estimate = over_batches(1.0, np.resize([0.0] * 7 + [8.0], 32)[::-1])
+    half = scipy.stats.t.ppf(0.975, 62 * 7 / 36) * math.sqrt(224 / 31 / 32)
+    assert estimate.high - 1 == pytest.approx(half, rel=1e-9) == 1 - estimate.low
+
+
+def test_two_divisions_have_satterthwaites_degrees_of_freedom():
+    """Swings of 1 in 32 slices and of 3 in 8 groups: variances 1 / 31 and 9 / 7 add up."""
+    slices, groups = (np.resize([-1.0, 1.0], n) for n in (32, 8))
+    estimate = over_divisions(0.0, (slices, np.ones(32)), (3 * groups, np.ones(8)))
+    freedom = (1 / 31 + 9 / 7) ** 2 / ((1 / 31) ** 2 / 31 + (9 / 7) ** 2 / 7)
+    assert estimate.high == pytest.approx(scipy.stats.t.ppf(0.975, freedom) * math.sqrt(1 / 31 + 9 / 7), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "low", "high"), [(1, 0.025, 5.572), (5, 1.624, 11.668), (10, 4.795, 18.390), (50, 37.111, 65.919)]
+)
+def test_rare_events_have_the_interval_of_a_poisson_count(n, low, high):
+    """Garwood (1936): limits of the mean of a Poisson variable that was found to be n."""
+    bounds = bounds_of_rare(0.01, half=0.01 * 1.959964 / math.sqrt(n))
+    assert [bound * n / 0.01 for bound in bounds] == pytest.approx([low, high], abs=1e-3)
+
+
+def test_a_share_without_spread_is_its_own_bound():
+    assert bounds_of_rare(0.01, 0.0) == (0.01, 0.01)
+
+
 @pytest.mark.parametrize(
     ("values", "cut"),
     [
@@ -133,11 +177,22 @@ def test_the_interval_of_replications_is_that_of_scipy(values):
 
 
 @given(st.lists(st.integers(-1_000, 1_000), min_size=8, max_size=32), st.integers(1, 9))
-def test_equal_batches_around_their_own_mean_are_replications(values, weight):
+def test_batches_around_their_own_mean_are_replications_or_less_certain(values, weight):
+    """Correlation and kurtosis can only widen the interval, and weights that are equal change nothing."""
     batches = np.array(values, dtype=float)
-    expected = over_replications(batches)
-    for found in (over_batches(batches.mean(), batches), over_batches(batches.mean(), batches, batches * 0 + weight)):
-        assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    replications = over_replications(batches)
+    found = over_batches(batches.mean(), batches)
+    assert found.low <= replications.low + 1e-9 and replications.high - 1e-9 <= found.high
+    weighted = over_batches(batches.mean(), batches, batches * 0 + weight)
+    assert (weighted.low, weighted.high) == pytest.approx((found.low, found.high), abs=1e-9)
+
+
+@given(st.lists(st.integers(1, 1_000), min_size=8, max_size=32))
+def test_batches_that_swing_are_replications(values):
+    """Neighbours on both sides of the mean are not positively correlated, and equal swings have a kurtosis of 1."""
+    batches = np.resize([-1.0, 1.0], len(values) // 2 * 2) * values[0]
+    found, expected = over_batches(0.0, batches), over_replications(batches)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
 @given(st.lists(st.integers(0, 9), min_size=8, max_size=20))

@@ -324,6 +324,31 @@ def test_nobody_waits_for_ever_unless_overloaded():
     assert theory.fanout_md1_delay_cdf(0.8, 4, 0.25, math.inf) == 1
 
 
+@pytest.mark.parametrize("utilization", [0.1, 0.5, 0.8, 0.95])
+def test_inversion_gives_the_exponential_tail_of_mm1(utilization):
+    """`rho exp(-(1 - rho) t)`; the aliases of the inversion are 1e-8."""
+    t = np.concatenate([[-1.0, 0.0], np.geomspace(1e-3, 20 / (1 - utilization), 50)])
+    exact = np.where(t < 0, 1.0, utilization * np.exp(-(1 - utilization) * t))
+    assert theory.mg1_wait_tail(utilization, 1.0, 1.0, t) == pytest.approx(exact, abs=3e-8)
+    for p in (0.96, 0.99, 0.9999):  # the error of a tail of 1e-4 is a ten-thousandth of it
+        exact = theory.mm1_wait_quantile_s(utilization / 2, 2.0, p)
+        assert theory.mg1_wait_quantile_s(utilization / 2, 2.0, 1.0, p) == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.parametrize("cv", [0.3, 0.5, 2.0, 4.0])
+def test_the_inverted_tail_of_mg1_integrates_to_its_mean(cv):
+    """Trapezia on steps of 0.1 % of the time: their error is below 1e-5."""
+    t = np.concatenate([[0.0], np.geomspace(1e-6, 2_000 * (1 + cv**2), 20_000)])
+    area = np.trapezoid(theory.mg1_wait_tail(0.8, 1.0, cv, t), t)
+    assert area == pytest.approx(theory.mg1(0.8, 1.0, cv).mean_wait_s, rel=1e-5)
+
+
+def test_inversion_knows_idle_and_overloaded_queues():
+    assert theory.mg1_wait_quantile_s(0.0, 1.0, 2.0, 0.99) == theory.mg1_wait_quantile_s(0.5, 1.0, 2.0, 0.4) == 0.0
+    assert theory.mg1_wait_quantile_s(1.0, 1.0, 2.0, 0.99) == math.inf
+    assert theory.mg1_wait_tail(1.0, 1.0, 2.0, 5.0) == 1.0
+
+
 def test_scalar_and_array_times_give_the_same_probabilities():
     times = np.array([[-1.0, 0.0, 0.5], [1.0, 7.3, 80.0]])
     for probability in (theory.md1_wait_cdf, theory.md1_wait_tail):

@@ -7,8 +7,9 @@ from importlib import import_module
 from types import MappingProxyType
 
 from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.scenario import Scenario
 
-__all__ = ["ENGINES", "find_engine"]
+__all__ = ["ENGINES", "compile_engine", "find_engine"]
 
 ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference", "fast": "realtime_sim.engines.fast"})
 """Module of each engine; it has a function `run(workload, record, progress) -> Trace`."""
@@ -63,3 +64,24 @@ def find_engine(
     if n_deliveries > most or n_clients > most_clients:
         return "fast", "compiled, for a large run", import_module(ENGINES["fast"]).run
     return "reference", "fast enough for a small run", import_module(ENGINES["reference"]).run
+
+
+def compile_engine(name: str, scenario: Scenario, record: str) -> None:
+    """Compile what an engine needs for a scenario, before several processes would each do it with their first run.
+
+    Parameters
+    ----------
+    name : str
+        One of `ENGINES`; those that compile have a function `prepare(scenario, record)`.
+    scenario : Scenario
+        What is to be run.
+    record : str
+        How much a trace is to keep.
+
+    Examples
+    --------
+    >>> compile_engine("reference", Scenario(name="x", duration=1, clients=[{"name": "c", "count": 1}]), "summary")
+    """
+    prepare = getattr(import_module(ENGINES[name]), "prepare", None)
+    if prepare is not None:
+        prepare(scenario, record)

@@ -1,10 +1,10 @@
 """Closed-form answers: what a run must show where mathematics already knows the result.
 
-`queues` holds mean figures of single queues, `waits` their distributions, `wakeups` the work of waking an idle server,
-`fanout` one message sent to many, `slowest` the last of n copies, and `transport` the arithmetic of connections. Times
-are seconds, rates are per second, queues are first come first served and in steady state. Waiting time excludes
-service, sojourn time includes it. A queue that gets more work than it can do (`utilization` of 1 or more) is no error:
-its waits and lengths are `inf`.
+`queues` holds mean figures of single queues, `waits` their distributions in closed form, `inversion` those found from
+transforms, `wakeups` the work of waking an idle server, `fanout` one message sent to many, `slowest` the last of n
+copies, and `transport` the arithmetic of connections. Times are seconds, rates are per second, queues are first come
+first served and in steady state. Waiting time excludes service, sojourn time includes it. A queue that gets more work
+than it can do (`utilization` of 1 or more) is no error: its waits and lengths are `inf`.
 
 Examples
 --------
@@ -24,6 +24,7 @@ from realtime_sim.theory.fanout import (
     node_copies,
     serial_fanout_s,
 )
+from realtime_sim.theory.inversion import mg1_wait_quantile_s, mg1_wait_tail
 from realtime_sim.theory.queues import (
     QueueFigures,
     erlang_c,
@@ -76,6 +77,8 @@ __all__ = [
     "md1_wait_tail",
     "mg1",
     "mg1_exceptional_first",
+    "mg1_wait_quantile_s",
+    "mg1_wait_tail",
     "mm1",
     "mm1_sojourn_quantile_s",
     "mm1_wait_quantile_s",

@@ -11,6 +11,7 @@ Every run gives the trace that the reference engine gives, to the nanosecond.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
@@ -18,7 +19,7 @@ from realtime_sim.trace import Trace
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.workload import Workload
 
-__all__ = ["is_steady", "run"]
+__all__ = ["is_steady", "prepare", "run"]
 
 
 def run(workload: Workload, record: str = "summary", progress: Callable[[float], None] | None = None) -> Trace:
@@ -48,6 +49,21 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
     return CompiledCluster(workload, Recorder(workload, record)).run(progress)
+
+
+def prepare(scenario: Scenario, record: str) -> None:
+    """Compile what a run will need, or load what was compiled before.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is to be run.
+    record : str
+        `"summary"` or `"full"`.
+    """
+    kernel = "steady" if is_steady(scenario, record) else "cluster"
+    for function in import_module(f"{__name__}.{kernel}").CALLED:
+        function.prepare()
 
 
 def is_steady(scenario: Scenario, record: str) -> bool:

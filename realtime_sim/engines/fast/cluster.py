@@ -12,6 +12,7 @@ from realtime_sim.draws import uniform
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.brokers import broker_forgets
 from realtime_sim.engines.fast.clients import begin, detection_ns
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
@@ -31,7 +32,7 @@ from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import from_ns, to_ns
 from realtime_sim.workload import Workload
 
-__all__ = ["CompiledCluster"]
+__all__ = ["CALLED", "CompiledCluster"]
 
 HEALTH, LOST, NOTICES, HEARTBEAT = (
     int(phase) for phase in (Phase.HEALTH, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.HEARTBEAT)
@@ -254,3 +255,10 @@ def _drop(s, clients, share, silent, fault, now):
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
         insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
         insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
+
+
+CALLED = (
+    _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _see_changes, _snapshot, _final,
+    _free, *Apart.all.values(),
+)  # fmt: skip
+"""Compiled functions that are called from here, or by their address."""

@@ -26,8 +26,12 @@ from realtime_sim.trace import DELIVERIES, Trace
 from realtime_sim.units import from_ns, to_ns
 from realtime_sim.workload import Workload
 
-__all__ = ["SteadyCluster"]
+__all__ = ["CALLED", "SteadyCluster"]
 
+CALLED = (
+    settle, draw_arrivals, pass_on, draw_event_costs, take_up, send, last_arrival, finish, count_subscriptions, free,
+)  # fmt: skip
+"""Compiled functions that are called from here."""
 
 SERIES = (
     "changes", "change_sum_ns", "expected", "broker_queue", "broker_busy_ns", "queued", "running", "running_sum_ns",
