@@ -31,7 +31,7 @@ from numba.extending import (
 from numba.np.arrayobj import make_array, populate_array
 from numba.np.numpy_support import as_dtype, from_dtype
 
-__all__ = ["Block", "BlockType", "array_of", "prefetch", "release", "word"]
+__all__ = ["Block", "BlockType", "array_of", "release"]
 
 WORD = 8
 _WORD = ir.IntType(64)
