@@ -125,7 +125,9 @@ DRAWN_RTT = {"rtt": {"median": "40ms", "p99": "200ms"}}
 LARGE = {
     "broadcast to drawn round trips": {"clients": [{"name": "c", "count": 30_000, "network": DRAWN_RTT}]},
     "jitter for each copy": {
-        "clients": [{"name": "c", "count": 20_000, "network": DRAWN_RTT | {"jitter": {"median": "5ms", "p99": "50ms"}}}],
+        "clients": [
+            {"name": "c", "count": 20_000, "network": DRAWN_RTT | {"jitter": {"median": "5ms", "p99": "50ms"}}}
+        ],
         "servers": {"count": 3, "workers": 2},
     },
     "cohorts on one link": {
