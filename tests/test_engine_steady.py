@@ -217,7 +217,7 @@ def test_a_run_that_turns_out_not_to_be_steady_is_done_by_the_general_kernel(cha
 
 
 def test_what_a_run_does_not_need_is_not_compiled():
-    """A newcomer waits for ten seconds of compiling, not for two minutes."""
+    """A newcomer waits for twenty seconds of compiling, not for two minutes."""
     program = (
         "import sys; from realtime_sim import Scenario, simulate; "
         "simulate(Scenario(name='x', duration=1, clients=[{'name': 'c', 'count': 3}]), engine='fast'); "

@@ -19,7 +19,7 @@ MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
 
 
 MANY_STEADY_DELIVERIES, MANY_STEADY_CLIENTS = 100_000, 3_000
-"""The same where the compiled engine needs only its steady kernel, which is compiled in ten seconds."""
+"""The same where the compiled engine needs only its steady kernel, which is compiled in twenty seconds."""
 
 
 def find_engine(

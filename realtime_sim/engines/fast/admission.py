@@ -6,6 +6,7 @@ import numpy as np
 
 from realtime_sim.draws import uniform
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.bits import has_bit, set_bit
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import (
     BALANCE_STREAM,
@@ -42,7 +43,7 @@ PEAK = SERVER_TOTALS.index("peak_connections")
 DRAWS = (balancing.Random.code, balancing.PowerOfTwo.code)
 
 
-@compiled()
+@compiled(apart=True)
 def pick(s, client):
     """The server for a request of a client, -1 if none is healthy."""
     c = s.clients[client]
@@ -98,7 +99,7 @@ def _sort_out(s, client):
     return n
 
 
-@compiled()
+@compiled(apart=True)
 def _catch_up(s, client, slot):
     """Ask for what was missed and is still in the broker's log, oldest first."""
     n = _sort_out(s, client)
@@ -132,27 +133,28 @@ def _opened(s, server, client, slot):
     """With the first connection, the session begins."""
     c = s.clients[client]
     c.state = IS_OPEN
-    c.n_connections += 1
+    d = s.details[client]
+    d.n_connections += 1
     c.connection, c.last_server = slot, server
     s.counters[ACCEPTED] += 1
-    if not c.online:
-        c.online = True
-        c.n_sessions += 1
+    if not has_bit(s.online, 0, client):
+        set_bit(s.online, 0, client)
+        d.n_sessions += 1
         if s.cohorts[c.cohort].has_session:
             which = cohort_sampler(c.cohort, SESSION)
-            c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, c.n_sessions, 0)
+            c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, d.n_sessions, 0)
+            s.connections[slot].session_ends_ns = c.session_ends_ns
             insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
     else:
         s.counters[RECONNECTS] += 1
         if s.cohorts[c.cohort].replays:
             _catch_up(s, client, slot)
-    c = s.clients[client]
-    if c.fault >= 0:
-        _note_recovery(s, c.fault)
-        c.fault = -1
+    if d.fault >= 0:
+        _note_recovery(s, d.fault)
+        d.fault = -1
 
 
-@compiled()
+@compiled(apart=True)
 def register(s, server, client):
     """Put a new connection on the server's list. An old one of the same client gives way."""
     old = slot_at(s, server, client)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.engines.fast.compiling import EVENTS, INDEX, ONE_EVENT, compiled
+from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.state import EVENT
 
 CHUNK = 15
@@ -27,7 +28,12 @@ N_FINE = 1 << FINE_BITS
 PER_FINE = 4
 """Events aimed at in a fine bucket."""
 
+CLIENT_BITS = 0x1FFFFFFFF
+
 MIN_HEAP = 1024
+
+FEW = 17
+"""So many events are sorted by insertion."""
 
 
 @compiled()
@@ -114,9 +120,8 @@ def _insertion(events, low, high):
             j -= 1
 
 
-@compiled(events=EVENTS)
-def _partition(events, low, high):
-    pivot = np.empty(1, dtype=EVENT)
+@compiled(events=EVENTS, pivot=EVENTS)
+def _partition(events, low, high, pivot):
     middle = (low + high) >> 1
     if _before(events[middle], events[low]):
         _swap(events, middle, low)
@@ -146,13 +151,17 @@ def _sort(events, n):
             break
     else:
         return
+    if n <= FEW:
+        _insertion(events, 0, n - 1)
+        return
+    pivot = np.empty(1, dtype=EVENT)
     lows, highs = np.empty(64, dtype=np.int64), np.empty(64, dtype=np.int64)
     lows[0], highs[0], depth = 0, n - 1, 1
     while depth > 0:
         depth -= 1
         low, high = lows[depth], highs[depth]
-        while high - low > 16:
-            i, j = _partition(events, low, high)
+        while high - low >= FEW:
+            i, j = _partition(events, low, high, pivot)
             if j - low < high - i:
                 lows[depth], highs[depth] = i, high
                 high = j
@@ -174,7 +183,7 @@ def _spill(s):
     _sort(s.run, s.run_n)
 
 
-@compiled()
+@compiled(apart=True)
 def insert(s, time, key, message, ref, aux):
     """An event at `time`; `ref` and `aux` are for whoever handles it."""
     s.n_inserted += 1
@@ -296,6 +305,24 @@ def _next_coarse(s):
 
 
 @compiled()
+def _look_ahead(s):
+    """Start to fetch what buckets to come will need: the events of one, and a little later their clients."""
+    for ahead in range(2, 5, 2):
+        bucket = s.fine_index + ahead
+        if bucket >= s.fine_count or s.fine_first[bucket] < 0:
+            continue
+        chunk = s.fine_first[bucket]
+        n = s.fine_fill[bucket] if chunk == s.fine_last[bucket] else CHUNK
+        for i in range(chunk * CHUNK, chunk * CHUNK + n):
+            if ahead == 4:
+                prefetch(s.chunks, i)
+            else:
+                client = (s.chunks[i].key & CLIENT_BITS) - 1
+                if client >= 0:
+                    prefetch(s.clients, client)
+
+
+@compiled(apart=True)
 def peek(s):
     """Make the earliest event ready for `pop`. Returns its time, or -1 if there is none."""
     while s.run_at == s.run_n and s.heap_n == 0:
@@ -312,6 +339,7 @@ def peek(s):
         s.run_at, s.run_n = 0, 0
         _drain(s, s.fine_first, s.fine_last, s.fine_fill, s.fine_index)
         _sort(s.run, s.run_n)
+        _look_ahead(s)
     if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
         return s.run[s.run_at].time
     return s.heap[0].time

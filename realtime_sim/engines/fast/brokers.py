@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.bits import has_bit, set_bit
 from realtime_sim.engines.fast.clients import admit
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import (
@@ -18,6 +19,7 @@ from realtime_sim.engines.fast.drawing import (
 )
 from realtime_sim.engines.fast.jobs import FANOUT, deliver, free_job, new_job, submit
 from realtime_sim.engines.fast.ledger import NO_ROUTE, OFFLINE, OPEN, SERVER_DIED, TRIMMED, copy_done, set_cause
+from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.subscriptions import (
     APPEND,
     PUBLISH,
@@ -26,10 +28,8 @@ from realtime_sim.engines.fast.subscriptions import (
     UNSUBSCRIBE,
     add_channel,
     free_op,
-    has_bit,
     new_op,
     remove_channel,
-    set_bit,
 )
 from realtime_sim.engines.order import Phase
 
@@ -38,6 +38,9 @@ BATCH = int(Phase.BATCH)
 
 KINDS = ("none", "redis_pubsub", "redis_streams", "kafka")
 NO_BROKER, PUBSUB, STREAMS, KAFKA = range(len(KINDS))
+
+AHEAD = 16
+"""So many recipients are brought near while their copies are on the way to the servers."""
 
 MESSAGE, CONTROL, READER = range(3)
 """What arrives at the broker."""
@@ -62,7 +65,7 @@ def _flush(s, batch):
     if producer >= 0 and s.servers[producer].dead:
         while slot >= 0:
             following = s.messages[slot].following
-            copy_done(s, slot, SERVER_DIED)
+            copy_done(s, slot, SERVER_DIED, s.now)
             slot = following
     else:
         _travel(s, slot)
@@ -128,7 +131,7 @@ def _entry(s, id):
     return -1
 
 
-@compiled()
+@compiled(apart=True)
 def publish(s, slot, origin):
     """A message leaves its publisher: the backend (-1), or the server that took it from a client."""
     m = s.messages[slot]
@@ -149,6 +152,9 @@ def publish(s, slot, origin):
 def _copy_out(s, slot):
     """Write one copy after the other; how long it takes."""
     m = s.messages[slot]
+    for i in range(s.member_offsets[m.room], min(s.member_offsets[m.room + 1], s.member_offsets[m.room] + AHEAD)):
+        prefetch(s.home, s.members[i])
+        prefetch(s.connections, s.members[i])
     spent_ns = draw_ns(s, PUBLISH_COST, BROKER_COST_STREAM, m.number, 0, m.traffic)
     for server in range(s.n_servers):
         v = s.servers[server]
@@ -162,32 +168,46 @@ def _copy_out(s, slot):
         job = new_job(s, FANOUT)
         s.jobs[job].message, s.jobs[job].a_ns = slot, left_ns
         insert(s, v.link_free_ns, key_of(AT_SERVER, server, -1), m.id, job, COPY)
-    copy_done(s, slot, OFFLINE)
+    copy_done(s, slot, OFFLINE, s.now)
     return spent_ns
 
 
 @compiled()
 def _start(s, station, op):
     b, o = s.stations[station], s.ops[op]
-    b.op = op
-    if o.kind == PUBLISH:
+    if o.kind == PUBLISH:  # nothing comes of its end but that the thread is free
         b.service_ns = _copy_out(s, o.message)
-    elif o.kind == APPEND:
+        b.free_ns = s.now + b.service_ns
+        b.busy_ns += b.service_ns
+        free_op(s, op)
+        return
+    b.op = op
+    if o.kind == APPEND:
         b.service_ns = s.append_ns * o.n
     elif o.kind == READ:
         b.service_ns = s.read_ns * o.n
     else:
         b.service_ns = s.subscribe_ns * o.n
-    insert(s, s.now + b.service_ns, key_of(BROKER_JOB_END, station, -1), -1, station, 0)
+    b.free_ns = s.now + b.service_ns
+    insert(s, b.free_ns, key_of(BROKER_JOB_END, station, -1), -1, station, 0)
 
 
 # Threads of the broker.
 
 
 @compiled()
+def _await(s, station):
+    """See to it that a thread takes up what waits when it is free."""
+    b = s.stations[station]
+    if b.op < 0 and b.n > 0 and not b.awaited:
+        b.awaited = True
+        insert(s, b.free_ns, key_of(BROKER_JOB_END, station, -1), -1, station, 0)
+
+
+@compiled(apart=True)
 def _queue(s, station, op):
     b = s.stations[station]
-    if b.op < 0:
+    if b.op < 0 and b.n == 0 and b.free_ns <= s.now:
         _start(s, station, op)
         return
     if b.n == 0:
@@ -196,9 +216,10 @@ def _queue(s, station, op):
         s.ops[b.last].next = op
     b.last, s.ops[op].next = op, -1
     b.n += 1
+    _await(s, station)
 
 
-@compiled()
+@compiled(apart=True)
 def read_on(s, server):
     """A server's next read: at once if there is something new, or as soon as there is."""
     v = s.servers[server]
@@ -208,7 +229,7 @@ def read_on(s, server):
         v.parked = True
         return
     while s.max_length >= 0 and v.position < s.n_log - s.max_length:
-        copy_done(s, s.log[v.position], TRIMMED)  # too far behind: on with what is still there
+        copy_done(s, s.log[v.position], TRIMMED, s.now)  # too far behind: on with what is still there
         v.position += 1
     v.read_from, v.read_n = v.position, min(s.read_limit, s.n_log - v.position)
     v.position += v.read_n
@@ -221,7 +242,7 @@ def read_on(s, server):
         _queue(s, 0, op)
 
 
-@compiled()
+@compiled(apart=True)
 def at_broker(s, ref, what):
     """A message, a command or a reader's next request has reached the broker."""
     if what == READER:
@@ -232,7 +253,7 @@ def at_broker(s, ref, what):
         server = s.messages[ref].server
         if server < 0:
             s.messages[ref].at_broker_ns = s.now
-            copy_done(s, ref, SERVER_DIED)
+            copy_done(s, ref, SERVER_DIED, s.now)
         else:
             _hand_to(s, ref, server)
     else:
@@ -271,7 +292,7 @@ def _subscribed(s, op):
 # Redis Streams and Kafka: a log that every server reads from its own position.
 
 
-@compiled()
+@compiled(apart=True)
 def _append(s, slot):
     """A batch is in the log: wake the readers that wait."""
     alive = 0
@@ -288,7 +309,7 @@ def _append(s, slot):
         s.log[s.n_log] = slot
         s.n_log += 1
         m.copies += alive
-        copy_done(s, slot, OFFLINE)
+        copy_done(s, slot, OFFLINE, s.now)
         slot = following
     for server in range(s.n_servers):
         if s.servers[server].parked:
@@ -297,14 +318,8 @@ def _append(s, slot):
 
 
 @compiled()
-def thread_free(s, station):
-    """A thread has finished its work, or one of Kafka's readers has its batch."""
-    if station >= len(s.stations):
-        _send_batch(s, station - len(s.stations))
-        return
-    b = s.stations[station]
-    op = b.op  # until its work has been handed on, what it causes waits behind what came before
-    b.busy_ns += b.service_ns
+def _work_done(s, op):
+    """What a thread's work has brought about."""
     o = s.ops[op]
     if o.kind == SUBSCRIBE:
         _subscribed(s, op)
@@ -318,15 +333,29 @@ def thread_free(s, station):
                 if not has_bit(s.wanted, s.lists[i], o.server):
                     remove_channel(s, s.lists[i], o.server)
         free_op(s, op)
-    b.op = -1
+
+
+@compiled(apart=True)
+def thread_free(s, station):
+    """A thread has finished its work, or one of Kafka's readers has its batch."""
+    if station >= len(s.stations):
+        _send_batch(s, station - len(s.stations))
+        return
+    b = s.stations[station]
+    b.awaited = False
+    if b.op >= 0:
+        _work_done(s, b.op)  # what it causes waits behind what came before
+        b.busy_ns += b.service_ns
+        b.op = -1
     if b.n > 0:
         op = b.first
         b.first = s.ops[op].next
         b.n -= 1
         _start(s, station, op)
+        _await(s, station)
 
 
-@compiled()
+@compiled(apart=True)
 def at_server(s, server, ref, what):
     """A copy, the answer to a SUBSCRIBE or a batch of the log has reached a server."""
     if what == COPY:
@@ -347,7 +376,7 @@ def at_server(s, server, ref, what):
         free_job(s, job)
 
 
-@compiled()
+@compiled(apart=True)
 def linger_over(s, batch, serial):
     """A batch has waited long enough, if it was not full before."""
     if s.batch_serial[batch] == serial and s.batch_first[batch] >= 0:
@@ -364,5 +393,5 @@ def broker_forgets(s, server):
     if s.has_history:
         v = s.servers[server]
         for position in range(v.position, s.n_log):
-            copy_done(s, s.log[position], SERVER_DIED)
+            copy_done(s, s.log[position], SERVER_DIED, s.now)
         v.position, v.parked = s.n_log, False

@@ -1,6 +1,7 @@
 """The life of a client: the rules of `engines.reference.clients` on arrays.
 
-What a generator remembers by the line it waits at is a number here, the stage.
+What a generator remembers by the line it waits at is a number here, the stage. Nobody else knows of a client that is
+turned away: answer, waiting time and next attempt are settled at once, and the next event is the next request.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from realtime_sim.engines.fast.admission import (
     turned_away,
 )
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.bits import clear_bit, has_bit
 from realtime_sim.engines.fast.compiling import FLAG, compiled
 from realtime_sim.engines.fast.drawing import (
     ABSENCE,
@@ -47,6 +49,7 @@ from realtime_sim.engines.fast.recording import (
     SERVER_DIED,
     TIMEOUTS,
     WASTED_HANDSHAKES,
+    count_at,
 )
 from realtime_sim.engines.fast.state import NEVER_NS
 from realtime_sim.engines.fast.subscriptions import subscribe_at_start, unsubscribe
@@ -68,36 +71,33 @@ AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
 @compiled()
 def _wake_at(s, client, time, stage):
     """The client waits until then; whatever it was waiting for before counts no more."""
-    c = s.clients[client]
-    c.stage = stage
-    c.wake += 1
-    insert(s, time, key_of(RETRY, -1, client), -1, client, c.wake)
+    s.clients[client].stage = stage
+    s.details[client].wake += 1
+    insert(s, time, key_of(RETRY, -1, client), -1, client, s.details[client].wake)
 
 
 @compiled()
-def _stay_away(s, client):
-    """Until the next user takes the place."""
+def _stay_away(s, client, time):
+    """From `time` until the next user takes the place."""
     c = s.clients[client]
-    absence_ns = draw_ns(s, cohort_sampler(c.cohort, ABSENCE), ABSENCE_STREAM, client, c.n_sessions, 0)
-    _wake_at(s, client, s.now + absence_ns, AWAY)
+    n_sessions = s.details[client].n_sessions
+    absence_ns = draw_ns(s, cohort_sampler(c.cohort, ABSENCE), ABSENCE_STREAM, client, n_sessions, 0)
+    _wake_at(s, client, time + absence_ns, AWAY)
 
 
 @compiled()
-def _back_off(s, client):
+def _is_certain(s, client, time):
+    """Whether a client without a connection will do then what it is about to do: only the end of its session, or of the
+    run, prevents it. (Without a round trip it asks at the time of its attempt, between what others do.)"""
     c = s.clients[client]
-    h = s.cohorts[c.cohort]
-    u = uniform(s.seed, BACKOFF_STREAM, client, c.n_losses, c.retry)
-    u_client = uniform(s.seed, CLIENT_STREAM, client, 0, 0) if h.draws_client else 0.0
-    c.delay_s = delay_kernel(h.backoff, s.backoffs[c.cohort], c.retry, u, c.delay_s, u_client)
-    c.retry += 1
-    if math.isinf(c.delay_s):
-        c.state, c.stage = HAS_GIVEN_UP, DONE
-        s.counters[GAVE_UP] += 1
-        if not c.online and h.has_session:
-            c.state = CLOSED  # a user who never was let in; the next one will try
-            _stay_away(s, client)
-        return
-    _wake_at(s, client, s.now + np.int64(np.rint(c.delay_s * NS_PER_S)), WAITING)
+    return time < s.end_ns and time < c.session_ends_ns and c.half_rtt_ns > 0
+
+
+@compiled()
+def _deadline_ns(s, client):
+    """When the client gives up the newest attempt."""
+    c = s.clients[client]
+    return c.attempted_ns + s.cohorts[c.cohort].connect_timeout_ns
 
 
 @compiled()
@@ -106,14 +106,14 @@ def _arm(s, client):
     c = s.clients[client]
     if not c.armed:
         c.armed = True
-        insert(s, c.deadline_ns, key_of(DEADLINE, -1, client), -1, client, 0)
+        insert(s, _deadline_ns(s, client), key_of(DEADLINE, -1, client), -1, client, 0)
 
 
 @compiled()
 def _ask(s, client, arrival_ns):
     """A request is on its way to the balancer, if it can get there in time."""
     c = s.clients[client]
-    if arrival_ns >= c.deadline_ns:
+    if arrival_ns >= _deadline_ns(s, client):
         c.asking = True
         _arm(s, client)
     else:
@@ -121,34 +121,56 @@ def _ask(s, client, arrival_ns):
 
 
 @compiled()
-def _attempt(s, client):
+def _attempt(s, client, time):
+    """An attempt at `time`, now or ahead."""
     c = s.clients[client]
-    h = s.cohorts[c.cohort]
-    c.next_attempt_ns = s.now + ATTEMPT_GAP_NS
-    c.state, c.stage, c.step, c.session_server, c.asking = CONNECTING, ASKING, 0, -1, False
+    c.attempted_ns = time
+    c.state, c.stage, c.step, c.asking = CONNECTING, ASKING, 0, False
     c.attempt += 1
-    c.chosen, c.tried = -1, True
-    s.counters[ATTEMPTS] += 1
-    c.deadline_ns = s.now + h.connect_timeout_ns
-    _ask(s, client, s.now + c.half_rtt_ns * (2 * h.round_trips + 1))
+    count_at(s, ATTEMPTS, time)
+    _ask(s, client, time + c.half_rtt_ns * (2 * s.cohorts[c.cohort].round_trips + 1))
 
 
 @compiled()
 def _attempt_when_ready(s, client):
-    c = s.clients[client]
-    if s.now < c.next_attempt_ns:
-        _wake_at(s, client, c.next_attempt_ns, READY)
+    time = s.clients[client].attempted_ns + ATTEMPT_GAP_NS
+    if s.now < time:
+        _wake_at(s, client, time, READY)
     else:
-        _attempt(s, client)
+        _attempt(s, client, s.now)
 
 
-@compiled(must_wait=FLAG)
+@compiled(apart=True)
+def _back_off(s, client, time):
+    """From `time` on the client waits, and then tries again."""
+    c = s.clients[client]
+    h = s.cohorts[c.cohort]
+    u = uniform(s.seed, BACKOFF_STREAM, client, c.n_losses, c.retry)
+    u_client = uniform(s.seed, CLIENT_STREAM, client, 0, 0) if h.draws_client else 0.0
+    c.delay_s = delay_kernel(h.backoff, s.backoffs[c.cohort], c.retry, u, c.delay_s, u_client)
+    c.retry += 1
+    if math.isinf(c.delay_s):
+        c.state, c.stage = HAS_GIVEN_UP, DONE
+        count_at(s, GAVE_UP, time)
+        if h.has_session and not has_bit(s.online, 0, client):
+            c.state = CLOSED  # a user who never was let in; the next one will try
+            _stay_away(s, client, time)
+        return
+    over_ns = time + np.int64(np.rint(c.delay_s * NS_PER_S))
+    ready_ns = max(over_ns, c.attempted_ns + ATTEMPT_GAP_NS)
+    if _is_certain(s, client, ready_ns):
+        _attempt(s, client, ready_ns)
+    else:
+        _wake_at(s, client, over_ns, WAITING)
+
+
+@compiled(apart=True, must_wait=FLAG)
 def connect(s, client, must_wait):
     """Attempts with backoff between them begin."""
     c = s.clients[client]
     c.retry, c.delay_s = 0, 0.0
     if must_wait:
-        _back_off(s, client)
+        _back_off(s, client, s.now)
     else:
         _attempt_when_ready(s, client)
 
@@ -163,12 +185,12 @@ def _connection_lost(s, client, slot):
     connect(s, client, True)
 
 
-@compiled()
+@compiled(apart=True)
 def stay(s, client, slot):
     """Connected, until the connection is lost or the session ends."""
     c, k = s.clients[client], s.connections[slot]
     c.stage = STAYING
-    if s.cohorts[c.cohort].polls and k.alive:
+    if k.polls and k.alive:
         insert(s, s.now + c.half_rtt_ns, key_of(REQUEST, -1, client), -1, slot, k.serial)
     if k.over:
         _connection_lost(s, client, slot)
@@ -181,7 +203,8 @@ def begin(s, client, connect_ns):
     if connect_ns >= 0:
         _wake_at(s, client, connect_ns, AT_START)
         return
-    c.state, c.tried = CONNECTING, True
+    c.state = CONNECTING
+    c.attempt += 1
     server = pick(s, client)
     if is_full(s, server):
         c.state = BACKING_OFF
@@ -195,11 +218,11 @@ def begin(s, client, connect_ns):
     stay(s, client, slot)
 
 
-@compiled()
+@compiled(apart=True)
 def retry(s, client, wake):
     """A waiting time is over, if it is the one that counts."""
     c = s.clients[client]
-    if c.wake != wake:
+    if s.details[client].wake != wake:
         return
     if c.stage == AWAY:
         c.state = IDLE  # the next user
@@ -209,34 +232,41 @@ def retry(s, client, wake):
     elif c.stage == WAITING:
         _attempt_when_ready(s, client)
     else:
-        _attempt(s, client)
+        _attempt(s, client, s.now)
 
 
 @compiled()
-def _attempt_failed(s, client, outcome):
-    s.counters[outcome] += 1
+def _attempt_failed(s, client, outcome, time):
+    count_at(s, outcome, time)
     s.clients[client].state = BACKING_OFF
-    _back_off(s, client)
+    _back_off(s, client, time)
 
 
 @compiled()
+def _let_go(s, client):
+    """The request under way no longer counts as load of its server."""
+    d = s.details[client]
+    if d.chosen >= 0:
+        s.load[d.chosen] -= 1
+        d.chosen = -1
+
+
+@compiled(apart=True)
 def deadline(s, client):
     """The client may have waited long enough; an attempt that came later goes on."""
     c = s.clients[client]
     c.armed = False
     if not c.asking:
         return
-    if c.deadline_ns > s.now:
+    if _deadline_ns(s, client) > s.now:
         _arm(s, client)
         return
     c.asking = False
-    if c.chosen >= 0:
-        s.load[c.chosen] -= 1
-        c.chosen = -1
-    _attempt_failed(s, client, TIMEOUTS)
+    _let_go(s, client)
+    _attempt_failed(s, client, TIMEOUTS, s.now)
 
 
-@compiled()
+@compiled(apart=True)
 def request(s, client, attempt):
     """A request of a handshake reaches the balancer, if its client is still there."""
     c = s.clients[client]
@@ -244,25 +274,28 @@ def request(s, client, attempt):
         return
     is_last = c.step == s.cohorts[c.cohort].n_requests - 1
     server = pick(s, client)
-    outcome = turned_away(s, server, c.session_server)
-    c.chosen = -1
+    outcome = turned_away(s, server, s.details[client].session_server if c.step > 0 else -1)
     if outcome == TIMEOUTS:
         c.asking = True
         _arm(s, client)
     elif outcome != ANSWERED:
-        insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, client), c.attempt, -1, outcome)
+        time = s.now + c.half_rtt_ns
+        if _is_certain(s, client, time):
+            _attempt_failed(s, client, outcome, time)
+        else:
+            insert(s, time, key_of(ANSWER, -1, client), c.attempt, -1, outcome)
     else:
         c.asking = True
         job = new_job(s, HANDSHAKE if is_last else REQUEST_JOB)
         j = s.jobs[job]
-        j.client, j.number, j.b_ns = client, c.attempt, c.deadline_ns
+        j.client, j.number, j.b_ns = client, c.attempt, _deadline_ns(s, client)
         if is_last:
             j.a_ns = draw_ns(s, HANDSHAKE_COST, HANDSHAKE_COST_STREAM, client, c.n_requests, 0)
-            c.chosen = server
+            s.details[client].chosen = server
             s.load[server] += 1
         else:
             j.a_ns = s.http_request_ns
-            c.session_server = server
+            s.details[client].session_server = server
         submit(s, server, job)
         _arm(s, client)
 
@@ -275,7 +308,7 @@ def _in_time(s, job):
     return c.attempt == j.number and c.asking and s.now + c.half_rtt_ns <= j.b_ns
 
 
-@compiled()
+@compiled(apart=True)
 def reply(s, job, outcome, slot):
     """A server answers a request, unless nobody waits any more: then the work was for nothing."""
     j = s.jobs[job]
@@ -285,13 +318,13 @@ def reply(s, job, outcome, slot):
             s.counters[WASTED_HANDSHAKES] += 1
         return
     c.asking = False
-    if outcome >= 0 and c.chosen >= 0:
-        s.load[c.chosen] -= 1
-    c.chosen = -1
+    if outcome >= 0:
+        _let_go(s, j.client)
+    s.details[j.client].chosen = -1
     insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, j.client), c.attempt, slot, outcome)
 
 
-@compiled()
+@compiled(apart=True)
 def admit(s, server, job):
     """The last request of a handshake is done: admit, refuse, or find that the work was for nothing."""
     client = s.jobs[job].client
@@ -306,7 +339,7 @@ def admit(s, server, job):
         reply(s, job, REFUSED, -1)
 
 
-@compiled()
+@compiled(apart=True)
 def answered(s, client, attempt, slot, outcome):
     """The answer reaches the client, if it is still there."""
     c = s.clients[client]
@@ -318,10 +351,10 @@ def answered(s, client, attempt, slot, outcome):
         c.step += 1
         _ask(s, client, s.now + c.half_rtt_ns)
     else:
-        _attempt_failed(s, client, outcome)
+        _attempt_failed(s, client, outcome, s.now)
 
 
-@compiled()
+@compiled(apart=True)
 def notice(s, slot, serial):
     """The client learns that the connection is gone."""
     k = s.connections[slot]
@@ -339,7 +372,7 @@ def notice(s, slot, serial):
             _connection_lost(s, k.client, slot)
 
 
-@compiled()
+@compiled(apart=True)
 def leave(s, client):
     """The session is over, whatever the client is doing."""
     c = s.clients[client]
@@ -350,16 +383,18 @@ def leave(s, client):
         insert(s, s.now + c.half_rtt_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
         c.connection = -1
         give_up_slot(s, slot)
-    if c.asking and c.chosen >= 0:
-        s.load[c.chosen] -= 1
+    if c.asking:
+        _let_go(s, client)
     c.attempt += 1  # no answer counts any more
-    c.asking, c.chosen = False, -1
-    c.state, c.online, c.session_ends_ns = CLOSED, False, NEVER_NS
+    c.asking = False
+    c.state, c.session_ends_ns = CLOSED, NEVER_NS
+    clear_bit(s.online, 0, client)
     left(s, client)
-    if c.fault >= 0:
-        s.affected[c.fault] -= 1  # nobody is left to recover
-        c.fault = -1
-    _stay_away(s, client)
+    d = s.details[client]
+    if d.fault >= 0:
+        s.affected[d.fault] -= 1  # nobody is left to recover
+        d.fault = -1
+    _stay_away(s, client, s.now)
 
 
 @compiled()
@@ -367,7 +402,7 @@ def detection_ns(s, client, side):
     """How long a dead peer of a client's newest connection goes unnoticed on one side (0 client, 1 server)."""
     c = s.clients[client]
     h = s.cohorts[c.cohort]
-    u = uniform(s.seed, DETECTION_STREAM, client, c.n_connections - 1, side)
+    u = uniform(s.seed, DETECTION_STREAM, client, s.details[client].n_connections - 1, side)
     return np.int64(np.rint(detection_delay_kernel(h.detect_interval_s, h.detect_timeout_s, u) * NS_PER_S))
 
 
@@ -381,7 +416,7 @@ def _miss_answer(s, slot):
         insert(s, time, key_of(phase, k.server, k.client), -1, slot, k.serial)
 
 
-@compiled()
+@compiled(apart=True)
 def poll(s, client, slot, serial):
     """A long poll reaches the balancer. At another server the session is unknown, and that ends it."""
     k = s.connections[slot]
@@ -405,7 +440,7 @@ def poll(s, client, slot, serial):
     submit(s, server, job)
 
 
-@compiled()
+@compiled(apart=True)
 def poll_failed(s, slot, serial):
     """The client learns that its session is unknown, and drops it."""
     k = s.connections[slot]

@@ -18,10 +18,12 @@ from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compile
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.kernel import advance, drain
 from realtime_sim.engines.fast.ledger import close_books
-from realtime_sim.engines.fast.links import broke, drop_waiting, give_up_slot
+from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.memory import release
+from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.servers import busy_ns, die
 from realtime_sim.engines.fast.setup import make_state
+from realtime_sim.engines.fast.subscriptions import settle_home
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import SERVER_TOTALS, Trace
@@ -71,7 +73,7 @@ class CompiledCluster:
     def _advance(self, until_ns: int) -> None:
         """Handle everything before `until_ns`; nothing but a fault can break a connection by surprise."""
         faults = [time_ns for time_ns in self._fault_ns if time_ns >= until_ns]
-        _set_horizon(self.state, min([*faults, self.end_ns + 1]))
+        _set_horizon(self.state, min([*faults, self.end_ns + 1]), until_ns)
         while advance(self.state, until_ns):
             pass
 
@@ -89,9 +91,12 @@ class CompiledCluster:
         for row, name in enumerate(SERVER_TOTALS):
             recorder.servers[name][:] = totals[row]
         recorder.affected = affected[: len(self.scenario.faults)].tolist()
-        for fault, time_ns in recovered.tolist():
-            recorder.recovered(fault, time_ns)
+        for fault in range(len(self.scenario.faults)):
+            recorder.recovery[fault] = recovered[recovered[:, 0] == fault, 1]
         recorder.count("never_connected", int(never_connected))
+        if len(self.scenario.clients) == 1 and recorder.batch_count.any():
+            recorder.histogram[0] = recorder.batch_histogram.sum(axis=0)
+            recorder.sum_ns[0] = recorder.batch_sum_ns.sum(axis=0)
         if recorder.level == "full":
             recorder.keep(rows)
         return recorder.trace("fast")
@@ -113,8 +118,7 @@ class CompiledCluster:
     def observe(self) -> None:
         """Record one sample."""
         per_server, busy_threads_ns, broker_queue, subscriptions = _snapshot(self.state, self.clock.now)
-        changes, sums_ns = _changes(self.state)
-        seen = slice(0, self._n_samples + 1)
+        under_way, area_ns = _see_changes(self.state, self._n_samples)
         self._n_samples += 1
         self.recorder.sample(
             time_ns=self.clock.now,
@@ -122,8 +126,8 @@ class CompiledCluster:
             queue_length=per_server[1].tolist(),
             busy_ns=per_server[2].tolist(),
             link_busy_ns=per_server[3].tolist(),
-            under_way=int(changes[seen].sum()),
-            under_way_area_ns=int(changes[seen].sum() * self.clock.now - sums_ns[seen].sum()),
+            under_way=int(under_way),
+            under_way_area_ns=int(area_ns),
             broker_busy_ns=busy_threads_ns.tolist(),
             broker_queue=int(broker_queue),
             subscriptions=int(subscriptions),
@@ -137,8 +141,8 @@ def _begin_all(s, connect_ns):
 
 
 @compiled()
-def _set_horizon(s, time):
-    s.horizon_ns = time
+def _set_horizon(s, horizon, until):
+    s.horizon_ns, s.until_ns = horizon, until
 
 
 @compiled()
@@ -153,15 +157,24 @@ def _free(s):
 
 
 @compiled()
-def _changes(s):
-    return s.changes.copy(), s.change_sum_ns.copy()
+def _see_changes(s, sample):
+    """What lay ahead until this sample: counters, and deliveries that were booked when they were sent.
+
+    Returns how many are under way, and the integral of that over time, nanoseconds.
+    """
+    for what in range(len(s.counters)):
+        s.counters[what] += s.ahead[what, sample]
+    if sample > 0:
+        s.changes[sample] += s.changes[sample - 1]
+        s.change_sum_ns[sample] += s.change_sum_ns[sample - 1]
+    return s.changes[sample], s.changes[sample] * s.now - s.change_sum_ns[sample]
 
 
 @compiled()
 def _final(s):
     never = 0
     for client in range(len(s.clients)):
-        never += s.clients[client].tried and s.clients[client].n_connections == 0
+        never += s.clients[client].attempt > 0 and s.details[client].n_connections == 0
     for server in range(s.n_servers):
         v = s.servers[server]
         s.totals[BUSY, server], s.totals[LINK_BUSY, server] = busy_ns(s, server), v.link_busy_ns
@@ -181,7 +194,8 @@ def _snapshot(s, now):
         per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
     busy_threads_ns, broker_queue = np.zeros(len(s.stations), dtype=np.int64), 0
     for station in range(len(s.stations)):
-        busy_threads_ns[station] = s.stations[station].busy_ns
+        b = s.stations[station]
+        busy_threads_ns[station] = b.busy_ns - (b.service_ns if b.op < 0 and b.free_ns >= now else 0)
         broker_queue += s.stations[station].n
     subscriptions = s.n_subscriptions if s.per_room else 0 if len(s.stations) == 0 else alive
     return per_server, busy_threads_ns, broker_queue, subscriptions
@@ -190,9 +204,9 @@ def _snapshot(s, now):
 @compiled()
 def _cut_off(s, slot, fault):
     broke(s, slot)
-    c = s.clients[s.connections[slot].client]
-    if c.fault < 0:
-        c.fault = fault
+    d = s.details[s.connections[slot].client]
+    if d.fault < 0:
+        d.fault = fault
         s.affected[fault] += 1
 
 
@@ -210,7 +224,9 @@ def _kill(s, server, silent, fault, now, detection):
         if not k.registered or k.server != server:
             continue
         k.registered = False
-        drop_waiting(s, slot)
+        settle_home(s, k.client)
+        if k.polls:
+            drop_waiting(s, slot)
         s.load[server] -= 1
         if k.alive:
             _cut_off(s, slot, fault)
@@ -241,7 +257,7 @@ def _drop(s, clients, share, silent, fault, now):
 
 
 CALLED = (
-    _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _changes, _snapshot, _final,
+    _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _see_changes, _snapshot, _final,
     _free,
 )  # fmt: skip
 """Compiled functions that are called from here."""

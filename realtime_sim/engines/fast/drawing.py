@@ -34,7 +34,7 @@ def cohort_sampler(cohort, what):
     return COHORT + PER_COHORT * cohort + what
 
 
-@compiled()
+@compiled(apart=True)
 def draw_ns(s, which, stream, i, j, k):
     """A time drawn for an address; a constant needs no draw."""
     row = s.samplers[which]

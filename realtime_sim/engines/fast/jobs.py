@@ -11,7 +11,7 @@ from realtime_sim.engines.fast.state import JOB
 FANOUT, SEND, REQUEST, HANDSHAKE, POLL, INGEST, REPLAY, PINGS = range(8)
 
 
-@compiled()
+@compiled(apart=True)
 def new_job(s, kind):
     """A record for one job."""
     job = s.free_job
@@ -42,13 +42,13 @@ def waits_in_backlog(kind):
     return kind in (REQUEST, HANDSHAKE, POLL)
 
 
-@compiled()
+@compiled(apart=True)
 def submit(s, server, job):
     """Queue a job; a dead server takes none. Requests never get here when the server is dead."""
     v, j = s.servers[server], s.jobs[job]
     if v.dead:
         if j.kind == FANOUT or j.kind == SEND or j.kind == INGEST:
-            copy_done(s, j.message, SERVER_DIED)
+            copy_done(s, j.message, SERVER_DIED, s.now)
         free_job(s, job)
         return
     j.arrived_ns = s.now

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from realtime_sim.engines.fast.admission import POLL_FAILED
-from realtime_sim.engines.fast.agenda import head, insert, key_of, peek, pop
+from realtime_sim.engines.fast.agenda import CLIENT_BITS, head, insert, key_of, peek, pop
 from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
 from realtime_sim.engines.fast.clients import answered, deadline, leave, notice, poll, poll_failed, request
 from realtime_sim.engines.fast.clients import retry as retry_
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
-from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, new_message
-from realtime_sim.engines.fast.links import arrived, hold_over, offer
+from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, finish, new_message
+from realtime_sim.engines.fast.links import arrived
+from realtime_sim.engines.fast.memory import prefetch
+from realtime_sim.engines.fast.polling import hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
 from realtime_sim.engines.fast.subscriptions import unregister
@@ -32,6 +34,10 @@ DEADLINE, RETRY = int(Phase.DEADLINE), int(Phase.RETRY)
 
 AT_ONCE = 2_000_000
 """Events handled before control goes back to Python, so that progress shows and Ctrl-C is heard."""
+
+
+FAR_AHEAD, NEAR_AHEAD = 8, 4
+"""Publishes between the time that memory is asked for and the time that it is read."""
 
 
 @compiled()
@@ -70,9 +76,13 @@ def _handle_rare(s, phase, server, client, ref, aux):
 def _handle(s, key, message, ref, aux):
     phase = key >> 53
     server = ((key >> 33) & 0xFFFFF) - 1
-    client = (key & 0x1FFFFFFFF) - 1
+    client = (key & CLIENT_BITS) - 1
+    s.phase, s.loop = phase, client
     if phase == JOB_END:
-        loop_free(s, server, aux)
+        if message >= 0:
+            finish(s, ref, message)
+        else:
+            loop_free(s, server, ref, aux)
     elif phase == AT_SERVER:
         at_server(s, server, ref, aux)
     elif phase == AT_BROKER:
@@ -110,10 +120,24 @@ def _publish(s, i):
         return
     k = s.connections[s.clients[sender].connection]
     if not k.alive:
-        copy_done(s, slot, CONNECTION_LOST)
+        copy_done(s, slot, CONNECTION_LOST, s.now)
         return
     time = s.now + s.clients[sender].half_rtt_ns
     insert(s, time, key_of(REQUEST, k.server, sender), s.messages[slot].id, slot, 0)
+
+
+@compiled()
+def _bring_near(s, i):
+    """Start to fetch what the publishes after the `i`-th will read: first where their rooms are listed, then who is in
+    them."""
+    if i + FAR_AHEAD < len(s.publish_ns):
+        room = s.publish_room[i + FAR_AHEAD]
+        prefetch(s.member_offsets, room)
+        prefetch(s.live, room)
+        if s.per_room:
+            prefetch(s.channels, room)
+    if i + NEAR_AHEAD < len(s.publish_ns):
+        prefetch(s.members, s.member_offsets[s.publish_room[i + NEAR_AHEAD]])
 
 
 @compiled()
@@ -132,6 +156,8 @@ def _step(s, until_ns):
                 return False
             s.now = s.publish_ns[i]
             s.next_publish += 1
+            _bring_near(s, i)
+            s.phase = PUBLISH
             _publish(s, i)
             if s.n_touched > 0:
                 dispatch(s)

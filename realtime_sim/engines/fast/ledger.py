@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from realtime_sim.engines.fast.compiling import compiled
+from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.bits import has_bit
+from realtime_sim.engines.fast.compiling import FLAG, compiled
 from realtime_sim.engines.fast.recording import CANCELLED_ROW, CAUSE_ROW, EXPECTED_ROW, change_open, record_settled
 from realtime_sim.engines.fast.state import MESSAGE
+from realtime_sim.engines.order import Phase
 from realtime_sim.trace import CAUSES, OUTCOMES
 
 OPEN, FLYING, REPLAYED = 1, 2, 64
@@ -25,8 +28,10 @@ LEAST_BLOCK = 3
 
 EVERYONE_ROOM = 0
 
+JOB_END = int(Phase.JOB_END)
 
-@compiled()
+
+@compiled(apart=True)
 def new_message(s, id):
     """A message is published; nobody expects it yet, and its publisher holds the one copy."""
     room = s.publish_room[id]
@@ -53,7 +58,7 @@ def new_message(s, id):
     m = s.messages[slot]
     m.id, m.number, m.traffic, m.room = id, s.publish_number[id], s.publish_traffic[id], room
     m.sender, m.published_ns = s.publish_sender[id], s.publish_ns[id]
-    m.at_broker_ns, m.appended_ns, m.position, m.copies = -1, -1, -1, 1
+    m.at_broker_ns, m.appended_ns, m.done_ns, m.position, m.copies = -1, -1, -1, -1, 1
     m.n_open, m.n_idle, m.n_held, m.size, m.live, m.following = 0, 0, 0, size, True, -1
     m.batch = np.searchsorted(s.batch_starts_ns, m.published_ns, side="right") - 1
     m.previous, m.next = -1, s.live[room]
@@ -63,21 +68,21 @@ def new_message(s, id):
     return slot
 
 
-@compiled()
+@compiled(apart=True)
 def expect_all(s, slot):
     """Every member of the room who is online becomes a recipient; the sender only where it is echoed."""
     m = s.messages[slot]
     first, last = s.member_offsets[m.room], s.member_offsets[m.room + 1]
     spared = -1 if s.echo[m.traffic] else m.sender
+    several = len(s.cohorts) > 1
     n = 0
     for place in range(last - first):
         client = s.members[first + place]
-        c = s.clients[client]
-        if c.online and client != spared:
+        if has_bit(s.online, 0, client) and client != spared:
             s.states[m.block + place] = OPEN
             n += 1
             if m.batch >= 0:
-                s.deliveries[EXPECTED_ROW, c.cohort] += 1
+                s.deliveries[EXPECTED_ROW, s.clients[client].cohort if several else 0] += 1
         else:
             s.states[m.block + place] = 0
     m.n_open = m.n_idle = n
@@ -148,7 +153,7 @@ def close(s, slot, place, time):
         s.closed_ns = max(s.closed_ns, time)
 
 
-@compiled()
+@compiled(apart=True)
 def lost(s, slot, place, client, cause):
     """The delivery will never happen."""
     m = s.messages[slot]
@@ -167,20 +172,31 @@ def _missed(s, slot, place, client):
 
 
 @compiled()
+def _finish_later(s, slot):
+    """Look at those who are left out when the last server is done."""
+    m = s.messages[slot]
+    insert(s, m.done_ns, key_of(JOB_END, s.n_servers, -1), m.id, slot, 0)
+
+
+@compiled(apart=True)
 def failed(s, slot, place, client, serial, cause):
     """The copy on a connection will not arrive. Another server may still have one, or the client may come back.
 
     A client that has a newer connection does not wait for it any more.
     """
-    if s.clients[client].newest != serial or s.states[s.messages[slot].block + place] & FLYING == 0:
+    if s.details[client].newest != serial or s.states[s.messages[slot].block + place] & FLYING == 0:
         return
     if land(s, slot, place):
-        set_cause(s, s.messages[slot].block + place, cause)
-        if s.messages[slot].copies == 0:
-            _missed(s, slot, place, client)
+        m = s.messages[slot]
+        set_cause(s, m.block + place, cause)
+        if m.copies == 0:
+            if m.done_ns <= s.now:
+                _missed(s, slot, place, client)
+            else:
+                _finish_later(s, slot)
 
 
-@compiled()
+@compiled(apart=True)
 def forget(s, slot):
     """Free the message if nobody can refer to it any more."""
     m = s.messages[slot]
@@ -197,22 +213,44 @@ def forget(s, slot):
     s.free_message[m.size] = slot
 
 
-@compiled()
-def copy_done(s, slot, cause):
-    """A server is done with its copy (`OFFLINE`), or the copy came to nothing for `cause`. After the last one, who was
-    left out has missed the message."""
+@compiled(is_over=FLAG)
+def _leave_out(s, slot, cause, is_over):
+    """Note why the members who still wait got nothing from a server; they have missed it when all `is_over`."""
+    m = s.messages[slot]
+    first = s.member_offsets[m.room]
+    for place in range(s.member_offsets[m.room + 1] - first):
+        at = m.block + place
+        if s.states[at] & (OPEN | FLYING) == OPEN:
+            if cause != OFFLINE and cause_at(s, at) == 0:
+                set_cause(s, at, cause)
+            if is_over:
+                _missed(s, slot, place, s.members[first + place])
+
+
+@compiled(apart=True)
+def copy_done(s, slot, cause, time):
+    """A server is done with its copy (`OFFLINE`) at `time`, now or ahead, or the copy came to nothing for `cause`.
+
+    After the last one, who was left out has missed the message."""
     m = s.messages[slot]
     m.copies -= 1
-    if m.n_idle > 0 and (cause != OFFLINE or m.copies == 0):
-        first = s.member_offsets[m.room]
-        for place in range(s.member_offsets[m.room + 1] - first):
-            at = m.block + place
-            if s.states[at] & (OPEN | FLYING) == OPEN:
-                if cause != OFFLINE and cause_at(s, at) == 0:
-                    set_cause(s, at, cause)
-                if m.copies == 0:
-                    _missed(s, slot, place, s.members[first + place])
+    m.done_ns = max(m.done_ns, time)
+    if m.n_idle > 0:
+        is_over = m.copies == 0 and m.done_ns <= s.now
+        if cause != OFFLINE or is_over:
+            _leave_out(s, slot, cause, is_over)
+        if m.copies == 0 and not is_over:
+            _finish_later(s, slot)
     forget(s, slot)
+
+
+@compiled(apart=True)
+def finish(s, slot, id):
+    """The last server is done with a message, if it is still there."""
+    m = s.messages[slot]
+    if m.id == id and m.live and m.n_idle > 0:
+        _leave_out(s, slot, OFFLINE, True)
+        forget(s, slot)
 
 
 @compiled()
@@ -225,7 +263,7 @@ def _cancel(s, slot, place, client):
         s.deliveries[CANCELLED_ROW, cohort] += 1
 
 
-@compiled()
+@compiled(apart=True)
 def left(s, client):
     """A user has gone: what was under way is cancelled, what had been missed is lost."""
     for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
@@ -239,7 +277,7 @@ def left(s, client):
             following = m.next
             state = s.states[m.block + place]
             if state & OPEN:
-                if m.copies == 0 and state & FLYING == 0:
+                if m.copies == 0 and m.done_ns < s.now and state & FLYING == 0:
                     cause = cause_at(s, m.block + place)
                     lost(s, slot, place, client, cause if cause > 0 else OFFLINE)
                 else:
@@ -248,10 +286,10 @@ def left(s, client):
             slot = following
 
 
-@compiled()
+@compiled(apart=True)
 def reconnected(s, client):
     """A client gets a new connection: what is under way on the one before will not arrive."""
-    if s.clients[client].n_parcels == 0:
+    if s.details[client].n_parcels == 0:
         return
     for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
         room = s.rooms[i]
@@ -261,7 +299,7 @@ def reconnected(s, client):
             m = s.messages[slot]
             following = m.next
             if s.states[m.block + place] & FLYING:
-                failed(s, slot, place, client, s.clients[client].newest, CONNECTION_LOST)
+                failed(s, slot, place, client, s.details[client].newest, CONNECTION_LOST)
                 forget(s, slot)
             slot = following
 

@@ -27,20 +27,20 @@ from realtime_sim.engines.fast.ledger import (
     take_off,
 )
 from realtime_sim.engines.fast.recording import record_copy
-from realtime_sim.engines.fast.state import CONNECTION, PARCEL
+from realtime_sim.engines.fast.state import CONNECTION, PARCEL, POLLER
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import lifecycle, overflow
 from realtime_sim.units import NS_PER_S
 from realtime_sim.wire import POLL_HEADER_BYTES, link_bytes
 
-SENT, RECEIVED, HOLD_OVER = int(Phase.SENT), int(Phase.RECEIVED), int(Phase.HOLD_OVER)
+SENT, RECEIVED = int(Phase.SENT), int(Phase.RECEIVED)
 REQUEST, LOST, NOTICES = int(Phase.REQUEST), int(Phase.CONNECTION_LOST), int(Phase.SERVER_NOTICES)
 STATE_OPEN, STATE_LOST = int(lifecycle.State.OPEN), int(lifecycle.State.LOST)
 ACCEPT, DISCONNECT = overflow.DECISIONS.index("accept"), overflow.DECISIONS.index("disconnect")
 CUTS = overflow.Disconnect.code
 
 
-@compiled()
+@compiled(apart=True)
 def open_slot(s, client):
     """A place for a new connection: the client's own, or another while an old one stands there."""
     slot = client
@@ -54,14 +54,25 @@ def open_slot(s, client):
                 connections = np.zeros(slot + slot // 2 + 64, dtype=CONNECTION)
                 connections[:slot] = s.connections
                 s.connections = connections
+                if len(s.pollers) > 0:
+                    pollers = np.zeros(len(connections), dtype=POLLER)
+                    pollers[:slot] = s.pollers
+                    s.pollers = pollers
             s.n_connections += 1
         s.connections[slot].elder = s.connections[client].elder
         s.connections[client].elder = slot
     k = s.connections[slot]
     k.serial, k.client, k.server = s.n_opened, client, -1
-    k.link_free_ns, k.last_arrival_ns, k.parked_ns, k.waiting_bytes, k.first, k.last = 0, 0, 0, 0, -1, -1
-    k.alive, k.registered, k.over, k.parked, k.armed = True, False, False, False, False
-    s.clients[client].newest = s.n_opened
+    k.link_free_ns, k.last_arrival_ns, k.waiting_bytes = 0, 0, 0
+    k.alive, k.registered, k.over = True, False, False
+    c = s.clients[client]
+    k.half_rtt_ns, k.session_ends_ns, k.cohort = c.half_rtt_ns, c.session_ends_ns, c.cohort
+    k.polls = s.cohorts[c.cohort].polls
+    if k.polls:
+        q = s.pollers[slot]
+        q.parked_ns, q.first, q.last, q.n_coming = 0, -1, -1, 0
+        q.parked, q.awaited, q.armed = False, False, False
+    s.details[client].newest = s.n_opened
     s.n_opened += 1
     return slot
 
@@ -111,7 +122,7 @@ def new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, 
     parcel.left_broker_ns, parcel.at_server_ns, parcel.started_ns = left_broker_ns, at_server_ns, started_ns
     parcel.sent_ns, parcel.paced, parcel.client = sent_ns, paced, s.connections[connection].client
     s.messages[slot].n_held += 1
-    s.clients[parcel.client].n_parcels += 1
+    s.details[parcel.client].n_parcels += 1
     return p
 
 
@@ -121,7 +132,7 @@ def free_parcel(s, p):
     slot = s.parcels[p].message
     s.messages[slot].n_held -= 1
     forget(s, slot)
-    s.clients[s.parcels[p].client].n_parcels -= 1
+    s.details[s.parcels[p].client].n_parcels -= 1
     s.parcels[p].next = s.free_parcel
     s.free_parcel = p
 
@@ -149,37 +160,34 @@ def send_in_vain(s, slot, place, server, client, at_ns):
 
 
 @compiled()
-def _arrival(s, slot, connection, left_ns, n_bytes):
+def arrival_of(s, slot, connection, left_ns, n_bytes):
     """When the client has the copy: downlink, half a round trip and jitter, never before an earlier copy."""
     k, m = s.connections[connection], s.messages[slot]
-    c = s.clients[k.client]
-    h = s.cohorts[c.cohort]
+    h = s.cohorts[k.cohort]
     done_ns = left_ns
     if h.bandwidth > 0.0:
         done_ns = max(left_ns, k.link_free_ns) + np.int64(np.rint(n_bytes / h.bandwidth * NS_PER_S))
         k.link_free_ns = done_ns
-    jitter_ns = draw_ns(s, cohort_sampler(c.cohort, JITTER), JITTER_STREAM, m.number, k.client, m.traffic)
-    k.last_arrival_ns = max(k.last_arrival_ns, done_ns + c.half_rtt_ns + jitter_ns)
+    jitter_ns = draw_ns(s, cohort_sampler(k.cohort, JITTER), JITTER_STREAM, m.number, k.client, m.traffic)
+    k.last_arrival_ns = max(k.last_arrival_ns, done_ns + k.half_rtt_ns + jitter_ns)
     return k.last_arrival_ns
 
 
 @compiled()
-def _is_sure(s, connection, arrival_ns):
+def is_sure(s, connection, arrival_ns):
     """Whether nothing can happen to the connection until then."""
     k = s.connections[connection]
-    c = s.clients[k.client]
-    h = s.cohorts[c.cohort]
     return (
         k.alive
         and arrival_ns < s.horizon_ns
-        and arrival_ns < c.session_ends_ns
-        and h.overflow != CUTS
-        and (c.half_rtt_ns > 0 or not h.polls)  # a poll may fail at the very time the last answer arrives
+        and arrival_ns < k.session_ends_ns
+        and s.cohorts[k.cohort].overflow != CUTS
+        and (k.half_rtt_ns > 0 or not k.polls)  # a poll may fail at the very time the last answer arrives
     )
 
 
 @compiled()
-def _received(
+def received(
     s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns
 ):
     k, m = s.connections[connection], s.messages[slot]
@@ -188,7 +196,7 @@ def _received(
         close(s, slot, place, arrival_ns)
         outcome = DELIVERED
     record_copy(
-        s, m.id, k.client, k.server, outcome, s.clients[k.client].cohort, m.batch, m.published_ns, m.at_broker_ns,
+        s, m.id, k.client, k.server, outcome, k.cohort, m.batch, m.published_ns, m.at_broker_ns,
         left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,
     )  # fmt: skip
 
@@ -197,6 +205,7 @@ def _received(
 def broke(s, connection):
     """The connection breaks; whether the client knows is another matter."""
     c = s.clients[s.connections[connection].client]
+    s.calm = False
     if c.connection == connection and c.state == STATE_OPEN:
         c.state = STATE_LOST
 
@@ -208,15 +217,14 @@ def _cut(s, connection):
     k.alive = False
     broke(s, connection)
     insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
-    half_ns = s.clients[k.client].half_rtt_ns
-    insert(s, s.now + half_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
+    insert(s, s.now + k.half_rtt_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
 
 
 @compiled()
-def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
+def takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns):
     """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
     k, m = s.connections[connection], s.messages[slot]
-    cohort = s.clients[k.client].cohort
+    cohort = k.cohort
     h = s.cohorts[cohort]
     decision = overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, queued_bytes, n_bytes)
     if decision == ACCEPT:
@@ -237,19 +245,19 @@ def _takes(s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at
 @compiled(paced=FLAG)
 def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
     k, m = s.connections[connection], s.messages[slot]
-    cohort = s.clients[k.client].cohort
+    cohort = k.cohort
     h = s.cohorts[cohort]
     n_bytes = s.wire[m.traffic, cohort]
     if h.bandwidth > 0.0 and not paced:
         queued_bytes = np.int64(max(0, k.link_free_ns - at_ns) * h.bandwidth / NS_PER_S)
-        if not _takes(
+        if not takes(
             s, slot, place, connection, queued_bytes, n_bytes, left_broker_ns, at_server_ns, started_ns, sent_ns
         ):
             return
     left_ns = egress(s, k.server, at_ns, n_bytes)
-    arrival_ns = _arrival(s, slot, connection, left_ns, n_bytes)
-    if _is_sure(s, connection, arrival_ns):
-        _received(
+    arrival_ns = arrival_of(s, slot, connection, left_ns, n_bytes)
+    if is_sure(s, connection, arrival_ns):
+        received(
             s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, sent_ns, at_ns, left_ns, arrival_ns
         )
         return
@@ -258,24 +266,59 @@ def _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server
     insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), m.id, p, 0)
 
 
-@compiled(paced=FLAG)
+@compiled()
+def _answers_at_once(s, connection, n_bytes, at_ns):
+    """Whether a copy that is sent at `at_ns` is sure to find a poll parked, and nothing to share its answer with.
+
+    With several loops a later job could send an earlier copy; with a link, other answers could come before.
+    """
+    k, q = s.connections[connection], s.pollers[connection]
+    if s.n_workers > 1 or s.egress > 0.0 or not q.parked or q.first >= 0 or q.n_coming > 0:
+        return False
+    if at_ns == s.now or k.half_rtt_ns == 0:
+        return False
+    if not q.parked_ns <= at_ns <= q.parked_ns + s.hold_ns or at_ns >= s.horizon_ns or at_ns >= k.session_ends_ns:
+        return False
+    h = s.cohorts[k.cohort]
+    return overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, k.waiting_bytes, n_bytes) == ACCEPT
+
+
+@compiled()
+def _answer_at_once(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns):
+    k, m = s.connections[connection], s.messages[slot]
+    s.pollers[connection].parked = False
+    n_bytes = link_bytes(s.payload[m.traffic] + POLL_HEADER_BYTES, s.cohorts[k.cohort].tls)
+    arrival_ns = arrival_of(s, slot, connection, at_ns, n_bytes)
+    if is_sure(s, connection, arrival_ns):
+        received(s, slot, place, connection, left_broker_ns, at_server_ns, started_ns, at_ns, at_ns, at_ns, arrival_ns)
+    else:
+        p = new_parcel(s, slot, place, connection, False, left_broker_ns, at_server_ns, started_ns, at_ns)
+        s.parcels[p].released_ns, s.parcels[p].left_server_ns = at_ns, at_ns
+        insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), m.id, p, 0)
+    insert(s, arrival_ns + k.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
+
+
+@compiled(apart=True, paced=FLAG)
 def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns):
     """The copy is on its way from `at_ns` on: to the link, or to a long-polling client's next answer. What is read
     from a log at the client's pace (`paced`) fills no buffer."""
     k = s.connections[connection]
-    polls = s.cohorts[s.clients[k.client].cohort].polls
     if not k.alive:
         send_in_vain(s, slot, place, k.server, k.client, at_ns)
         return
     take_off(s, slot, place)
-    if polls:
+    if k.polls:
+        if not paced and _answers_at_once(s, connection, s.payload[s.messages[slot].traffic], at_ns):
+            _answer_at_once(s, slot, place, connection, at_ns, left_broker_ns, at_server_ns, started_ns)
+            return
+        s.pollers[connection].n_coming += 1
         p = new_parcel(s, slot, place, connection, paced, left_broker_ns, at_server_ns, started_ns, sent_ns)
         insert(s, at_ns, key_of(SENT, k.server, k.client), s.messages[slot].id, p, 0)
     else:
         _release(s, slot, place, connection, paced, at_ns, left_broker_ns, at_server_ns, started_ns, sent_ns)
 
 
-@compiled()
+@compiled(apart=True)
 def arrived(s, p, server, client):
     """The time of a copy's arrival has come."""
     parcel = s.parcels[p]
@@ -285,110 +328,8 @@ def arrived(s, p, server, client):
     elif k.serial != parcel.serial or not k.alive:
         failed(s, parcel.message, parcel.place, client, parcel.serial, CONNECTION_LOST)
     else:
-        _received(
+        received(
             s, parcel.message, parcel.place, parcel.connection, parcel.left_broker_ns, parcel.at_server_ns,
             parcel.started_ns, parcel.sent_ns, parcel.released_ns, parcel.left_server_ns, s.now,
         )  # fmt: skip
     free_parcel(s, p)
-
-
-@compiled()
-def answer(s, connection):
-    """One HTTP response with everything that waits; the client asks again when it has it."""
-    k = s.connections[connection]
-    c = s.clients[k.client]
-    n_bytes = link_bytes(k.waiting_bytes + POLL_HEADER_BYTES, s.cohorts[c.cohort].tls)
-    k.waiting_bytes = 0
-    left_ns = egress(s, k.server, s.now, n_bytes)
-    if k.last >= 0:
-        arrival_ns = _arrival(s, s.parcels[k.last].message, connection, left_ns, n_bytes)
-    else:
-        arrival_ns = max(k.last_arrival_ns, left_ns + c.half_rtt_ns)
-    p = k.first
-    k.first, k.last, k.parked = -1, -1, False
-    while p >= 0:
-        parcel = s.parcels[p]
-        following = parcel.next
-        parcel.released_ns, parcel.left_server_ns = s.now, left_ns
-        if _is_sure(s, connection, arrival_ns):
-            _received(
-                s, parcel.message, parcel.place, connection, parcel.left_broker_ns, parcel.at_server_ns,
-                parcel.started_ns, parcel.sent_ns, s.now, left_ns, arrival_ns,
-            )  # fmt: skip
-            free_parcel(s, p)
-        else:
-            insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), s.messages[parcel.message].id, p, 0)
-        p = following
-    insert(s, arrival_ns + c.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
-
-
-# Long polling: parked at the server, or away between two polls.
-
-
-@compiled()
-def offer(s, p, server, client):
-    """A copy goes to a parked client, or waits for its next poll."""
-    parcel = s.parcels[p]
-    k = s.connections[parcel.connection]
-    if k.serial != parcel.serial or not k.registered:
-        cause = SERVER_DIED if s.servers[server].dead else CONNECTION_LOST
-        failed(s, parcel.message, parcel.place, client, parcel.serial, cause)
-        free_parcel(s, p)
-        return
-    n_bytes = s.payload[s.messages[parcel.message].traffic]
-    if not parcel.paced and not _takes(
-        s, parcel.message, parcel.place, parcel.connection, k.waiting_bytes, n_bytes, parcel.left_broker_ns,
-        parcel.at_server_ns, parcel.started_ns, parcel.sent_ns,
-    ):  # fmt: skip
-        free_parcel(s, p)
-        return
-    k.waiting_bytes += n_bytes
-    if k.first < 0:
-        k.first = p
-    else:
-        s.parcels[k.last].next = p
-    k.last = p
-    if k.parked:
-        answer(s, parcel.connection)
-
-
-@compiled()
-def park(s, connection):
-    """A poll has arrived: answer with what is there, or hold it."""
-    k = s.connections[connection]
-    k.parked, k.parked_ns = True, s.now
-    if k.first >= 0:
-        answer(s, connection)
-    elif not k.armed:
-        k.armed = True
-        insert(s, s.now + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, k.serial)
-
-
-@compiled()
-def hold_over(s, connection, serial):
-    """A poll may have been held long enough; one that came later is held on."""
-    k = s.connections[connection]
-    if k.serial != serial:
-        return
-    k.armed = False
-    if not k.registered:
-        return
-    if k.parked and k.parked_ns + s.hold_ns == s.now:
-        answer(s, connection)
-    elif k.parked:
-        k.armed = True
-        insert(s, k.parked_ns + s.hold_ns, key_of(HOLD_OVER, k.server, k.client), -1, connection, serial)
-
-
-@compiled()
-def drop_waiting(s, connection):
-    """The server gives the session up, and with it what was waiting there."""
-    k = s.connections[connection]
-    cause = SERVER_DIED if s.servers[k.server].dead else CONNECTION_LOST
-    p = k.first
-    k.first, k.last, k.waiting_bytes, k.parked = -1, -1, 0, False
-    while p >= 0:
-        following = s.parcels[p].next
-        failed(s, s.parcels[p].message, s.parcels[p].place, k.client, s.parcels[p].serial, cause)
-        free_parcel(s, p)
-        p = following

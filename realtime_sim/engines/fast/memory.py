@@ -29,9 +29,9 @@ from numba.extending import (
     unbox,
 )
 from numba.np.arrayobj import make_array, populate_array
-from numba.np.numpy_support import from_dtype
+from numba.np.numpy_support import as_dtype, from_dtype
 
-__all__ = ["Block", "BlockType", "array_of", "release"]
+__all__ = ["Block", "BlockType", "array_of", "prefetch", "release", "word"]
 
 WORD = 8
 _WORD = ir.IntType(64)
@@ -43,6 +43,7 @@ class BlockType(types.Type):
     def __init__(self, name: str, fields: Mapping[str, types.Type]) -> None:
         super().__init__(name)
         self.fields = dict(fields)
+        self.dtypes = {field: as_dtype(kind.dtype) for field, kind in fields.items() if isinstance(kind, types.Array)}
         self.places = {}
         self.n_words = 0
         for field, kind in self.fields.items():
@@ -73,7 +74,7 @@ class Block:
         if not isinstance(kind, types.Array):
             self.words[place : place + 1].view(np.float64 if kind is types.float64 else np.int64)[0] = value
             return
-        if not isinstance(value, np.ndarray) or from_dtype(value.dtype) != kind.dtype or value.ndim != kind.ndim:
+        if not isinstance(value, np.ndarray) or value.dtype != self.kind.dtypes[name] or value.ndim != kind.ndim:
             raise TypeError(f"{name} must be an array of {kind}, got {value!r}")
         array = np.ascontiguousarray(value)
         self.arrays.append(array)
@@ -111,7 +112,7 @@ class _Attributes(AttributeTemplate):
         return kind.fields.get(attribute)
 
 
-def _word(builder, block, place, to=_WORD):
+def word(builder, block, place, to=_WORD):
     """Pointer to a word of the block, as one to a value of LLVM type `to`."""
     words = builder.bitcast(block, _WORD.as_pointer())
     word = builder.gep(words, [ir.Constant(ir.IntType(32), place)])
@@ -124,20 +125,20 @@ def _read(context, builder, kind, block, attribute):
     if isinstance(field, types.Array):
         return _array(context, builder, field, block, place)._getvalue()
     if field is types.boolean:
-        return builder.icmp_signed("!=", builder.load(_word(builder, block, place)), _WORD(0))
-    return builder.load(_word(builder, block, place, context.get_value_type(field)))
+        return builder.icmp_signed("!=", builder.load(word(builder, block, place)), _WORD(0))
+    return builder.load(word(builder, block, place, context.get_value_type(field)))
 
 
 def _array(context, builder, field, block, place):
     array = make_array(field)(context, builder)
     itemsize = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(field.dtype)))
-    shape = [builder.load(_word(builder, block, place + 2 + axis)) for axis in range(field.ndim)]
+    shape = [builder.load(word(builder, block, place + 2 + axis)) for axis in range(field.ndim)]
     strides = [itemsize]
     for length in reversed(shape[1:]):
         strides.insert(0, builder.mul(strides[0], length))
     populate_array(
         array,
-        data=builder.load(_word(builder, block, place, array.data.type)),
+        data=builder.load(word(builder, block, place, array.data.type)),
         shape=shape,
         strides=strides,
         itemsize=itemsize,
@@ -156,20 +157,20 @@ def _write(context, builder, signature, arguments, attribute):
         array = make_array(field)(context, builder, value)
         context.nrt.incref(builder, field, value)
         _free(context, builder, field, block, place)
-        builder.store(array.data, _word(builder, block, place, array.data.type))
-        builder.store(array.meminfo, _word(builder, block, place + 1, array.meminfo.type))
+        builder.store(array.data, word(builder, block, place, array.data.type))
+        builder.store(array.meminfo, word(builder, block, place + 1, array.meminfo.type))
         for axis, length in enumerate(cgutils.unpack_tuple(builder, array.shape, field.ndim)):
-            builder.store(length, _word(builder, block, place + 2 + axis))
+            builder.store(length, word(builder, block, place + 2 + axis))
     elif field is types.boolean:
-        builder.store(builder.zext(value, _WORD), _word(builder, block, place))
+        builder.store(builder.zext(value, _WORD), word(builder, block, place))
     else:
-        builder.store(value, _word(builder, block, place, value.type))
+        builder.store(value, word(builder, block, place, value.type))
 
 
 def _free(context, builder, field, block, place):
     """Give up the owner of a field's array."""
     old = _array(context, builder, field, block, place)
-    old.meminfo = builder.load(_word(builder, block, place + 1, old.meminfo.type))
+    old.meminfo = builder.load(word(builder, block, place + 1, old.meminfo.type))
     context.nrt.decref(builder, field, old._getvalue())
 
 
@@ -182,7 +183,27 @@ def release(typing_context, kind):
             if isinstance(field, types.Array):
                 place = kind.places[name]
                 _free(context, builder, field, arguments[0], place)
-                builder.store(_WORD(0), _word(builder, arguments[0], place + 1))
+                builder.store(_WORD(0), word(builder, arguments[0], place + 1))
         return context.get_dummy_value()
 
     return types.void(kind), generate
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Start to bring an element of an array near, or the first of a row; it will be read soon."""
+
+    def generate(context, builder, signature, arguments):
+        kind = signature.args[0]
+        held = make_array(kind)(context, builder, arguments[0])
+        first = [context.get_constant(types.intp, 0)] * (kind.ndim - 1)
+        address = cgutils.get_item_pointer(context, builder, kind, held, [arguments[1], *first])
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(ir.VoidType(), [byte, number, number, number]), "llvm.prefetch.p0i8"
+        )
+        flags = [ir.Constant(number, value) for value in (1, 3, 1)]  # to be written, kept near, data
+        builder.call(function, [builder.bitcast(address, byte), *flags])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate

@@ -38,12 +38,22 @@ def change_open(s, n, time):
 
 
 @compiled()
+def count_at(s, what, time):
+    """One more of a counter at `time`: now, or ahead but before the end of the run. The next sample will see it."""
+    if time < s.end_ns:
+        s.ahead[what, time // s.step_ns + 1] += 1
+    else:
+        s.counters[what] += 1
+
+
+@compiled()
 def _file(s, client, cohort, batch, hop, ns):
     i = bucket(ns)
-    s.histogram[cohort, hop, i] += 1
     s.batch_histogram[batch, hop, i] += 1
-    s.sum_ns[cohort, hop] += ns
     s.batch_sum_ns[batch, hop] += ns
+    if len(s.cohorts) > 1:  # of one cohort, the slices together are the whole
+        s.histogram[cohort, hop, i] += 1
+        s.sum_ns[cohort, hop] += ns
     if ns > s.max_ns[cohort, hop]:
         s.max_ns[cohort, hop] = ns
     if ns < s.min_ns[cohort, hop]:
@@ -64,7 +74,7 @@ def _row(s):
     return s.rows[s.n_rows - 1]
 
 
-@compiled()
+@compiled(apart=True)
 def record_settled(s, message, client, server, outcome, cohort, batch, published_ns):
     """A delivery that ended before it reached anybody: its further stamps are -1."""
     if batch >= 0:
@@ -75,7 +85,7 @@ def record_settled(s, message, client, server, outcome, cohort, batch, published
         row[0], row[1], row[2], row[3], row[4] = message, client, server, outcome, published_ns
 
 
-@compiled()
+@compiled(apart=True)
 def record_copy(
     s, message, client, server, outcome, cohort, batch, published_ns, at_broker_ns, left_broker_ns, at_server_ns,
     started_ns, sent_ns, released_ns, left_server_ns, received_ns,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.admission import ANSWERED
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.brokers import publish
 from realtime_sim.engines.fast.clients import admit, reply
 from realtime_sim.engines.fast.compiling import FLAG, compiled
-from realtime_sim.engines.fast.drawing import EVENT_COST, EVENT_COST_STREAM, draw_ns
 from realtime_sim.engines.fast.jobs import (
     FANOUT,
     HANDSHAKE,
@@ -26,165 +23,146 @@ from realtime_sim.engines.fast.jobs import (
     waits_in_backlog,
 )
 from realtime_sim.engines.fast.ledger import (
-    EVERYONE_ROOM,
-    FLYING,
     OFFLINE,
-    OPEN,
-    REPLAYED,
     SERVER_DIED,
     copy_done,
     forget,
-    place_of,
 )
-from realtime_sim.engines.fast.links import hand_over, park, send_in_vain, slot_at
+from realtime_sim.engines.fast.memory import prefetch
+from realtime_sim.engines.fast.polling import PARKS, parks
 from realtime_sim.engines.fast.recording import SERVER_DIED as DIED
-from realtime_sim.engines.fast.subscriptions import free_list, has_bit, subscribe
+from realtime_sim.engines.fast.subscriptions import free_list, subscribe
+from realtime_sim.engines.fast.work import FEW_MEMBERS, end_quietly, ends_quietly, gather, park_poll, start
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import SERVER_TOTALS
-from realtime_sim.units import NS_PER_S
 
 JOB_END, HEARTBEAT = int(Phase.JOB_END), int(Phase.HEARTBEAT)
-JOBS, SENDS, HANDSHAKES = (SERVER_TOTALS.index(name) for name in ("jobs", "sends", "handshakes"))
+JOBS, HANDSHAKES = (SERVER_TOTALS.index(name) for name in ("jobs", "handshakes"))
 
-WANTED = OPEN | FLYING | REPLAYED
+NO_JOB, STARTED, ENDED = -1, -1, -2
+"""What the end of a job's event says beside the number of a loop that is free: that a request has been taken up, or
+that a job that was settled ahead is done."""
 
-
-@compiled()
-def _copy_to(s, server, job, slot, place, client, done_ns):
-    """Send one copy, or make a task of it; when the loop is done with that."""
-    m = s.messages[slot]
-    connection = slot_at(s, server, client)
-    if s.task_per_client:
-        task = new_job(s, SEND)
-        m.copies += 1
-        j, t = s.jobs[job], s.jobs[task]
-        t.message, t.connection, t.number, t.client = slot, connection, s.connections[connection].serial, client
-        t.n, t.a_ns, t.b_ns, t.c_ns = place, j.a_ns, j.arrived_ns, s.now
-        # The tasks of a fan-out are a chain from `block` to `n`, in the order of the clients.
-        if j.block < 0:
-            j.block = task
-        else:
-            s.jobs[j.n].next = task
-        j.n = task
-        return done_ns
-    done_ns += s.send_ns[m.traffic]
-    j = s.jobs[job]
-    hand_over(s, slot, place, connection, False, done_ns, j.a_ns, j.arrived_ns, s.now, done_ns)
-    s.totals[SENDS, server] += 1
-    return done_ns
+ALL = 2**31 - 1
+"""`passed` of a job that begins when all ends of jobs at that time are over."""
 
 
-@compiled()
-def _fan_out(s, server, job, wakeup_ns):
-    """One message to all local members of its room: the k-th copy leaves after the first k sends."""
-    slot = s.jobs[job].message
-    m = s.messages[slot]
-    decode_ns = draw_ns(s, EVENT_COST, EVENT_COST_STREAM, m.number, server, m.traffic)
-    done_ns = s.now + wakeup_ns + decode_ns
-    if m.n_idle == 0:
-        return done_ns - s.now
-    first = s.member_offsets[m.room]
-    if m.room == EVERYONE_ROOM:
-        for word in range(s.local.shape[1]):
-            bits = s.local[server, word]
-            client = word * 64
-            while bits != 0:
-                if bits & np.uint64(1) and s.states[m.block + client] & WANTED == OPEN:
-                    done_ns = _copy_to(s, server, job, slot, client, client, done_ns)
-                bits >>= np.uint64(1)
-                client += 1
-    else:
-        for place in range(s.member_offsets[m.room + 1] - first):
-            client = s.members[first + place]
-            if s.states[m.block + place] & WANTED == OPEN and has_bit(s.local, server, client):
-                done_ns = _copy_to(s, server, job, slot, place, client, done_ns)
-    return done_ns - s.now
-
-
-@compiled()
-def _send(s, server, job, wakeup_ns):
-    """One copy to one client, in a task of its own."""
-    j = s.jobs[job]
-    m = s.messages[j.message]
-    cost_ns = wakeup_ns + s.send_ns[m.traffic]
-    if s.states[m.block + j.n] & (OPEN | FLYING) == OPEN:
-        sent_ns = s.now + cost_ns
-        if s.connections[j.connection].serial != j.number:
-            send_in_vain(s, j.message, j.n, server, j.client, sent_ns)
-        else:
-            hand_over(s, j.message, np.int64(j.n), j.connection, False, sent_ns, j.a_ns, j.b_ns, j.c_ns, sent_ns)
-        s.totals[SENDS, server] += 1
-    return cost_ns
-
-
-@compiled()
-def _replay(s, server, job, wakeup_ns):
-    """Catch-up of a client that has come back: one read of the log, then one send for each message."""
-    j = s.jobs[job]
-    done_ns = s.now + wakeup_ns + s.event_ns
-    k = s.connections[j.connection]
-    if k.serial == j.number and k.registered:
-        for i in range(j.block, j.block + j.n):
-            slot = s.lists[i]
-            m = s.messages[slot]
-            place = place_of(s, m.room, j.client)
-            if s.states[m.block + place] & (OPEN | FLYING) == OPEN:
-                done_ns += s.send_ns[m.traffic]
-                at = m.appended_ns
-                hand_over(s, slot, place, j.connection, True, done_ns, at, at, at, at)
-                s.totals[SENDS, server] += 1
-    for i in range(j.block, j.block + j.n):
-        s.messages[s.lists[i]].n_held -= 1
-        forget(s, s.lists[i])
-    return done_ns - s.now
-
-
-@compiled()
-def _start(s, server, job, wakeup_ns):
-    """Nanoseconds of the loop that a job takes; copies set out at their times within it."""
-    kind = s.jobs[job].kind
-    if kind == FANOUT:
-        return _fan_out(s, server, job, wakeup_ns)
-    if kind == SEND:
-        return _send(s, server, job, wakeup_ns)
-    if kind == REPLAY:
-        return _replay(s, server, job, wakeup_ns)
-    if kind == INGEST:
-        return wakeup_ns + s.ingest_ns
-    if kind == PINGS:
-        return wakeup_ns + np.int64(np.rint(s.ping_s * s.jobs[job].n * NS_PER_S))
-    return wakeup_ns + s.jobs[job].a_ns
-
-
-@compiled()
-def _take_up(s, server, loop):
-    """A loop takes the oldest job. One that finds it asleep wakes it."""
+@compiled(apart=True)
+def _take_up(s, server, loop, started_ns):
+    """A loop takes the oldest job, now or when it will be free. One that finds it asleep wakes it."""
     v = s.servers[server]
     job = v.first
     j = s.jobs[job]
     v.first = j.next
     v.n_queued -= 1
+    if j.kind == HANDSHAKE:
+        prefetch(s.clients, j.client)  # read when the job is done
     if waits_in_backlog(j.kind):
-        v.n_waiting -= 1
+        if started_ns > s.now:
+            insert(s, started_ns, key_of(JOB_END, server, loop), -1, NO_JOB, STARTED)
+        else:
+            v.n_waiting -= 1
     p = s.loops[server, loop]
-    wakeup_ns = s.wakeup_ns if p.free_since_ns < s.now else 0
-    p.job, p.started_ns = job, s.now
-    p.service_ns = _start(s, server, job, wakeup_ns)
-    insert(s, s.now + p.service_ns, key_of(JOB_END, server, loop), -1, server, loop)
+    wakeup_ns = s.wakeup_ns if p.free_ns < started_ns else 0
+    p.started_ns = started_ns
+    p.service_ns = start(s, server, job, started_ns, wakeup_ns)
+    p.free_ns = started_ns + p.service_ns
+    p.turn = 0
+    if started_ns > s.now:
+        p.passed = loop
+    else:
+        p.passed = max(loop, s.loop) if s.phase == JOB_END else ALL
+    if p.free_ns >= s.horizon_ns or p.service_ns == 0:  # what takes no time ends in the written order
+        p.job = job
+        insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, job, loop)
+        return
+    v.busy_ns += p.service_ns
+    s.totals[JOBS, server] += 1
+    if ends_quietly(s, job):
+        end_quietly(s, job, p.free_ns)
+    else:
+        insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, job, ENDED)
 
 
 @compiled()
+def _will_get(s, server, job, started_ns):
+    """Whether a message's recipients at a server are sure to be the same when a job starts."""
+    m = s.messages[s.jobs[job].message]
+    if s.member_offsets[m.room + 1] - s.member_offsets[m.room] > FEW_MEMBERS or s.task_per_client:
+        return False
+    gather(s, server, s.jobs[job].message)
+    for i in range(s.n_gathered):
+        k = s.connections[s.gathered[i, 1]]
+        if not k.alive or k.session_ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:
+            return False
+    return True
+
+
+@compiled()
+def _is_foreseeable(s, server, job, started_ns):
+    """Whether a job can be settled before it starts, and so without an event of its own.
+
+    While nobody has lost a connection, a message's recipients change by the ends of sessions alone, and these are
+    known; nobody polls, so that only jobs use the link; and the control plane looks at nothing before.
+    """
+    if not s.calm or len(s.pollers) > 0 or started_ns >= s.until_ns:
+        return False
+    kind = s.jobs[job].kind
+    if kind == FANOUT:
+        return _will_get(s, server, job, started_ns)
+    return kind in (HANDSHAKE, REQUEST, PINGS, INGEST)
+
+
+@compiled()
+def _is_first(s, server, loop, other):
+    """Which of two loops was free first, at the same time. Where neither end was an event it is the lower number."""
+    a, b = s.loops[server, loop], s.loops[server, other]
+    if a.job >= 0 or b.job >= 0:
+        return a.job < 0
+    if a.turn > 0 and b.turn > 0:
+        return a.turn < b.turn
+    if a.turn > 0:
+        return other > a.passed
+    return loop < other if b.turn == 0 else loop <= b.passed
+
+
+@compiled()
+def _first_free(s, server):
+    """The loop that has been idle longest, or that will be free first."""
+    found = 0
+    for loop in range(1, s.n_workers):
+        a, b = s.loops[server, found], s.loops[server, loop]
+        if b.free_ns < a.free_ns or (b.free_ns == a.free_ns and _is_first(s, server, loop, found)):
+            found = loop
+    return found
+
+
+@compiled()
+def _take_up_all(s, server):
+    """Idle loops take up what waits. If something still waits then, the first loop to be free will see to it."""
+    v = s.servers[server]
+    while v.n_queued > 0:
+        loop = _first_free(s, server)
+        p = s.loops[server, loop]
+        started_ns = max(s.now, p.free_ns)
+        if p.job >= 0:
+            return
+        if started_ns > s.now and not _is_foreseeable(s, server, v.first, started_ns):
+            if not p.awaited:
+                p.awaited = True
+                insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, NO_JOB, loop)
+            return
+        _take_up(s, server, loop, started_ns)
+
+
+@compiled(apart=True)
 def dispatch(s):
     """Idle loops take up what this event has brought."""
     for i in range(s.n_touched):
         server = s.touched[i]
-        v = s.servers[server]
-        v.touched = False
-        while v.n_queued > 0 and v.n_idle > 0 and not v.dead:
-            loop = v.first_idle
-            v.first_idle = s.loops[server, loop].next_idle
-            v.n_idle -= 1
-            _take_up(s, server, loop)
+        s.servers[server].touched = False
+        if not s.servers[server].dead:
+            _take_up_all(s, server)
     s.n_touched = 0
 
 
@@ -196,7 +174,7 @@ def _queue_tasks(s, server, task, last):
         task = following
 
 
-@compiled()
+@compiled(apart=True)
 def _finish(s, server, job):
     """What a job has brought about when it is done."""
     j = s.jobs[job]
@@ -207,15 +185,13 @@ def _finish(s, server, job):
         admit(s, server, job)
     elif j.kind == FANOUT:
         _queue_tasks(s, server, j.block, j.n)
-        copy_done(s, s.jobs[job].message, OFFLINE)
+        copy_done(s, s.jobs[job].message, OFFLINE, s.now)
     elif j.kind == SEND:
-        copy_done(s, j.message, OFFLINE)
+        copy_done(s, j.message, OFFLINE, s.now)
     elif j.kind == REQUEST:
         reply(s, job, ANSWERED, -1)
     elif j.kind == POLL:
-        k = s.connections[j.connection]
-        if k.serial == j.number and k.registered:
-            park(s, j.connection)
+        park_poll(s, job, s.now)
     elif j.kind == INGEST:
         publish(s, j.message, server)
     elif j.kind == REPLAY:
@@ -223,36 +199,36 @@ def _finish(s, server, job):
     free_job(s, job)
 
 
-@compiled()
-def loop_free(s, server, loop):
-    """A loop has finished its job."""
+@compiled(apart=True)
+def loop_free(s, server, job, what):
+    """A loop has finished its job, or starts one that was settled before."""
     v = s.servers[server]
     if v.dead:
         return
-    p = s.loops[server, loop]
-    job, p.job = p.job, -1
-    p.free_since_ns = s.now
-    v.busy_ns += p.service_ns
-    s.totals[JOBS, server] += 1
-    _finish(s, server, job)
-    if v.n_queued > 0 and v.n_idle == 0:
-        _take_up(s, server, loop)
+    if what == STARTED:
+        v.n_waiting -= 1
         return
-    # The loop that has been idle longest is the next to be woken.
-    p.next_idle = -1
-    if v.n_idle == 0:
-        v.first_idle = loop
+    if what == ENDED:
+        _finish(s, server, job)
+        return
+    if what == PARKS:
+        parks(s, job)
+        return
+    p = s.loops[server, what]
+    if job < 0:
+        p.awaited = False
     else:
-        last = v.first_idle
-        while s.loops[server, last].next_idle >= 0:
-            last = s.loops[server, last].next_idle
-        s.loops[server, last].next_idle = loop
-    v.n_idle += 1
+        s.n_turns += 1
+        p.job, p.turn = -1, s.n_turns
+        v.busy_ns += p.service_ns
+        s.totals[JOBS, server] += 1
+        _finish(s, server, job)
+    _take_up_all(s, server)
 
 
 @compiled()
 def _abandon_copy(s, job):
-    copy_done(s, s.jobs[job].message, SERVER_DIED)
+    copy_done(s, s.jobs[job].message, SERVER_DIED, s.now)
     free_job(s, job)
 
 
@@ -287,7 +263,7 @@ def _abandon(s, server, job):
     free_job(s, job)
 
 
-@compiled()
+@compiled(apart=True)
 def ping(s, server, cohort, tick, interval_ns):
     """Ping a share of a cohort's connections, and see to the next share."""
     if s.servers[server].dead:
@@ -308,8 +284,11 @@ def busy_ns(s, server):
     spent_ns = s.servers[server].busy_ns
     if not s.servers[server].dead:
         for loop in range(s.n_workers):
-            if s.loops[server, loop].job >= 0:
-                spent_ns += s.now - s.loops[server, loop].started_ns
+            p = s.loops[server, loop]
+            if p.job >= 0:
+                spent_ns += s.now - p.started_ns
+            else:
+                spent_ns -= max(0, p.free_ns - s.now)
     return spent_ns
 
 

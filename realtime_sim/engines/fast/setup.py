@@ -5,16 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.draws import Sampler
-from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
 from realtime_sim.engines.fast.brokers import KINDS
+from realtime_sim.engines.fast.compiling import entries
+from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import SERVER_TOTALS
+from realtime_sim.scenario.clients import Cohort
+from realtime_sim.trace import COUNTERS, SERVER_TOTALS
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
 from realtime_sim.units import to_ns
 from realtime_sim.wire import wire_bytes
@@ -24,6 +27,14 @@ __all__ = ["make_state"]
 
 MAX_BITS = 8_000_000_000
 """Most servers times clients: a gigabyte."""
+
+MAX_COHORTS = 65_535
+
+RUNNING = (
+    "now", "phase", "loop", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns",
+    "counter",
+)  # fmt: skip
+"""What counts from 0 while the run goes on."""
 
 SIZES = 48
 """Classes of blocks, by powers of two."""
@@ -36,12 +47,13 @@ def make_state(workload: Workload, recorder: Recorder) -> st.State:
     scenario = workload.scenario
     _check_tables(workload)
     fields = {
+        **entries(),
         **_settings(scenario, recorder),
         **_inputs(workload),
         **_servers(scenario, workload.n_clients),
         **_clients(workload),
         **_tables(scenario, workload),
-        **_agenda(),
+        **_agenda(workload.n_clients),
         **_records(scenario, recorder),
     }
     return st.State(**fields)
@@ -52,6 +64,9 @@ def _check_tables(workload: Workload) -> None:
     scenario = workload.scenario
     per_room = getattr(scenario.broker, "subscription", "") == "per_room"
     rows = max(workload.n_clients, 2 * workload.rooms.n_rooms if per_room else 0)
+    if len(scenario.clients) > MAX_COHORTS:
+        step = "put cohorts that differ little together"
+        raise UnsupportedFeature(f"clients (more than {MAX_COHORTS:_} cohorts)", "fast", step)
     if rows * scenario.servers.count > MAX_BITS:
         found = f"more than {MAX_BITS // rows:_} of them with {rows:_} clients or rooms: {scenario.servers.count:_}"
         step = "use fewer servers, or scale the scenario down"
@@ -97,7 +112,8 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "batch_bytes": getattr(broker, "batch_size", 0),
         "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
         "full": recorder.level == "full",
-        "now": 0, "horizon_ns": 0, "next_publish": 0, "n_open": 0, "closed_ns": 0, "counter": 0,
+        "calm": True,
+        **dict.fromkeys(RUNNING, 0),
     }  # fmt: skip
 
 
@@ -105,31 +121,32 @@ def _inputs(workload: Workload) -> dict[str, object]:
     scenario, rooms, publishes = workload.scenario, workload.rooms, workload.publishes
     costs, own_task = scenario.servers.resolved_costs, scenario.servers.fanout == "task_per_client"
     traffic = scenario.traffic
+    most = int(np.diff(rooms.member_offsets[1:]).max(initial=FEW_MEMBERS))
     wire = [[wire_bytes(c.transport, t.payload, c.tls) for c in scenario.clients] for t in traffic]
     return {
         "payload": np.array([t.payload for t in traffic], dtype=np.int64),
         "echo": np.array([t.echo for t in traffic], dtype=np.bool_),
+        "gathered": np.zeros((most, 2), dtype=np.int64),
         "wire": np.array(wire, dtype=np.int64).reshape(len(traffic), len(scenario.clients)),
         "send_ns": np.array([to_ns(costs.send_to_one_s(t.payload, own_task)) for t in traffic], dtype=np.int64),
         "member_offsets": rooms.member_offsets.astype(np.int64, copy=False),
-        "members": rooms.members.astype(np.int64, copy=False),
+        "members": rooms.members.astype(np.int32, copy=False),
         "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
-        "rooms": rooms.rooms.astype(np.int64, copy=False),
+        "rooms": rooms.rooms.astype(np.int32, copy=False),
         "publish_ns": publishes.time_ns,
-        "publish_traffic": publishes.traffic.astype(np.int64),
-        "publish_number": publishes.number.astype(np.int64),
-        "publish_room": publishes.room.astype(np.int64),
-        "publish_sender": publishes.sender.astype(np.int64),
+        "publish_traffic": publishes.traffic.astype(np.int32, copy=False),
+        "publish_number": publishes.number.astype(np.int32, copy=False),
+        "publish_room": publishes.room.astype(np.int32, copy=False),
+        "publish_sender": publishes.sender.astype(np.int32, copy=False),
     }
 
 
 def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     n, workers = scenario.servers.count, scenario.servers.workers
     servers = np.zeros(n, dtype=st.SERVER)
-    servers["n_idle"], servers["died_ns"] = workers, -1
+    servers["died_ns"] = -1
     loops = np.zeros((n, workers), dtype=st.LOOP)
-    loops["job"], loops["free_since_ns"] = -1, -1
-    loops["next_idle"] = [*range(1, workers), -1]
+    loops["job"], loops["free_ns"] = -1, -1
     if scenario.broker.kind in ("redis_streams", "kafka"):
         servers["parked"] = True  # every reader waits for the first entry
     return {
@@ -144,26 +161,43 @@ def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     }
 
 
+def _lines(n: int, dtype: np.dtype) -> np.ndarray:
+    """`n` records of one cache line, each in one line."""
+    room = np.zeros((n + 1) * dtype.itemsize, dtype=np.uint8)
+    start = -room.ctypes.data % dtype.itemsize
+    return room[start : start + n * dtype.itemsize].view(dtype)
+
+
 def _clients(workload: Workload) -> dict[str, object]:
     scenario, n = workload.scenario, workload.n_clients
-    clients = np.zeros(n, dtype=st.CLIENT)
+    clients = _lines(n, st.CLIENT)
     clients["cohort"], clients["half_rtt_ns"] = workload.cohort, workload.rtt_ns // 2
     clients["session_ends_ns"] = st.NEVER_NS
-    for name in ("connection", "last_server", "chosen", "session_server", "newest", "fault"):
-        clients[name] = -1
-    connections = np.zeros(n + 64, dtype=st.CONNECTION)
+    clients["connection"], clients["last_server"], clients["attempted_ns"] = -1, -1, -ATTEMPT_GAP_NS
+    details = np.zeros(n, dtype=st.DETAIL)
+    for name in ("chosen", "session_server", "newest", "fault"):
+        details[name] = -1
+    connections = _lines(n + 64, st.CONNECTION)
     connections["elder"], connections["serial"], connections["server"] = -1, -1, -1
     connections["client"][:n] = np.arange(n)
     interval_ns = [0 if c.keepalive is None else to_ns(c.keepalive.interval) for c in scenario.clients]
     return {
         "clients": clients,
+        "details": details,
         "connections": connections,
+        "pollers": np.zeros(len(connections) if any(_polls(c) for c in scenario.clients) else 0, dtype=st.POLLER),
+        "home": np.full(n, -1, dtype=np.int16),
+        "online": np.zeros((1, (n + 63) // 64), dtype=np.uint64),
         "free_connection": -1, "n_connections": n, "n_opened": 0, "n_registered": 0,
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
         **_samplers(scenario),
     }  # fmt: skip
+
+
+def _polls(cohort: Cohort) -> bool:
+    return TRANSPORTS[cohort.transport].request_per_message
 
 
 def _cohorts(scenario: Scenario) -> np.ndarray:
@@ -178,7 +212,7 @@ def _cohorts(scenario: Scenario) -> np.ndarray:
         row["round_trips"] = handshake_round_trips(cohort.tls, 0)
         row["n_requests"] = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
         row["backoff"] = cohort.backoff.code
-        row["polls"] = TRANSPORTS[cohort.transport].request_per_message
+        row["polls"] = _polls(cohort)
         row["tls"], row["replays"] = cohort.tls, log and cohort.resumes
         row["has_session"] = cohort.session is not None
         row["draws_client"] = cohort.backoff.code == BACKOFFS["reconnecting_websocket"].code
@@ -244,10 +278,11 @@ def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:
     }
 
 
-def _agenda() -> dict[str, object]:
+def _agenda(n_clients: int) -> dict[str, object]:
+    n_chunks = max(1024, n_clients // 6)  # for two events of every client; more are made when needed
     fields: dict[str, object] = {
-        "chunks": np.zeros(1024 * agenda.CHUNK, dtype=st.EVENT),
-        "chunk_next": np.full(1024, -1, dtype=np.int32),
+        "chunks": np.zeros(n_chunks * agenda.CHUNK, dtype=st.EVENT),
+        "chunk_next": np.zeros(n_chunks, dtype=np.int32),
         "run": np.zeros(1024, dtype=st.EVENT),
         "heap": np.zeros(1024, dtype=st.EVENT),
         "free_chunk": -1,
@@ -279,6 +314,7 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "n_recovered": 0,
         "changes": np.zeros(n_samples + 1, dtype=np.int64),
         "change_sum_ns": np.zeros(n_samples + 1, dtype=np.int64),
+        "ahead": np.zeros((len(COUNTERS), n_samples + 1), dtype=np.int64),
         "rows": np.zeros((1024 if recorder.level == "full" else 1, 13), dtype=np.int64),
         "n_rows": 0,
     }

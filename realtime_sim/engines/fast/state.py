@@ -29,55 +29,74 @@ CLIENT = np.dtype(
     [
         ("half_rtt_ns", "i8"),
         ("session_ends_ns", "i8"),
-        ("next_attempt_ns", "i8"),
-        ("deadline_ns", "i8"),
+        ("attempted_ns", "i8"),  # the newest attempt, which may lie ahead
         ("delay_s", "f8"),
-        ("cohort", "i4"),
         ("connection", "i4"),  # the one it believes to have
         ("last_server", "i4"),
-        ("chosen", "i4"),  # server of the request under way
-        ("session_server", "i4"),
         ("n_requests", "i4"),
         ("n_losses", "i4"),
-        ("n_sessions", "i4"),
-        ("n_connections", "i4"),
         ("attempt", "i4"),  # tells the answer to this attempt from one to an earlier
         ("retry", "i4"),
+        ("cohort", "u2"),
+        ("asking", "?"),  # a request waits for its answer
+        ("armed", "?"),  # a deadline event is under way
+        ("state", "u1"),  # policies.lifecycle.State
+        ("stage", "u1"),  # what its own process waits for
+        ("step", "u1"),  # request of a handshake
+    ],
+    align=True,
+)
+"""What every attempt and every delivery reads of a client: one cache line."""
+
+DETAIL = np.dtype(
+    [
+        ("chosen", "i4"),  # server of the request under way
+        ("session_server", "i4"),
+        ("n_sessions", "i4"),
+        ("n_connections", "i4"),
         ("wake", "i4"),  # number of the waiting time that counts
         ("newest", "i4"),  # serial of its newest connection
         ("n_parcels", "i4"),  # copies that are under way to it, or wait for its poll
         ("fault", "i4"),
-        ("state", "u1"),  # policies.lifecycle.State
-        ("stage", "u1"),  # what its own process waits for
-        ("step", "u1"),  # request of a handshake
-        ("online", "?"),
-        ("tried", "?"),
-        ("asking", "?"),  # a request waits for its answer
-        ("armed", "?"),  # a deadline event is under way
     ],
     align=True,
 )
+"""The rest of a client, seldom read."""
 
 CONNECTION = np.dtype(
     [
         ("link_free_ns", "i8"),
         ("last_arrival_ns", "i8"),
-        ("parked_ns", "i8"),
+        ("half_rtt_ns", "i8"),  # this and two more of its client's, so that a delivery reads one line
+        ("session_ends_ns", "i8"),
         ("waiting_bytes", "i8"),
         ("serial", "i4"),  # tells it from an earlier one in the same place
         ("client", "i4"),
         ("server", "i4"),
         ("elder", "i4"),  # next of the same client's other connections
-        ("first", "i4"),  # parcels that wait for the next poll
-        ("last", "i4"),
+        ("cohort", "u2"),
         ("alive", "?"),
         ("registered", "?"),
         ("over", "?"),
-        ("parked", "?"),
+        ("polls", "?"),
+    ],
+    align=True,
+)
+"""What a delivery reads: one cache line."""
+
+POLLER = np.dtype(
+    [
+        ("parked_ns", "i8"),
+        ("first", "i4"),  # parcels that wait for the next poll
+        ("last", "i4"),
+        ("n_coming", "i4"),  # copies that the server is about to have sent
+        ("parked", "?"),  # from `parked_ns` on, which may lie ahead
+        ("awaited", "?"),  # an event for that time is under way
         ("armed", "?"),  # a hold event is under way
     ],
     align=True,
 )
+"""The rest of a long-polling client's connection; there is none where nobody polls."""
 
 SERVER = np.dtype(
     [
@@ -92,8 +111,6 @@ SERVER = np.dtype(
         ("n_queued", "i4"),
         ("n_waiting", "i4"),  # of these, requests in the accept queue
         ("n_connections", "i4"),
-        ("n_idle", "i4"),
-        ("first_idle", "i4"),
         ("position", "i4"),  # in the broker's log
         ("read_from", "i4"),  # of the read under way
         ("read_n", "i4"),
@@ -106,15 +123,27 @@ SERVER = np.dtype(
 )
 
 LOOP = np.dtype(
-    [("started_ns", "i8"), ("service_ns", "i8"), ("free_since_ns", "i8"), ("job", "i4"), ("next_idle", "i4")],
+    [
+        ("started_ns", "i8"),
+        ("service_ns", "i8"),
+        ("free_ns", "i8"),
+        ("job", "i4"),
+        ("turn", "i4"),
+        ("passed", "i4"),
+        ("awaited", "?"),
+    ],
     align=True,
 )
+"""`free_ns`: when it has been free since, or will be. `job` is one whose end is an event, -1 if the end needs none;
+`awaited` says that there is an event all the same, to take up what waits. Loops that become free at one time do so in
+the written order: of ends that were events `turn` is the number; they came after the ends of loops up to `passed`."""
 
 MESSAGE = np.dtype(
     [
         ("published_ns", "i8"),
         ("at_broker_ns", "i8"),
         ("appended_ns", "i8"),
+        ("done_ns", "i8"),  # when the servers are done with it, as far as is known
         ("block", "i8"),  # where the states of its recipients begin
         ("id", "i4"),
         ("number", "i4"),
@@ -191,8 +220,19 @@ OP = np.dtype(
 """Work for a thread of the broker."""
 
 STATION = np.dtype(
-    [("busy_ns", "i8"), ("service_ns", "i8"), ("first", "i4"), ("last", "i4"), ("n", "i4"), ("op", "i4")], align=True
+    [
+        ("busy_ns", "i8"),
+        ("service_ns", "i8"),
+        ("free_ns", "i8"),
+        ("first", "i4"),
+        ("last", "i4"),
+        ("n", "i4"),
+        ("op", "i4"),
+        ("awaited", "?"),
+    ],
+    align=True,
 )
+"""A thread of the broker. `op` is work whose end is an event; publishing at Redis Pub/Sub needs none."""
 
 COHORT = np.dtype(
     [
@@ -218,25 +258,33 @@ SAMPLER = np.dtype([("kind", "i4"), ("n", "i4"), ("at", "i8"), ("a", "f8"), ("b"
 
 
 NUMBERS = [
-    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit",
-    "http_request_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns",
-    "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns",
-    "batch_bytes", "hold_ns", "now", "horizon_ns", "next_publish", "n_open", "closed_ns", "free_connection",
-    "n_connections", "n_opened", "n_registered", "n_touched", "counter", "n_messages", "n_states", "free_job", "n_jobs",
-    "free_parcel", "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk",
-    "n_chunks", "fine_shift", "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns",
-    "coarse_until_ns", "n_pending", "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered",
-    "n_rows",
+    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
+    "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
+    "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
+    "n_opened", "n_registered", "n_touched", "phase", "loop", "n_turns", "counter", "n_messages", "n_states",
+    "free_job", "n_jobs", "free_parcel",
+    "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
+    "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
+    "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows",
 ]  # fmt: skip
+APART = [
+    "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
+    "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
+    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "subscribe", "unsubscribe", "has_member",
+    "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
+    "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
+    "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
+    "ping", "_fan_out", "_finish",
+]  # fmt: skip
+"""Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
-FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full"]
+FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "members",
-        "room_offsets", "rooms", "publish_ns", "publish_traffic", "publish_number", "publish_room",
-        "publish_sender", "touched", "load", "free_message", "lists", "free_lists", "batch_first",
-        "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count",
-        "changes", "change_sum_ns",
+        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
+        "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last", "batch_filled",
+        "batch_serial", "counters", "affected", "batch_count", "group_count", "changes", "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],
@@ -245,18 +293,21 @@ ARRAYS = {
     ("?", 1): ["echo", "healthy"],
     ("i8", 2): [
         "wire", "cohort_sizes", "deliveries", "totals", "recovered", "sum_ns", "min_ns", "max_ns",
-        "batch_sum_ns", "group_sum_ns", "rows",
+        "batch_sum_ns", "group_sum_ns", "rows", "ahead", "gathered",
     ],
     (CLIENT, 1): ["clients"],
+    (DETAIL, 1): ["details"],
     (CONNECTION, 1): ["connections"],
+    (POLLER, 1): ["pollers"],
+    ("i2", 1): ["home"],
     (SERVER, 1): ["servers"],
     (LOOP, 2): ["loops"],
-    ("u8", 2): ["local", "channels", "wanted"],
+    ("u8", 2): ["local", "online", "channels", "wanted"],
     (MESSAGE, 1): ["messages"],
     ("u1", 1): ["states"],
     ("i4", 1): [
-        "live", "log", "chunk_next", "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last",
-        "coarse_fill",
+        "members", "rooms", "publish_traffic", "publish_number", "publish_room", "publish_sender", "live", "log",
+        "chunk_next", "fine_first", "fine_last", "fine_fill", "coarse_first", "coarse_last", "coarse_fill",
     ],
     (JOB, 1): ["jobs"],
     (PARCEL, 1): ["parcels"],
@@ -288,6 +339,7 @@ class State(Block):
         f"State{_fingerprint()}",
         {
             **dict.fromkeys(NUMBERS, types.int64),
+            **dict.fromkeys([f"{name}_at" for name in APART], types.int64),
             **dict.fromkeys(FRACTIONS, types.float64),
             **dict.fromkeys(FLAGS, types.boolean),
             **{name: array_of(dtype, ndim) for (dtype, ndim), names in ARRAYS.items() for name in names},

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.engines.fast.agenda import insert, key_of
-from realtime_sim.engines.fast.compiling import BITS, compiled
-from realtime_sim.engines.fast.links import drop_waiting, give_up_slot
+from realtime_sim.engines.fast.bits import clear_bit, has_bit, set_bit
+from realtime_sim.engines.fast.compiling import compiled
+from realtime_sim.engines.fast.links import give_up_slot
+from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import COUNTERS
@@ -14,25 +16,8 @@ from realtime_sim.trace import COUNTERS
 AT_BROKER = int(Phase.AT_BROKER)
 PEAK = COUNTERS.index("peak_connections")
 EVERYONE_ROOM = 0
+NOWHERE, SEVERAL = -1, -2
 PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE = range(5)
-
-
-@compiled(table=BITS)
-def has_bit(table, row, i):
-    """Whether bit `i` of a row of 64-bit words is set."""
-    return (table[row, i >> 6] >> np.uint64(i & 63)) & np.uint64(1) != 0
-
-
-@compiled(table=BITS)
-def set_bit(table, row, i):
-    """Set bit `i` of a row."""
-    table[row, i >> 6] |= np.uint64(1) << np.uint64(i & 63)
-
-
-@compiled(table=BITS)
-def clear_bit(table, row, i):
-    """Clear bit `i` of a row."""
-    table[row, i >> 6] &= ~(np.uint64(1) << np.uint64(i & 63))
 
 
 @compiled()
@@ -96,14 +81,33 @@ def new_list(s, n):
 
 
 @compiled()
+def is_at(s, server, client):
+    """Whether a server has a connection of a client on its list."""
+    home = s.home[client]
+    return home == server or (home == SEVERAL and has_bit(s.local, server, client))
+
+
+@compiled()
+def settle_home(s, client):
+    """Note anew which server has a connection of a client on its list: one, none or several."""
+    home, slot = NOWHERE, client
+    while slot >= 0:
+        k = s.connections[slot]
+        if k.registered and k.server != home:
+            home = k.server if home == NOWHERE else SEVERAL
+        slot = k.elder
+    s.home[client] = home
+
+
+@compiled(apart=True)
 def has_member(s, server, room):
     """Whether a server has a connection of any member of a room."""
     if room == EVERYONE_ROOM:
         return s.servers[server].n_connections > 0
-    for i in range(s.member_offsets[room], s.member_offsets[room + 1]):
-        if has_bit(s.local, server, s.members[i]):
-            return True
-    return False
+    first, last = s.member_offsets[room], s.member_offsets[room + 1]
+    while first < last and not is_at(s, server, s.members[first]):
+        first += 1
+    return first < last
 
 
 @compiled()
@@ -120,11 +124,12 @@ def enlist(s, server, client, slot):
     v.n_connections += 1
     s.n_registered += 1
     s.counters[PEAK] = max(s.counters[PEAK], s.n_registered)
-    s.cohort_sizes[server, s.clients[client].cohort] += 1
+    s.cohort_sizes[server, s.connections[slot].cohort] += 1
     set_bit(s.local, server, client)
+    settle_home(s, client)
 
 
-@compiled()
+@compiled(apart=True)
 def strike_off(s, slot):
     """Take a connection off its server's list; the rooms stay subscribed."""
     k = s.connections[slot]
@@ -132,10 +137,12 @@ def strike_off(s, slot):
     k.registered = False
     v.n_connections -= 1
     s.n_registered -= 1
-    s.cohort_sizes[k.server, s.clients[k.client].cohort] -= 1
+    s.cohort_sizes[k.server, k.cohort] -= 1
     clear_bit(s.local, k.server, k.client)
+    settle_home(s, k.client)
     s.load[k.server] -= 1
-    drop_waiting(s, slot)
+    if k.polls:
+        drop_waiting(s, slot)
 
 
 @compiled()
@@ -145,7 +152,7 @@ def _send(s, op, server, block, n):
     insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, s.lists[block]), -1, op, 1)
 
 
-@compiled()
+@compiled(apart=True)
 def unsubscribe(s, server, client):
     """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
     if not s.per_room:
@@ -169,7 +176,7 @@ def unsubscribe(s, server, client):
     _send(s, op, server, block, n)
 
 
-@compiled()
+@compiled(apart=True)
 def unregister(s, slot, serial):
     """A server learns that a connection is gone, if that one is still on its list."""
     k = s.connections[slot]
@@ -181,7 +188,7 @@ def unregister(s, slot, serial):
     give_up_slot(s, slot)
 
 
-@compiled()
+@compiled(apart=True)
 def subscribe(s, server, client, job):
     """One SUBSCRIBE for the rooms that are new to the server; False if there are none."""
     if not s.per_room:
