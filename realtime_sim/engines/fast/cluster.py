@@ -12,6 +12,7 @@ from realtime_sim.draws import uniform
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.brokers import broker_forgets
 from realtime_sim.engines.fast.clients import begin, detection_ns
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
@@ -258,6 +259,6 @@ def _drop(s, clients, share, silent, fault, now):
 
 CALLED = (
     _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _see_changes, _snapshot, _final,
-    _free,
+    _free, *Apart.all.values(),
 )  # fmt: skip
-"""Compiled functions that are called from here."""
+"""Compiled functions that are called from here, or by their address."""

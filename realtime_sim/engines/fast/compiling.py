@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from numba import njit, types
-from numba.core import cgutils
-from numba.core.typing.typeof import typeof_impl
-from numba.extending import lower_builtin, models, register_model
 from numba.np.numpy_support import from_dtype
 
-from realtime_sim.engines.fast.memory import array_of, word
+from realtime_sim.engines.fast.apart import Apart
+from realtime_sim.engines.fast.memory import array_of
 from realtime_sim.engines.fast.state import EVENT, State
 
-__all__ = ["compiled", "entries"]
+__all__ = ["compiled"]
 
 FLAG = types.boolean
 FRACTION = types.float64
@@ -37,15 +35,15 @@ def compiled(*, apart: bool = False, **kinds: types.Type) -> Callable[[Callable]
 
     Left to itself, Numba would compile a function anew for each width of its arguments, and records have several; and
     it would give every caller a copy of the function, and of all that the function calls, for LLVM to work on again.
-    A function that is compiled `apart` is called through its address, which the state holds; callers compile in half
-    the time.
+    A function that is compiled `apart` is called through its address, which the state holds: all of them compile in a
+    third of the time.
     """
 
     def decorate(function: Callable) -> Callable:
         parameters = inspect.signature(function).parameters
         kind = {"s": State.kind, **kinds}
-        dispatcher = _declared(function, tuple(kind.get(name, types.int64) for name in parameters))
-        return Apart(dispatcher) if apart else dispatcher
+        declared = _declared(function, tuple(kind.get(name, types.int64) for name in parameters))
+        return Apart(declared) if apart else declared
 
     return decorate
 
@@ -105,77 +103,3 @@ def _ctrl_c_held_back() -> Iterator[None]:
 
 
 _UNDERSTOOD = (signal.default_int_handler, _take_note)
-
-
-class Apart:
-    """A function that compiled code calls through an address in the state, its first argument."""
-
-    all: dict[str, Apart] = {}
-
-    def __init__(self, dispatcher: Callable) -> None:
-        self.dispatcher, self.__name__, self.__doc__ = dispatcher, dispatcher.__name__, dispatcher.__doc__
-        self.prepare = dispatcher.prepare
-        self.prepare()  # callers must know what it returns, and the state where it is
-        (self.overload,) = dispatcher.overloads.values()
-        self.kind = ApartType(self.__name__, self.overload.signature)
-        if self.__name__ in self.all:
-            raise ValueError(f"two functions compiled apart are called {self.__name__}")
-        self.all[self.__name__] = self
-
-    def __call__(self, *arguments: object) -> object:
-        return self.dispatcher(*arguments)
-
-    @property
-    def address(self) -> int:
-        """Where the machine code begins."""
-        return self.overload.library.get_pointer_to_function(self.overload.fndesc.llvm_func_name)
-
-
-class ApartType(types.Callable, types.Dummy):
-    """Numba's type of one such function."""
-
-    def __init__(self, name: str, signature: object) -> None:
-        super().__init__(f"Apart({name}, {State.kind.name})")
-        self.signature = signature
-        lower_builtin(self.name, *signature.args)(_call_by_address(f"{name}_at"))
-
-    def get_call_type(self, context: object, args: tuple, kws: dict) -> object:
-        """The signature, whatever whole numbers are handed over."""
-        return self.signature
-
-    def get_call_signatures(self) -> tuple[list, bool]:
-        """The one signature, and that it has no parameters of its own."""
-        return [self.signature], False
-
-    def get_impl_key(self, signature: object) -> str:
-        """Under which the lowering is registered."""
-        return self.name
-
-
-@register_model(ApartType)
-class _ApartModel(models.OpaqueModel):
-    """The function itself is no value; its address is in the state."""
-
-
-@typeof_impl.register(Apart)
-def _typeof(value: Apart, _context: object) -> ApartType:
-    return value.kind
-
-
-def _call_by_address(field: str) -> Callable:
-    def call(context, builder, signature, arguments):
-        kind = context.call_conv.get_function_type(signature.return_type, signature.args).as_pointer()
-        function = builder.load(word(builder, arguments[0], State.kind.places[field], kind))
-        status, result = context.call_conv.call_function(
-            builder, function, signature.return_type, signature.args, arguments
-        )
-        with cgutils.if_unlikely(builder, status.is_error):
-            context.call_conv.return_status_propagate(builder, status)
-        return result
-
-    return call
-
-
-def entries() -> dict[str, int]:
-    """Addresses of the functions that are compiled apart, by their fields in the state."""
-    return {f"{name}_at": function.address for name, function in Apart.all.items()}

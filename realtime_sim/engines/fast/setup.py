@@ -8,8 +8,8 @@ from realtime_sim.draws import Sampler
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
+from realtime_sim.engines.fast.apart import addresses
 from realtime_sim.engines.fast.brokers import KINDS
-from realtime_sim.engines.fast.compiling import entries
 from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
@@ -47,7 +47,7 @@ def make_state(workload: Workload, recorder: Recorder) -> st.State:
     scenario = workload.scenario
     _check_tables(workload)
     fields = {
-        **entries(),
+        **addresses(),
         **_settings(scenario, recorder),
         **_inputs(workload),
         **_servers(scenario, workload.n_clients),
