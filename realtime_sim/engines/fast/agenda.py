@@ -325,6 +325,8 @@ def _look_ahead(s):
 @compiled(apart=True)
 def peek(s):
     """Make the earliest event ready for `pop`. Returns its time, or -1 if there is none."""
+    if s.heap_n >= MIN_HEAP and s.heap_n >= (s.run_n - s.run_at) // 4:
+        _spill(s)
     while s.run_at == s.run_n and s.heap_n == 0:
         if s.n_pending == 0:
             return -1

@@ -12,7 +12,7 @@ from numba.extending import lower_builtin, models, register_model
 from realtime_sim.engines.fast.memory import word
 from realtime_sim.engines.fast.state import State
 
-__all__ = ["Apart", "addresses"]
+__all__ = ["Apart"]
 
 
 class Apart:
@@ -91,8 +91,3 @@ def _call_by_address(field: str) -> Callable:
         return result
 
     return call
-
-
-def addresses() -> dict[str, int]:
-    """Addresses of all these functions, by their fields in the state."""
-    return {f"{name}_at": function.address for name, function in Apart.all.items()}

@@ -6,7 +6,6 @@ import numpy as np
 
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import has_bit, set_bit
-from realtime_sim.engines.fast.clients import admit
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import (
     BROKER_COST_STREAM,
@@ -17,6 +16,7 @@ from realtime_sim.engines.fast.drawing import (
     SERVER_LINK_STREAM,
     draw_ns,
 )
+from realtime_sim.engines.fast.handshakes import admit
 from realtime_sim.engines.fast.jobs import FANOUT, deliver, free_job, new_job, submit
 from realtime_sim.engines.fast.ledger import NO_ROUTE, OFFLINE, OPEN, SERVER_DIED, TRIMMED, copy_done, set_cause
 from realtime_sim.engines.fast.memory import prefetch

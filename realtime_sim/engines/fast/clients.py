@@ -14,7 +14,6 @@ from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS
 from realtime_sim.engines.fast.admission import (
     ANSWERED,
-    CONNECTED,
     POLL_FAILED,
     is_full,
     pick,
@@ -30,13 +29,10 @@ from realtime_sim.engines.fast.drawing import (
     BACKOFF_STREAM,
     CLIENT_STREAM,
     DETECTION_STREAM,
-    HANDSHAKE_COST,
-    HANDSHAKE_COST_STREAM,
     cohort_sampler,
     draw_ns,
 )
-from realtime_sim.engines.fast.jobs import HANDSHAKE, POLL, new_job, submit
-from realtime_sim.engines.fast.jobs import REQUEST as REQUEST_JOB
+from realtime_sim.engines.fast.jobs import POLL, new_job, submit
 from realtime_sim.engines.fast.ledger import left
 from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.recording import (
@@ -46,13 +42,11 @@ from realtime_sim.engines.fast.recording import (
     LOST_CONNECTIONS,
     POLLS,
     REFUSED,
-    SERVER_DIED,
     TIMEOUTS,
-    WASTED_HANDSHAKES,
     count_at,
 )
 from realtime_sim.engines.fast.state import NEVER_NS
-from realtime_sim.engines.fast.subscriptions import subscribe_at_start, unsubscribe
+from realtime_sim.engines.fast.subscriptions import subscribe_at_start
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import lifecycle
 from realtime_sim.policies.backoff import delay_kernel
@@ -86,7 +80,7 @@ def _stay_away(s, client, time):
 
 
 @compiled()
-def _is_certain(s, client, time):
+def is_certain(s, client, time):
     """Whether a client without a connection will do then what it is about to do: only the end of its session, or of the
     run, prevents it. (Without a round trip it asks at the time of its attempt, between what others do.)"""
     c = s.clients[client]
@@ -94,28 +88,28 @@ def _is_certain(s, client, time):
 
 
 @compiled()
-def _deadline_ns(s, client):
+def deadline_ns(s, client):
     """When the client gives up the newest attempt."""
     c = s.clients[client]
     return c.attempted_ns + s.cohorts[c.cohort].connect_timeout_ns
 
 
 @compiled()
-def _arm(s, client):
+def arm(s, client):
     """See to it that the client gives up when its time is over: one event serves for all its attempts."""
     c = s.clients[client]
     if not c.armed:
         c.armed = True
-        insert(s, _deadline_ns(s, client), key_of(DEADLINE, -1, client), -1, client, 0)
+        insert(s, deadline_ns(s, client), key_of(DEADLINE, -1, client), -1, client, 0)
 
 
 @compiled()
-def _ask(s, client, arrival_ns):
+def ask(s, client, arrival_ns):
     """A request is on its way to the balancer, if it can get there in time."""
     c = s.clients[client]
-    if arrival_ns >= _deadline_ns(s, client):
+    if arrival_ns >= deadline_ns(s, client):
         c.asking = True
-        _arm(s, client)
+        arm(s, client)
     else:
         insert(s, arrival_ns, key_of(REQUEST, -1, client), -1, -1, c.attempt)
 
@@ -128,7 +122,7 @@ def _attempt(s, client, time):
     c.state, c.stage, c.step, c.asking = CONNECTING, ASKING, 0, False
     c.attempt += 1
     count_at(s, ATTEMPTS, time)
-    _ask(s, client, time + c.half_rtt_ns * (2 * s.cohorts[c.cohort].round_trips + 1))
+    ask(s, client, time + c.half_rtt_ns * (2 * s.cohorts[c.cohort].round_trips + 1))
 
 
 @compiled()
@@ -158,7 +152,7 @@ def _back_off(s, client, time):
         return
     over_ns = time + np.int64(np.rint(c.delay_s * NS_PER_S))
     ready_ns = max(over_ns, c.attempted_ns + ATTEMPT_GAP_NS)
-    if _is_certain(s, client, ready_ns):
+    if is_certain(s, client, ready_ns):
         _attempt(s, client, ready_ns)
     else:
         _wake_at(s, client, over_ns, WAITING)
@@ -236,14 +230,14 @@ def retry(s, client, wake):
 
 
 @compiled()
-def _attempt_failed(s, client, outcome, time):
+def attempt_failed(s, client, outcome, time):
     count_at(s, outcome, time)
     s.clients[client].state = BACKING_OFF
     _back_off(s, client, time)
 
 
 @compiled()
-def _let_go(s, client):
+def let_go(s, client):
     """The request under way no longer counts as load of its server."""
     d = s.details[client]
     if d.chosen >= 0:
@@ -258,100 +252,12 @@ def deadline(s, client):
     c.armed = False
     if not c.asking:
         return
-    if _deadline_ns(s, client) > s.now:
-        _arm(s, client)
+    if deadline_ns(s, client) > s.now:
+        arm(s, client)
         return
     c.asking = False
-    _let_go(s, client)
-    _attempt_failed(s, client, TIMEOUTS, s.now)
-
-
-@compiled(apart=True)
-def request(s, client, attempt):
-    """A request of a handshake reaches the balancer, if its client is still there."""
-    c = s.clients[client]
-    if c.attempt != attempt:
-        return
-    is_last = c.step == s.cohorts[c.cohort].n_requests - 1
-    server = pick(s, client)
-    outcome = turned_away(s, server, s.details[client].session_server if c.step > 0 else -1)
-    if outcome == TIMEOUTS:
-        c.asking = True
-        _arm(s, client)
-    elif outcome != ANSWERED:
-        time = s.now + c.half_rtt_ns
-        if _is_certain(s, client, time):
-            _attempt_failed(s, client, outcome, time)
-        else:
-            insert(s, time, key_of(ANSWER, -1, client), c.attempt, -1, outcome)
-    else:
-        c.asking = True
-        job = new_job(s, HANDSHAKE if is_last else REQUEST_JOB)
-        j = s.jobs[job]
-        j.client, j.number, j.b_ns = client, c.attempt, _deadline_ns(s, client)
-        if is_last:
-            j.a_ns = draw_ns(s, HANDSHAKE_COST, HANDSHAKE_COST_STREAM, client, c.n_requests, 0)
-            s.details[client].chosen = server
-            s.load[server] += 1
-        else:
-            j.a_ns = s.http_request_ns
-            s.details[client].session_server = server
-        submit(s, server, job)
-        _arm(s, client)
-
-
-@compiled()
-def _in_time(s, job):
-    """Whether an answer sent now reaches a client that still waits."""
-    j = s.jobs[job]
-    c = s.clients[j.client]
-    return c.attempt == j.number and c.asking and s.now + c.half_rtt_ns <= j.b_ns
-
-
-@compiled(apart=True)
-def reply(s, job, outcome, slot):
-    """A server answers a request, unless nobody waits any more: then the work was for nothing."""
-    j = s.jobs[job]
-    c = s.clients[j.client]
-    if not _in_time(s, job):
-        if outcome != SERVER_DIED:
-            s.counters[WASTED_HANDSHAKES] += 1
-        return
-    c.asking = False
-    if outcome >= 0:
-        _let_go(s, j.client)
-    s.details[j.client].chosen = -1
-    insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, j.client), c.attempt, slot, outcome)
-
-
-@compiled(apart=True)
-def admit(s, server, job):
-    """The last request of a handshake is done: admit, refuse, or find that the work was for nothing."""
-    client = s.jobs[job].client
-    if s.servers[server].dead:
-        if not s.servers[server].silent:
-            reply(s, job, SERVER_DIED, -1)
-    elif _in_time(s, job) and not is_full(s, server):
-        slot = register(s, server, client)
-        reply(s, job, CONNECTED, slot)
-    else:
-        unsubscribe(s, server, client)
-        reply(s, job, REFUSED, -1)
-
-
-@compiled(apart=True)
-def answered(s, client, attempt, slot, outcome):
-    """The answer reaches the client, if it is still there."""
-    c = s.clients[client]
-    if c.attempt != attempt:
-        return
-    if outcome == CONNECTED:
-        stay(s, client, slot)
-    elif outcome == ANSWERED:
-        c.step += 1
-        _ask(s, client, s.now + c.half_rtt_ns)
-    else:
-        _attempt_failed(s, client, outcome, s.now)
+    let_go(s, client)
+    attempt_failed(s, client, TIMEOUTS, s.now)
 
 
 @compiled(apart=True)
@@ -384,7 +290,7 @@ def leave(s, client):
         c.connection = -1
         give_up_slot(s, slot)
     if c.asking:
-        _let_go(s, client)
+        let_go(s, client)
     c.attempt += 1  # no answer counts any more
     c.asking = False
     c.state, c.session_ends_ns = CLOSED, NEVER_NS

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from realtime_sim.engines.fast.admission import POLL_FAILED
 from realtime_sim.engines.fast.agenda import CLIENT_BITS, head, insert, key_of, peek, pop
+from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
-from realtime_sim.engines.fast.clients import answered, deadline, leave, notice, poll, poll_failed, request
+from realtime_sim.engines.fast.clients import deadline, leave, notice, poll, poll_failed
 from realtime_sim.engines.fast.clients import retry as retry_
 from realtime_sim.engines.fast.compiling import compiled
+from realtime_sim.engines.fast.handshakes import answered, request
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
 from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, finish, new_message
 from realtime_sim.engines.fast.links import arrived
 from realtime_sim.engines.fast.memory import prefetch
-from realtime_sim.engines.fast.polling import hold_over, offer
+from realtime_sim.engines.fast.polling import POLL_AGAIN, hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
 from realtime_sim.engines.fast.subscriptions import unregister
@@ -96,6 +98,8 @@ def _handle(s, key, message, ref, aux):
     elif phase == ANSWER:
         if aux == POLL_FAILED:
             poll_failed(s, ref, message)
+        elif aux == POLL_AGAIN:
+            insert(s, s.now, key_of(REQUEST, -1, client), -1, ref, message)
         else:
             answered(s, client, message, ref, aux)
     elif phase == SENT:
@@ -191,3 +195,8 @@ def drain(s, limit_ns):
         elif not _step(s, s.now + 1):  # what happens at one time belongs together
             return False
     return True
+
+
+def addresses() -> dict[str, int]:
+    """Addresses of all functions compiled apart, which this module needs every one of, by their fields in the state."""
+    return {f"{name}_at": function.address for name, function in Apart.all.items()}

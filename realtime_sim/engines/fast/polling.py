@@ -14,7 +14,10 @@ from realtime_sim.engines.order import Phase
 from realtime_sim.wire import POLL_HEADER_BYTES, link_bytes
 
 RECEIVED, HOLD_OVER, REQUEST = int(Phase.RECEIVED), int(Phase.HOLD_OVER), int(Phase.REQUEST)
-JOB_END = int(Phase.JOB_END)
+JOB_END, ANSWER = int(Phase.JOB_END), int(Phase.ANSWER)
+
+POLL_AGAIN = -4
+"""An answer to a poll, beside the outcomes of `admission`."""
 
 PARKS = -3
 """The end of a poll's job, where copies wait for it."""
@@ -46,7 +49,10 @@ def answer(s, connection):
         else:
             insert(s, arrival_ns, key_of(RECEIVED, k.server, k.client), s.messages[parcel.message].id, p, 0)
         p = following
-    insert(s, arrival_ns + k.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
+    if k.half_rtt_ns > 0:
+        insert(s, arrival_ns + k.half_rtt_ns, key_of(REQUEST, -1, k.client), -1, connection, k.serial)
+    else:  # the next poll is at the same time, but after what else happens before answers arrive
+        insert(s, arrival_ns, key_of(ANSWER, -1, k.client), k.serial, connection, POLL_AGAIN)
 
 
 @compiled(apart=True)

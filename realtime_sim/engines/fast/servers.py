@@ -6,8 +6,8 @@ from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.admission import ANSWERED
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.brokers import publish
-from realtime_sim.engines.fast.clients import admit, reply
 from realtime_sim.engines.fast.compiling import FLAG, compiled
+from realtime_sim.engines.fast.handshakes import admit, reply
 from realtime_sim.engines.fast.jobs import (
     FANOUT,
     HANDSHAKE,
@@ -55,8 +55,10 @@ def _take_up(s, server, loop, started_ns):
     j = s.jobs[job]
     v.first = j.next
     v.n_queued -= 1
-    if j.kind == HANDSHAKE:
-        prefetch(s.clients, j.client)  # read when the job is done
+    if j.kind == HANDSHAKE:  # what will be read when the job is done
+        prefetch(s.clients, j.client)
+        prefetch(s.details, j.client)
+        prefetch(s.connections, j.client)
     if waits_in_backlog(j.kind):
         if started_ns > s.now:
             insert(s, started_ns, key_of(JOB_END, server, loop), -1, NO_JOB, STARTED)
@@ -67,7 +69,7 @@ def _take_up(s, server, loop, started_ns):
     p.started_ns = started_ns
     p.service_ns = start(s, server, job, started_ns, wakeup_ns)
     p.free_ns = started_ns + p.service_ns
-    p.turn = 0
+    p.turn, p.awaited = 0, False
     if started_ns > s.now:
         p.passed = loop
     else:
@@ -81,6 +83,7 @@ def _take_up(s, server, loop, started_ns):
     if ends_quietly(s, job):
         end_quietly(s, job, p.free_ns)
     else:
+        p.awaited = True
         insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, job, ENDED)
 
 
@@ -210,6 +213,9 @@ def loop_free(s, server, job, what):
         return
     if what == ENDED:
         _finish(s, server, job)
+        if s.loops[server, s.loop].free_ns == s.now:
+            s.loops[server, s.loop].awaited = False
+            _take_up_all(s, server)
         return
     if what == PARKS:
         parks(s, job)

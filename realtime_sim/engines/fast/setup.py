@@ -8,8 +8,8 @@ from realtime_sim.draws import Sampler
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
-from realtime_sim.engines.fast.apart import addresses
 from realtime_sim.engines.fast.brokers import KINDS
+from realtime_sim.engines.fast.kernel import addresses
 from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
@@ -161,24 +161,26 @@ def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     }
 
 
-def _lines(n: int, dtype: np.dtype) -> np.ndarray:
-    """`n` records of one cache line, each in one line."""
-    room = np.zeros((n + 1) * dtype.itemsize, dtype=np.uint8)
-    start = -room.ctypes.data % dtype.itemsize
-    return room[start : start + n * dtype.itemsize].view(dtype)
+def _lines(n: int, dtype: np.dtype, values: dict[str, int]) -> np.ndarray:
+    """`n` records with some values other than 0; none crosses a cache line that it could be in."""
+    record = np.zeros(1, dtype=dtype)
+    for name, value in values.items():
+        record[name] = value
+    n_words = dtype.itemsize // 8
+    room = np.empty((n + 1) * n_words, dtype=np.int64)
+    start = -room.ctypes.data % dtype.itemsize // 8
+    lines = room[start : start + n * n_words]
+    lines.reshape(n, n_words)[:] = record.view(np.int64)  # as words: NumPy is slow at whole records
+    return lines.view(dtype)
 
 
 def _clients(workload: Workload) -> dict[str, object]:
     scenario, n = workload.scenario, workload.n_clients
-    clients = _lines(n, st.CLIENT)
+    before = {"session_ends_ns": st.NEVER_NS, "connection": -1, "last_server": -1, "attempted_ns": -ATTEMPT_GAP_NS}
+    clients = _lines(n, st.CLIENT, before)
     clients["cohort"], clients["half_rtt_ns"] = workload.cohort, workload.rtt_ns // 2
-    clients["session_ends_ns"] = st.NEVER_NS
-    clients["connection"], clients["last_server"], clients["attempted_ns"] = -1, -1, -ATTEMPT_GAP_NS
-    details = np.zeros(n, dtype=st.DETAIL)
-    for name in ("chosen", "session_server", "newest", "fault"):
-        details[name] = -1
-    connections = _lines(n + 64, st.CONNECTION)
-    connections["elder"], connections["serial"], connections["server"] = -1, -1, -1
+    details = _lines(n, st.DETAIL, dict.fromkeys(("chosen", "session_server", "newest", "fault"), -1))
+    connections = _lines(n + 64, st.CONNECTION, dict.fromkeys(("elder", "serial", "server"), -1))
     connections["client"][:n] = np.arange(n)
     interval_ns = [0 if c.keepalive is None else to_ns(c.keepalive.interval) for c in scenario.clients]
     return {
