@@ -34,7 +34,7 @@ format: $(READY) ## format the code and mend what ruff can mend
 bench: $(READY_BENCH) ## measure against peers, in some ten minutes: ARGS="--large --first --rounds 5"
 	$(BIN)/python -m benchmarks $(ARGS)
 
-coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some ten minutes
+coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some five minutes
 	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
 clean: ## remove whatever make made: .venv, OUT, caches
