@@ -1,7 +1,11 @@
 """The compiled engine: the same rules as `engines.reference`, on arrays, for a million connections and more.
 
-Read in this order: `state` (what there is), `agenda` (future events), `ledger`, `links`, `servers`, `brokers`,
-`clients` (the rules, module by module as in the reference engine), `kernel` (the loop), `cluster` (faults and samples).
+Read in this order: `state` (what there is), `agenda` (future events), `ledger`, `links`, `polling`, `clients`,
+`handshakes`, `brokers`, `work`, `servers` (the rules, as in the reference engine), `kernel` (the loop), `cluster`
+(faults and samples). What is sure is settled ahead, without an event of its own: copies that nothing can stop
+(`links`), attempts of clients that are turned away (`clients`), jobs whose recipients cannot change before they start,
+and ends of jobs that only free a loop (`servers`). What will be read soon is asked for in time, for a million clients
+are in no cache (`memory.prefetch`).
 Runs in which nobody comes or goes take another way, without an agenda: `steady` (the run), `steady_state`,
 `steady_places` (who is where), `steady_broker`, `steady_queues` and `steady_copies` (the stages), `steady_draws` and
 `steady_filing` (what the stages share).

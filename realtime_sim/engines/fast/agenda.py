@@ -5,6 +5,17 @@ discrete event simulation", ACM TOMACS 15(3)). The coarse rung is a ring of buck
 dealt out into fine ones, as many as it needs for a handful of events each; the fine bucket that is due is sorted, and
 what is inserted into the stretch under way goes to a small heap beside it. Buckets are chunks of consecutive events,
 so that memory is written and read in streams.
+
+Measured with ``python -m benchmarks.agenda`` (take the earliest of n events out and put it back up to 17 s later), in
+millions a second on one of two shared cores, beside a binary heap of the same records:
+
+========  ===========  ===========
+n events  this agenda  binary heap
+========  ===========  ===========
+1,000            19.2         17.1
+100,000          18.3          8.7
+1,000,000        15.7          3.2
+========  ===========  ===========
 """
 
 from __future__ import annotations
