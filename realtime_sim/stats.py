@@ -174,7 +174,8 @@ def over_divisions(
     =================  =====  =====
 
     Runs that are short against what correlates them have intervals that are too narrow, that of a p99 above all: of
-    20,000 jobs it holds the truth in 0.93 (M/D/1), 0.89 (M/M/1) and 0.81 (M/G/1). For other scenarios, the share of seeds whose interval holds the mean over all of them:
+    20,000 jobs it holds the truth in 0.93 (M/D/1), 0.89 (M/M/1) and 0.81 (M/G/1). For other scenarios, the share of
+    seeds whose interval holds the mean over all of them:
 
     ===========================================  ===========  ===========  ===========
     scenario, in brackets with slices alone      mean         p50          p99
