@@ -31,10 +31,10 @@ format: $(READY) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY_BENCH) ## measure against peers, in some ten minutes: ARGS="--large --first --rounds 5"
+bench: $(READY_BENCH) ## measure against peers, in some five minutes: ARGS="--large --first --rounds 5"
 	$(BIN)/python -m benchmarks $(ARGS)
 
-coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some ten minutes
+coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some five minutes
 	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
 clean: ## remove whatever make made: .venv, OUT, caches

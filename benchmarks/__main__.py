@@ -56,12 +56,15 @@ def main() -> None:
                 status.update(f"what we find of {name}, {size:,}")
                 ours[name, "fast", size] = measure(name, "fast", size, seed=1).figures
     console = Console(width=None if sys.stdout.isatty() else 150)
-    console.print(_table(rounds, ours))
+    rows = _rows(rounds, ours)
+    console.print(_table(rows))
     if not asked.only:
         console.print(_startup_table(asked.rounds, asked.first, notes))
     console.print(
         f"{asked.rounds} rounds, {time.monotonic() - begun:.0f} s. Memory: peak of the process (before work)."
     )
+    if asked.markdown:
+        asked.markdown.write_text(_markdown(rows))
     if asked.json:
         plain = [dict(zip(("work", "producer", "size"), item, strict=True)) | {"rounds": [asdict(m) for m in found]}
                  for item, found in rounds.items()]  # fmt: skip
@@ -75,13 +78,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--large", action="store_true", help="also the storm of 10,000,000 clients")
     parser.add_argument("--first", action="store_true", help="also first runs, with compiling: some minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there too")
     return parser.parse_args()
 
 
-def _table(rounds: Rounds, ours: dict[Item, dict[str, float]]) -> Table:
-    table = Table("work", "producer", "size", "time, s", "units/s [range]", "x SimPy", "peak MB", "agrees", "bar")
-    for column in table.columns[2:7]:
-        column.justify = "right"
+COLUMNS = ("work", "producer", "size", "time, s", "a second [range]", "x SimPy", "peak MB", "agrees", "bar")
+
+
+def _rows(rounds: Rounds, ours: dict[Item, dict[str, float]]) -> list[list[str]]:
+    """A row of cells for each work, producer and size."""
+    rows = []
     for item, found in rounds.items():
         name, producer, size = item
         rates = [WORKS[name].units(size) / m.seconds for m in found]
@@ -90,19 +96,36 @@ def _table(rounds: Rounds, ours: dict[Item, dict[str, float]]) -> Table:
         seconds = statistics.median(m.seconds for m in found)
         values = {"per_s": statistics.median(rates), "ratio": ratio, "peak_mb": peak, "seconds": seconds}
         bars = WORKS[name].bars.get(size, ()) if producer == "fast" else ()
-        table.add_row(
-            name,
-            producer,
-            f"{size:,}",
-            f"{values['seconds']:,.3g}",
-            f"{_short(values['per_s'])} {WORKS[name].unit} [{_short(min(rates))}, {_short(max(rates))}]",
-            "" if ratio is None else f"{ratio:,.3g}",
-            f"{peak:,.0f} ({base:,.0f})",
-            _agreement(item, found[0].figures, ours),
-            ", ".join(f"{bar}: {'met' if bar.met(values[bar.figure]) else 'MISSED'}" for bar in bars),
-            end_section=item == [other for other in rounds if other[0] == name][-1],
+        rows.append(
+            [
+                f"{name}, {WORKS[name].unit}",
+                producer,
+                f"{size:,}",
+                f"{seconds:,.3g}",
+                f"{_short(values['per_s'])} [{_short(min(rates))}, {_short(max(rates))}]",
+                "" if ratio is None else f"{ratio:,.3g}",
+                f"{peak:,.0f} ({base:,.0f})",
+                _agreement(item, found[0].figures, ours),
+                ", ".join(f"{bar}: {'met' if bar.met(values[bar.figure]) else 'MISSED'}" for bar in bars),
+            ]
         )
+    return rows
+
+
+def _table(rows: list[list[str]]) -> Table:
+    table = Table(*COLUMNS)
+    for column in table.columns[2:7]:
+        column.justify = "right"
+    for row, after in zip(rows, [*rows[1:], None], strict=True):
+        table.add_row(*row, end_section=after is not None and after[0] != row[0])
     return table
+
+
+def _markdown(rows: list[list[str]]) -> str:
+    """The same as a table of Markdown, without the columns that guard the measurement."""
+    shown = [0, 1, 2, 4, 5, 6, 8]
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *rows]
+    return "\n".join(f"| {' | '.join(line[i] for i in shown)} |" for line in lines) + "\n"
 
 
 def _ratio(rounds: Rounds, item: Item) -> float | None:

@@ -136,7 +136,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.coverage", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=1_000, help="seeds of each row")
-    parser.add_argument("--jobs", type=int, nargs="*", default=[20_000, 200_000], help="jobs of a run, on average")
+    parser.add_argument(
+        "--jobs", type=int, nargs="*", default=[20_000, 50_000, 200_000], help="jobs of a run, on average"
+    )
     parser.add_argument("--workers", type=int, default=-1, help="processes, -1 for all cores")
     asked, begun = parser.parse_args(), time.monotonic()
     Console(width=120).print(table(asked.runs, asked.jobs, asked.workers))

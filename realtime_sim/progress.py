@@ -18,7 +18,7 @@ PROGRESS_AFTER_S = 2.0
 
 
 @contextmanager
-def progress_bar(title: str, simulated_s: float) -> Iterator[Callable[[float], None]]:
+def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterator[Callable[[float], None]]:
     """A function to report the share done to, from 0 to 1; nothing shows where nobody watches.
 
     Parameters
@@ -27,6 +27,8 @@ def progress_bar(title: str, simulated_s: float) -> Iterator[Callable[[float], N
         What is being done.
     simulated_s : float
         Simulated seconds of the whole work, all replications together.
+    silent : bool
+        Long times may pass without a report, as when other processes do the work: the bar is shown in any case.
 
     Examples
     --------
@@ -48,15 +50,16 @@ def progress_bar(title: str, simulated_s: float) -> Iterator[Callable[[float], N
             text = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
             shown.update(shown.task_ids[0], completed=share, simulated=text)
 
-    # While an engine is compiled, or other processes are at their first replications, nothing is reported.
     waiting = threading.Timer(PROGRESS_AFTER_S, lambda: report(done))
     waiting.daemon = True
-    waiting.start()
+    if silent:
+        waiting.start()
     try:
         yield report
     finally:
-        waiting.cancel()
-        waiting.join()
+        if silent:
+            waiting.cancel()
+            waiting.join()
         if shown is not None:
             shown.stop()
 

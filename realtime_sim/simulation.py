@@ -101,7 +101,7 @@ def simulate(
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
     most_jobs = max(1, LARGEST[chosen]["clients"] // scenario.n_clients)
-    bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration)
+    bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration, silent=replications > 1)
     with nullcontext(progress) if progress else bar as report:
         task = Task(scenario, chosen, run, record, replications)
         return Results(replicate(task, n_jobs, most_jobs, report), reason)

@@ -161,8 +161,21 @@ def over_divisions(
     freedom are (n - 1) 2 / (kurtosis - 1), but 7 at least and n - 1 at most, as of normal parts; for two divisions they
     are Satterthwaite's.
 
-    `make coverage` measures how often the interval of a single run of a queue holds what theory says. README.md has
-    its table. For other scenarios, the share of seeds whose interval holds the mean over all of them:
+    `make coverage` measures how often the interval of a single run of a queue holds what theory says; of 1,000 runs
+    of 200,000 jobs at a utilization of 0.8:
+
+    =================  =====  =====
+    queue              mean   p99
+    =================  =====  =====
+    M/M/1              0.970  0.964
+    M/D/1              0.966  0.967
+    M/G/1, cv 2        0.950  0.937
+    M^[20]/D/1         0.966  0.969
+    =================  =====  =====
+
+    Runs that are short against what correlates them have intervals that are too narrow, that of a p99 above all: of
+    20,000 jobs it holds the truth in 0.93 (M/D/1), 0.89 (M/M/1) and 0.81 (M/G/1). For other scenarios, the share of
+    seeds whose interval holds the mean over all of them:
 
     ===========================================  ===========  ===========  ===========
     scenario, in brackets with slices alone      mean         p50          p99

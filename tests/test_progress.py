@@ -2,6 +2,7 @@
 
 import io
 import sys
+import threading
 
 import pytest
 
@@ -44,6 +45,18 @@ def test_a_bar_says_how_far_the_run_is_and_how_fast(monkeypatch: pytest.MonkeyPa
 
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     assert shown(monkeypatch, clock, Terminal(), after_s=1.9) == ""
+
+
+def test_a_bar_shows_though_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes are at their first replications; here after no time at all."""
+    stream, begun = Terminal(), threading.Event()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "PROGRESS_AFTER_S", 0.0)
+    monkeypatch.setattr(progress, "_bar", lambda title, make=progress._bar: (make(title), begun.set())[0])
+    with progress_bar("Simulating chat", simulated_s=60, silent=True):
+        assert begun.wait(60)
+    assert "Simulating chat" in stream.getvalue()
 
 
 def test_nothing_shows_where_nobody_watches(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:

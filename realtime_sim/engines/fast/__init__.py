@@ -45,11 +45,13 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
     """
     progress = progress or (lambda _: None)
     if is_steady(workload.scenario, record):
+        _prepare("steady", progress)
         from realtime_sim.engines.fast.steady import SteadyCluster
 
         trace = SteadyCluster(workload, Recorder(workload, record)).run(progress)
         if trace is not None:
             return trace
+    _prepare("cluster", progress)
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
     return CompiledCluster(workload, Recorder(workload, record)).run(progress)
@@ -65,9 +67,14 @@ def prepare(scenario: Scenario, record: str) -> None:
     record : str
         `"summary"` or `"full"`.
     """
-    kernel = "steady" if is_steady(scenario, record) else "cluster"
+    _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
+
+
+def _prepare(kernel: str, progress: Callable[[float], None]) -> None:
+    """Function by function, so that a bar shows while all of them are compiled, and Ctrl-C takes effect."""
     for function in import_module(f"{__name__}.{kernel}").CALLED:
         function.prepare()
+        progress(0.0)
 
 
 def is_steady(scenario: Scenario, record: str) -> bool:
