@@ -61,6 +61,9 @@ IDLE, CONNECTING, IS_OPEN, IS_LOST, BACKING_OFF, CLOSED, HAS_GIVEN_UP = (int(sta
 AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
 """Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; away; given up."""
 
+ASKS = -1
+"""At the end of a waiting time, in the place of the client's number: its request comes at that very time."""
+
 
 @compiled()
 def _wake_at(s, client, time, stage):
@@ -82,9 +85,8 @@ def _stay_away(s, client, time):
 @compiled()
 def is_certain(s, client, time):
     """Whether a client without a connection will do then what it is about to do: only the end of its session, or of the
-    run, prevents it. (Without a round trip it asks at the time of its attempt, between what others do.)"""
-    c = s.clients[client]
-    return time < s.end_ns and time < c.session_ends_ns and c.half_rtt_ns > 0
+    run, prevents it."""
+    return time < s.end_ns and time < s.clients[client].session_ends_ns
 
 
 @compiled()
@@ -110,6 +112,10 @@ def ask(s, client, arrival_ns):
     if arrival_ns >= deadline_ns(s, client):
         c.asking = True
         arm(s, client)
+    elif arrival_ns == c.attempted_ns and (
+        arrival_ns > s.now or s.phase != RETRY
+    ):  # without a round trip it asks when its turn to try comes
+        insert(s, arrival_ns, key_of(RETRY, -1, client), -1, ASKS, c.attempt)
     else:
         insert(s, arrival_ns, key_of(REQUEST, -1, client), -1, -1, c.attempt)
 

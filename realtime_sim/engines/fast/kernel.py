@@ -6,7 +6,7 @@ from realtime_sim.engines.fast.admission import POLL_FAILED
 from realtime_sim.engines.fast.agenda import CLIENT_BITS, head, insert, key_of, peek, pop
 from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
-from realtime_sim.engines.fast.clients import deadline, leave, notice, poll, poll_failed
+from realtime_sim.engines.fast.clients import ASKS, deadline, leave, notice, poll, poll_failed
 from realtime_sim.engines.fast.clients import retry as retry_
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.handshakes import answered, request
@@ -92,7 +92,10 @@ def _handle(s, key, message, ref, aux):
     elif phase == BROKER_JOB_END:
         thread_free(s, ref)
     elif phase == RETRY:
-        retry_(s, client, aux)
+        if ref == ASKS:
+            request(s, client, aux)
+        else:
+            retry_(s, client, aux)
     elif phase == REQUEST:
         _request(s, server, client, ref, aux)
     elif phase == ANSWER:

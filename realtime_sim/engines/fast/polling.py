@@ -19,6 +19,9 @@ JOB_END, ANSWER = int(Phase.JOB_END), int(Phase.ANSWER)
 POLL_AGAIN = -4
 """An answer to a poll, beside the outcomes of `admission`."""
 
+BEFORE = -2
+"""In the place of a message: before the loop takes up its next job."""
+
 PARKS = -3
 """The end of a poll's job, where copies wait for it."""
 
@@ -85,7 +88,7 @@ def offer(s, p, server, client):
         answer(s, parcel.connection)
     elif q.parked and not q.awaited:
         q.awaited = True
-        insert(s, q.parked_ns, key_of(JOB_END, k.server, 0), -1, parcel.connection, PARKS)
+        insert(s, q.parked_ns, key_of(JOB_END, k.server, q.loop), BEFORE, parcel.connection, PARKS)
 
 
 @compiled(apart=True)
@@ -98,10 +101,10 @@ def parks(s, connection):
 
 
 @compiled(apart=True)
-def park(s, connection, time):
+def park(s, connection, time, loop):
     """A poll is parked at `time`, now or ahead: answer with what is there, or hold it."""
     k, q = s.connections[connection], s.pollers[connection]
-    q.parked, q.parked_ns = True, time
+    q.parked, q.parked_ns, q.loop = True, time, loop
     if q.first >= 0:
         answer(s, connection)
     elif not q.armed:

@@ -81,7 +81,7 @@ def _take_up(s, server, loop, started_ns):
     v.busy_ns += p.service_ns
     s.totals[JOBS, server] += 1
     if ends_quietly(s, job):
-        end_quietly(s, job, p.free_ns)
+        end_quietly(s, job, p.free_ns, loop)
     else:
         p.awaited = True
         insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, job, ENDED)
@@ -194,7 +194,7 @@ def _finish(s, server, job):
     elif j.kind == REQUEST:
         reply(s, job, ANSWERED, -1)
     elif j.kind == POLL:
-        park_poll(s, job, s.now)
+        park_poll(s, job, s.now, s.loop)
     elif j.kind == INGEST:
         publish(s, j.message, server)
     elif j.kind == REPLAY:

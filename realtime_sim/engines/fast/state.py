@@ -89,6 +89,7 @@ POLLER = np.dtype(
         ("parked_ns", "i8"),
         ("first", "i4"),  # parcels that wait for the next poll
         ("last", "i4"),
+        ("loop", "i4"),  # of its server, that took the poll
         ("n_coming", "i4"),  # copies that the server is about to have sent
         ("parked", "?"),  # from `parked_ns` on, which may lie ahead
         ("awaited", "?"),  # an event for that time is under way

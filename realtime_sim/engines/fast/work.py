@@ -162,11 +162,11 @@ def start(s, server, job, started_ns, wakeup_ns):
 
 
 @compiled()
-def park_poll(s, job, time):
+def park_poll(s, job, time, loop):
     j = s.jobs[job]
     k = s.connections[j.connection]
     if k.serial == j.number and k.registered:
-        park(s, j.connection, time)
+        park(s, j.connection, time, loop)
 
 
 @compiled()
@@ -179,13 +179,13 @@ def ends_quietly(s, job):
 
 
 @compiled()
-def end_quietly(s, job, time):
+def end_quietly(s, job, time, loop):
     """Do now what is due at the job's end."""
     j = s.jobs[job]
     if j.kind == REPLAY:
         free_list(s, j.block, j.n)
     elif j.kind == POLL:
-        park_poll(s, job, time)
+        park_poll(s, job, time, loop)
     elif j.kind != PINGS:
         copy_done(s, j.message, OFFLINE, time)
     free_job(s, job)
