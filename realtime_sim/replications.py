@@ -128,10 +128,12 @@ def _cores() -> int:
     return joblib.effective_n_jobs(-1)
 
 
-def _replication(task: Task, number: int, progress: Callable[[float], None] | None = None) -> Trace:
-    """Draw and run one of several, here or, without `progress`, in another process."""
+def _replication(
+    task: Task, number: int, progress: Callable[[float], None] | None = None, started_by: int = 0
+) -> Trace:
+    """Draw and run one of several, here or, without `progress`, for the process `started_by`."""
     workload = draw_workload(task.scenario.replace(seed=task.scenario.seed + number))
-    trace = task.run(workload, task.record, progress or _end_with_parent())
+    trace = task.run(workload, task.record, progress or _end_with_parent(started_by))
     return trace if task.replications == 1 else trace.without_parts()
 
 
@@ -144,7 +146,7 @@ def _in_processes(task: Task, numbers: range, n_processes: int) -> Iterator[Trac
     from joblib import Parallel, delayed
 
     compile_engine(task.engine, task.scenario, task.record)
-    runs = (delayed(_replication)(task, number) for number in numbers)
+    runs = (delayed(_replication)(task, number, started_by=os.getpid()) for number in numbers)
     try:
         with _blind_to_ctrl_c():
             traces = Parallel(n_jobs=n_processes, return_as="generator")(runs)
@@ -154,12 +156,15 @@ def _in_processes(task: Task, numbers: range, n_processes: int) -> Iterator[Trac
         raise ScenarioError(Problem("n_jobs", rule, n_processes, "use fewer, 1 in the end")) from None
 
 
-def _end_with_parent() -> Callable[[float], None]:
-    """Progress of a run in another process: nobody is told, but it ends if whom it works for was killed."""
-    parent = os.getppid()
+def _end_with_parent(started_by: int) -> Callable[[float], None]:
+    """Progress of a run in another process: nobody is told, but it ends if the process it works for was killed.
+
+    Another of joblib's backends may run it in that very process, which must not end.
+    """
+    here, parent = os.getpid(), os.getppid()
 
     def progress(time_s: float) -> None:
-        if os.getppid() != parent:
+        if here != started_by and os.getppid() != parent:
             os._exit(1)
 
     return progress

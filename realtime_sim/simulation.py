@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from numbers import Integral
 
 from realtime_sim.engines import find_engine
 from realtime_sim.engines.fast import is_steady
@@ -84,10 +85,16 @@ def simulate(
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
         raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
-    if isinstance(replications, bool) or not isinstance(replications, int) or not 1 <= replications <= MAX_REPLICATIONS:
+    if (
+        isinstance(replications, bool)
+        or not isinstance(replications, Integral)
+        or not 1 <= replications <= MAX_REPLICATIONS
+    ):
         rule = f"must be a whole number from 1 to {MAX_REPLICATIONS:_}"
         raise ScenarioError(Problem("replications", rule, replications, "use 1, or 5 and more for intervals"))
-    if n_jobs is not None and (isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs < -1 or n_jobs == 0):
+    if n_jobs is not None and (
+        isinstance(n_jobs, bool) or not isinstance(n_jobs, Integral) or n_jobs < -1 or n_jobs == 0
+    ):
         rule = "must be a whole number of processes from 1, or -1 for all cores"
         raise ScenarioError(Problem("n_jobs", rule, n_jobs, "use 1 to stay in this process"))
     if record not in LEVELS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from realtime_sim import replications
@@ -136,3 +137,20 @@ def test_a_run_ends_when_whom_it_works_for_was_killed():
     """It ends itself, which here looks as if it had been killed."""
     with pytest.raises(ScenarioError, match="one was killed"):
         list(replicate(Task(small(), "reference", abandoned, "summary", 2), 2, 2, lambda _: None))
+
+
+def test_a_run_for_this_very_process_does_not_end_it(monkeypatch):
+    """Under joblib's threads, a run is no process of its own; that the shell is gone is nothing to it."""
+    progress = replications._end_with_parent(started_by=os.getpid())
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    progress(0.5)
+    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
+    other = replications._end_with_parent(started_by=os.getpid() + 1)
+    monkeypatch.setattr(os, "getppid", lambda: 2)
+    with pytest.raises(SystemExit):
+        other(0.5)
+
+
+def test_numbers_of_numpy_are_numbers():
+    results = simulate(small(duration=2), replications=np.int64(2), n_jobs=np.int64(1))
+    assert results.n_replications == 2
