@@ -170,7 +170,7 @@ def dispatch(s):
 
 
 @compiled()
-def _queue_tasks(s, server, task, last):
+def _queue_tasks(s, server, task):
     while task >= 0:
         following = s.jobs[task].next
         submit(s, server, task)
@@ -187,7 +187,7 @@ def _finish(s, server, job):
             return  # the broker's answer goes on from here
         admit(s, server, job)
     elif j.kind == FANOUT:
-        _queue_tasks(s, server, j.block, j.n)
+        _queue_tasks(s, server, j.block)
         copy_done(s, s.jobs[job].message, OFFLINE, s.now)
     elif j.kind == SEND:
         copy_done(s, j.message, OFFLINE, s.now)

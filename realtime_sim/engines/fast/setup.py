@@ -80,7 +80,6 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
     is_log = kind in ("redis_streams", "kafka")
     return {
         "seed": scenario.seed,
-        "record_from_ns": recorder.from_ns,
         "batch_starts_ns": recorder.batch_starts_ns,
         "end_ns": to_ns(scenario.duration),
         "step_ns": max(1, to_ns(scenario.sample_interval)),
@@ -235,16 +234,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
         session = cohort.session
         samplers.append(cohort.network.jitter.sampler())
         samplers += [session.length.sampler(), session.absence.sampler()] if session else [_NOTHING, _NOTHING]
-    table = np.zeros(len(samplers), dtype=st.SAMPLER)
-    x, y = [], []
-    for row, sampler in zip(table, samplers, strict=True):
-        row["kind"], row["a"], row["b"] = sampler.kind, sampler.a, sampler.b
-        row["a_ns"] = to_ns(sampler.a) if sampler.kind == 0 else 0
-        row["at"], row["n"] = sum(map(len, y)), len(sampler.y)
-        # Only one of the two families of tables has abscissas; the places are the same in both arrays.
-        x.append(sampler.x if len(sampler.x) == len(sampler.y) else np.zeros(len(sampler.y)))
-        y.append(sampler.y)
-    return {"samplers": table, "table_x": np.concatenate(x), "table_y": np.concatenate(y)}
+    return st.sampler_table(samplers)
 
 
 def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:

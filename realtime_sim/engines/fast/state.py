@@ -8,14 +8,17 @@ to them. `State` is handed on by reference; an array of arguments in its place c
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numba import types
 
+from realtime_sim.draws import Sampler
 from realtime_sim.engines.fast.memory import Block, BlockType, array_of
+from realtime_sim.units import to_ns
 
-__all__ = ["State"]
+__all__ = ["State", "sampler_table"]
 
 NEVER_NS = 2**62
 NONE = -1
@@ -258,8 +261,33 @@ COHORT = np.dtype(
 SAMPLER = np.dtype([("kind", "i4"), ("n", "i4"), ("at", "i8"), ("a", "f8"), ("b", "f8"), ("a_ns", "i8")], align=True)
 
 
+def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
+    """Distributions as one table of records, with the points of their own tables one after the other.
+
+    Parameters
+    ----------
+    samplers : sequence of Sampler
+        In the order in which compiled code numbers them.
+
+    Returns
+    -------
+    dict of str to ndarray
+        `samplers`, `table_x`, `table_y`.
+    """
+    table = np.zeros(len(samplers), dtype=SAMPLER)
+    x, y = [], []
+    for row, sampler in zip(table, samplers, strict=True):
+        row["kind"], row["a"], row["b"] = sampler.kind, sampler.a, sampler.b
+        row["a_ns"] = to_ns(sampler.a) if sampler.kind == 0 else 0
+        row["at"], row["n"] = sum(map(len, y)), len(sampler.y)
+        # Only one of the two families of tables has abscissas; the places are the same in both arrays.
+        x.append(sampler.x if len(sampler.x) == len(sampler.y) else np.zeros(len(sampler.y)))
+        y.append(sampler.y)
+    return {"samplers": table, "table_x": np.concatenate(x), "table_y": np.concatenate(y)}
+
+
 NUMBERS = [
-    "seed", "record_from_ns", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "seed", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",

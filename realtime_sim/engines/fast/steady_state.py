@@ -10,7 +10,7 @@ from numba import types
 
 from realtime_sim.draws import Sampler
 from realtime_sim.engines.fast.memory import Block, BlockType, array_of
-from realtime_sim.engines.fast.state import SAMPLER, State
+from realtime_sim.engines.fast.state import SAMPLER, State, sampler_table
 from realtime_sim.policies import balancing
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
@@ -212,15 +212,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
         broker.publish.sampler() if broker.kind != "none" else nothing,
         *(cohort.network.jitter.sampler() for cohort in scenario.clients),
     ]
-    table = np.zeros(len(samplers), dtype=SAMPLER)
-    x, y = [], []
-    for row, sampler in zip(table, samplers, strict=True):
-        row["kind"], row["a"], row["b"] = sampler.kind, sampler.a, sampler.b
-        row["a_ns"] = to_ns(sampler.a) if sampler.kind == 0 else 0
-        row["at"], row["n"] = sum(map(len, y)), len(sampler.y)
-        x.append(sampler.x if len(sampler.x) == len(sampler.y) else np.zeros(len(sampler.y)))
-        y.append(sampler.y)
-    return {"samplers": table, "table_x": np.concatenate(x), "table_y": np.concatenate(y)}
+    return sampler_table(samplers)
 
 
 def _series(scenario: Scenario) -> dict[str, np.ndarray]:
