@@ -7,15 +7,15 @@ what is inserted into the stretch under way goes to a small heap beside it. Buck
 so that memory is written and read in streams.
 
 Measured with ``python -m benchmarks.agenda`` (take the earliest of n events out and put it back up to 17 s later), in
-millions a second on one of two shared cores, beside a binary heap of the same records:
+millions a second on one of two shared cores, two runs each, beside a binary heap of the same records:
 
-========  ===========  ===========
-n events  this agenda  binary heap
-========  ===========  ===========
-1,000            19.2         17.1
-100,000          18.3          8.7
-1,000,000        15.7          3.2
-========  ===========  ===========
+=========  ===========  ===========
+n events   this agenda  binary heap
+=========  ===========  ===========
+1,000      16.6-19.2    16.2-17.1
+100,000    18.3-18.4    8.2-8.7
+1,000,000  14.5-15.7    3.2-4.1
+=========  ===========  ===========
 """
 
 from __future__ import annotations
