@@ -178,7 +178,7 @@ def _under_way(results: Results) -> tuple[float, float]:
     chosen = series["time_ns"] >= scenario.warmup_s * NS_PER_S
     time_ns, area_ns = series["time_ns"][chosen], series["under_way_area_ns"][chosen]
     quarter = (len(time_ns) - 1) // 4
-    if quarter < 4 or scenario.faults:
+    if quarter < 4 or results.trace.disturbances:
         return 0.0, 0.0
     levels = np.diff(area_ns) / np.diff(time_ns)
     parts = levels[quarter : 2 * quarter], levels[3 * quarter :]
@@ -194,7 +194,7 @@ def _under_way(results: Results) -> tuple[float, float]:
 def _warmup(results: Results) -> str:
     """MSER on the slices of the measured time: a cut says the start was still settling."""
     trace = results.trace
-    if (trace.batch_count == 0).any() or results.scenario.faults:
+    if (trace.batch_count == 0).any() or trace.disturbances:
         return ""
     if _links(results) or _under_way(results)[1]:
         return ""  # no start that is still settling: it never will
@@ -221,7 +221,7 @@ def _little(results: Results) -> str:
     chosen = trace.series["time_ns"] >= results.scenario.warmup_s * NS_PER_S
     n = len(trace.batch_count)
     time_ns, area_ns = trace.series["time_ns"][chosen], trace.series["under_way_area_ns"][chosen]
-    if len(time_ns) <= n or results.scenario.faults or not trace.batch_count.all():
+    if len(time_ns) <= n or trace.disturbances or not trace.batch_count.all():
         return ""
     cuts = np.linspace(0, len(time_ns) - 1, n + 1).astype(int)
     counted = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])

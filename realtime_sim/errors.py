@@ -87,7 +87,7 @@ class ScenarioError(RealtimeSimError, ValueError):
     def __init__(self, problems: Problem | Iterable[Problem], source: str = "") -> None:
         self.problems: Sequence[Problem] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         self.source = source
-        super().__init__(str(self))
+        super().__init__(self.problems, source)  # a copy can be made from what stands in `args`, as SimPy does
 
     def __str__(self) -> str:
         return "\n".join(self._place(problem) + str(problem) for problem in self.problems)
@@ -109,7 +109,10 @@ class UnsupportedFeature(RealtimeSimError, NotImplementedError):
         self.field = field
         self.engine = engine
         self.next_step = next_step
-        super().__init__(f"{field} is not supported by engine {engine!r}; {next_step}")
+        super().__init__(field, engine, next_step)
+
+    def __str__(self) -> str:
+        return f"{self.field} is not supported by engine {self.engine!r}; {self.next_step}"
 
     def __reduce__(self) -> tuple:
         return (type(self), (self.field, self.engine, self.next_step))

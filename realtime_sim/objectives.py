@@ -65,7 +65,7 @@ def _losses(results: Results) -> list[tuple]:
 
 def _recovery(results: Results) -> list[tuple]:
     promised = results.scenario.slo.recover_within
-    if promised is None or not results.scenario.faults:
+    if promised is None or not results.trace.disturbances:
         return []
     until_all_s = results.recovery.loc[results.recovery["affected"] > 0, "p100_s"]
     found = max(until_all_s.fillna(math.inf), default=0.0)

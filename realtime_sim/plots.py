@@ -239,18 +239,18 @@ def hop_waterfall(results: Results, ax: Axes | None = None) -> Axes:
 
 def _over_time(results: Results, ax: Axes, title: str, y: str) -> Axes:
     """What plots over time share: axes from 0, whole counts, faults marked above the curves."""
-    faults = sorted(results.scenario.faults, key=lambda fault: fault.at)
+    faults = sorted((float(from_ns(at_ns)), kind) for kind, at_ns in results.trace.disturbances)
     rows = min(len(faults), 3)
     last_s = float(results.server_series().index[-1])
     ax.set_xlim(0, last_s)
     top = ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) else 0
     ax.set_ylim(0, (top or 1) * (1.08 + 0.06 * rows))
     integer = y != "per second" or top >= 3
-    for i, fault in enumerate(faults):
-        ax.axvline(fault.at, color="#777777", linestyle=":", linewidth=1)
-        late = fault.at > 0.7 * last_s
+    for i, (at_s, kind) in enumerate(faults):
+        ax.axvline(at_s, color="#777777", linestyle=":", linewidth=1)
+        late = at_s > 0.7 * last_s
         ax.annotate(
-            fault.kind.replace("_", " "), (fault.at, 1), xycoords=("data", "axes fraction"), va="top",
+            kind.replace("_", " "), (at_s, 1), xycoords=("data", "axes fraction"), va="top",
             xytext=(-3 if late else 3, -2 - 11 * (i % 3)), textcoords="offset points", ha="right" if late else "left",
             fontsize=8, color="#555555", bbox=_BEHIND,
         )  # fmt: skip

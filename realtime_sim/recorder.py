@@ -21,6 +21,7 @@ from realtime_sim.trace import (
     OUTCOMES,
     SERVER_TOTALS,
     STAMPS,
+    Decision,
     Trace,
 )
 from realtime_sim.units import to_ns
@@ -76,8 +77,12 @@ class Recorder:
         self.deliveries = np.zeros((len(DELIVERIES), n_cohorts), dtype=np.int64)
         self.servers = {name: np.zeros(n_servers, dtype=np.int64) for name in SERVER_TOTALS}
         self.servers["died_ns"][:] = -1
-        self.affected = [0] * len(scenario.faults)
-        self.recovery: list[list[int]] = [[] for _ in scenario.faults]
+        self.disturbances: list[tuple[str, int]] = []
+        self.affected: list[int] = []
+        self.recovery: list[list[int]] = []
+        self.decisions: list[Decision] = []
+        for fault in scenario.faults:
+            self.disturbed(fault.kind, to_ns(fault.at))
         n_hops, n_groups = len(HOPS) + 1, n_client_groups(scenario)
         self.histogram = np.zeros((n_cohorts, n_hops, N_BUCKETS), dtype=np.int64)
         self.sum_ns = np.zeros((n_cohorts, n_hops), dtype=np.int64)
@@ -129,9 +134,26 @@ class Recorder:
         """Rows of settled deliveries that an engine has counted itself, shape (n, columns)."""
         self._kept.append(rows)
 
-    def recovered(self, fault: int, now_ns: int) -> None:
-        """A client that a fault cut off is connected again."""
-        self.recovery[fault].append(now_ns)
+    def add_server(self, now_ns: int) -> None:
+        """One more server has started."""
+        for name, values in self.servers.items():
+            first = {"started_ns": now_ns, "died_ns": -1}.get(name, 0)
+            self.servers[name] = np.append(values, np.int64(first))
+
+    def disturbed(self, kind: str, now_ns: int) -> int:
+        """Something happens that may cut connections off; its number."""
+        self.disturbances.append((kind, int(now_ns)))
+        self.affected.append(0)
+        self.recovery.append([])
+        return len(self.disturbances) - 1
+
+    def decided(self, decision: Decision) -> None:
+        """The control plane has done something."""
+        self.decisions.append(decision)
+
+    def recovered(self, disturbance: int, now_ns: int) -> None:
+        """A client that a disturbance cut off is connected again."""
+        self.recovery[disturbance].append(now_ns)
 
     def sample(self, **values: object) -> None:
         """The state at one sampling time: scalars, or arrays over servers. What is counted is added to it."""
@@ -181,7 +203,7 @@ class Recorder:
             table = np.concatenate([np.zeros((0, len(_COLUMNS)), dtype=np.int64), *self._kept])
             table = table[np.lexsort((table[:, -1], table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
-        series = {name: np.array([sample[name] for sample in self._samples]) for name in self._samples[0]}
+        series = {name: _column([sample[name] for sample in self._samples]) for name in self._samples[0]}
         arrays = (
             "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
             "group_histogram", "group_sum_ns", "group_count", "servers",
@@ -194,7 +216,16 @@ class Recorder:
             deliveries=dict(zip(DELIVERIES, self.deliveries, strict=True)),
             counters=dict(zip(COUNTERS, self.counters.tolist(), strict=True)),
             series=series,
+            disturbances=tuple(self.disturbances),
             recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.recovery),
             affected=tuple(self.affected),
+            decisions=tuple(self.decisions),
             rows=rows,
         )
+
+
+def _column(values: list) -> np.ndarray:
+    """Samples as one array; where servers have come meanwhile, they have 0 before."""
+    if isinstance(values[0], list) and len(values[0]) < len(values[-1]):
+        values = [row + [0] * (len(values[-1]) - len(row)) for row in values]
+    return np.array(values)

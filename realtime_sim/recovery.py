@@ -1,4 +1,4 @@
-"""Recovery: for each fault, how long it took until the clients that it cut off were connected again."""
+"""Recovery: for each disturbance, how long it took until the clients that it cut off were connected again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_sim import stats
 from realtime_sim.trace import Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["recovered_at_s", "recovery_of", "slowest_s"]
+__all__ = ["common", "recovered_at_s", "recovery_of", "slowest_s"]
 
 PERCENTS = (50, 95, 100)
 
@@ -23,16 +23,27 @@ def _until_s(trace: Trace, number: int, percent: int) -> float:
     if not affected:
         return math.nan
     rank = math.ceil(affected * percent / 100)
-    return from_ns(int(times[rank - 1])) - trace.scenario.faults[number].at if rank <= len(times) else math.inf
+    since_ns = trace.disturbances[number][1]
+    return from_ns(int(times[rank - 1]) - since_ns) if rank <= len(times) else math.inf
+
+
+def common(traces: Sequence[Trace]) -> tuple[tuple[str, int], ...]:
+    """Disturbances that all replications share, kind and time: the faults of the scenario, and what others did as long
+    as they did the same."""
+    shared = traces[0].disturbances
+    for trace in traces:
+        same = [a == b for a, b in zip(shared, trace.disturbances, strict=False)]
+        shared = shared[: same.index(False) if False in same else len(same)]
+    return shared
 
 
 def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
-    """For each fault: clients cut off, how many came back, and seconds until 50, 95 and 100 % of them were.
+    """For each disturbance: clients cut off, how many came back, and seconds until 50, 95 and 100 % of them were.
 
     Parameters
     ----------
     traces : sequence of Trace
-        Replications.
+        Replications. What a control process did in some of them only is left out.
 
     Returns
     -------
@@ -43,10 +54,10 @@ def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
     """
     rows = []
     several = len(traces) > 1
-    for number, event in enumerate(traces[0].scenario.faults):
+    for number, (kind, at_ns) in enumerate(common(traces)):
         affected = np.mean([trace.affected[number] for trace in traces])
         recovered = np.mean([len(trace.recovery[number]) for trace in traces])
-        row: dict[str, object] = {"fault": event.kind, "at_s": event.at}
+        row: dict[str, object] = {"fault": kind, "at_s": float(from_ns(at_ns))}
         row |= {"affected": affected if several else int(affected)}
         row |= {"recovered": recovered if several else int(recovered)}
         for percent in PERCENTS:
@@ -71,14 +82,13 @@ def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, 
 
 
 def slowest_s(traces: Sequence[Trace]) -> float:
-    """Seconds until everybody was back after a fault, the worst of all faults and replications; inf: never."""
-    faults = range(len(traces[0].scenario.faults))
-    each = [_until_s(trace, number, 100) for trace in traces for number in faults]
+    """Seconds until everybody was back after a disturbance, the worst of all and all replications; inf: never."""
+    each = [_until_s(trace, number, 100) for trace in traces for number in range(len(trace.disturbances))]
     return max((seconds for seconds in each if not math.isnan(seconds)), default=0.0)
 
 
 def recovered_at_s(traces: Sequence[Trace]) -> float | None:
-    """When the last client cut off by a fault was connected again; None without faults, or if some never were."""
+    """When the last client that was cut off was connected again; None where none was, or if some never were."""
     latest = []
     for trace in traces:
         for affected, times in zip(trace.affected, trace.recovery, strict=True):

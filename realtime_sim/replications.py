@@ -40,11 +40,13 @@ class Task:
     engine : str
         Name of the engine.
     run : callable
-        Its function `run(workload, record, progress) -> Trace`.
+        Its function `run(workload, record, progress, control) -> Trace`.
     record : str
         How much a trace keeps.
     replications : int
         How many, at least 1.
+    control : tuple of callable
+        Control processes of the user.
     """
 
     scenario: Scenario
@@ -52,6 +54,7 @@ class Task:
     run: Callable
     record: str
     replications: int
+    control: tuple[Callable, ...] = ()
 
 
 def replicate(task: Task, n_jobs: int | None, most_jobs: int, report: Callable[[float], None]) -> Iterator[Trace]:
@@ -133,7 +136,7 @@ def _replication(
 ) -> Trace:
     """Draw and run one of several, here or, without `progress`, for the process `started_by`."""
     workload = draw_workload(task.scenario.replace(seed=task.scenario.seed + number))
-    trace = task.run(workload, task.record, progress or _end_with_parent(started_by))
+    trace = task.run(workload, task.record, progress or _end_with_parent(started_by), task.control)
     return trace if task.replications == 1 else trace.without_parts()
 
 

@@ -24,6 +24,7 @@ from realtime_sim.metrics import METRICS
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
 from realtime_sim.trace import FAILURES, HOPS, OUTCOMES, Trace
+from realtime_sim.units import from_ns
 
 __all__ = ["Results"]
 
@@ -176,6 +177,14 @@ class Results:
         return recovery.recovery_of(self._traces)
 
     @cached_property
+    def decisions(self) -> pd.DataFrame:
+        """What the control plane did in the first replication: `time_s`, `actor`, `action`, `target`, `reason`."""
+        rows = [
+            (float(from_ns(one.time_ns)), one.actor, one.action, one.target, one.reason) for one in self.trace.decisions
+        ]
+        return pd.DataFrame(rows, columns=["time_s", "actor", "action", "target", "reason"])
+
+    @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
@@ -246,10 +255,9 @@ class Results:
             busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
             name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
             rows.append((name, self._over(busiest), "ratio"))
-        for number, event in enumerate(self.scenario.faults):
-            row = self.recovery.loc[number]
+        for number, row in self.recovery.iterrows():
             figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
-            rows.append((f"recovery from fault {number} ({event.kind})", figure, "s"))
+            rows.append((f"recovery from fault {number} ({row['fault']})", figure, "s"))
         columns = {"value": [], "low": [], "high": [], "unit": []}
         for _, figure, unit in rows:
             columns["value"].append(figure.value)
@@ -310,6 +318,7 @@ class Results:
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
             "recovery": self.recovery.to_dict("records"),
+            "decisions": self.decisions.to_dict("records"),
             "objectives": self.objectives().reset_index().to_dict("records"),
             "summary": self.summary.to_dict("index"),
             "monitoring": self.monitoring,

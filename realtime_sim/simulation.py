@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from numbers import Integral
 
+from realtime_sim.control import Control
 from realtime_sim.engines import find_engine
 from realtime_sim.engines.fast import is_steady
 from realtime_sim.errors import Problem, ScenarioError, UnsupportedFeature, nearest
@@ -40,6 +42,7 @@ def simulate(
     replications: int = 1,
     n_jobs: int | None = None,
     record: str = "summary",
+    control: Sequence[Control] = (),
     progress: Callable[[float], None] | None = None,
 ) -> Results:
     """Simulate a scenario.
@@ -58,6 +61,10 @@ def simulate(
         the last run took; then they take all cores, but together hold no more clients than one run may.
     record : str
         `"summary"` keeps histograms and time series, `"full"` also every delivery.
+    control : sequence of callable
+        Your own processes beside the faults of the scenario: generator functions ``def chaos(env, cluster)`` that wait
+        by ``yield env.timeout("5s")`` and act by the methods of `realtime_sim.control.Cluster`. What they do is in
+        `Results.decisions`.
     progress : callable, optional
         Called now and then with the share of all the work that is done, from 0 to 1; of other processes whole
         replications are known. Left out, a bar shows on a terminal or in a notebook from two seconds on.
@@ -81,6 +88,17 @@ def simulate(
     >>> results = simulate(scenario)
     >>> bool(results.deliveries.loc["total", "lost"] == 0)
     True
+
+    An experiment of one's own: after two seconds the fullest server dies, and another is ordered.
+
+    >>> def chaos(env, cluster):
+    ...     yield env.timeout("2s")
+    ...     fullest = max(cluster.observe().alive, key=lambda server: server.connections)
+    ...     yield cluster.restart(fullest.number)
+    ...     cluster.note("done", "", f"after {env.now:g} s")
+    >>> case = scenario.replace(**{"servers.count": 2, "servers.startup": "3s"})
+    >>> simulate(case, control=[chaos]).decisions["reason"].tolist()[-1]
+    'after 5 s'
     """
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
@@ -99,9 +117,10 @@ def simulate(
         raise ScenarioError(Problem("n_jobs", rule, n_jobs, "use 1 to stay in this process"))
     if record not in LEVELS:
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
+    _check_control(control)
     _check_samples(scenario, replications)
     n = expected_deliveries(scenario)
-    steady = is_steady(scenario, record)
+    steady = not control and is_steady(scenario, record)
     chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients, steady)
     _check_size(scenario, chosen, n)
     if record == "full" and n > MAX_FULL_ROWS:
@@ -110,8 +129,18 @@ def simulate(
     most_jobs = max(1, LARGEST[chosen]["clients"] // scenario.n_clients)
     bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration, silent=replications > 1)
     with nullcontext(progress) if progress else bar as report:
-        task = Task(scenario, chosen, run, record, replications)
+        task = Task(scenario, chosen, run, record, replications, tuple(control))
         return Results(replicate(task, n_jobs, most_jobs, report), reason)
+
+
+def _check_control(control: Sequence[Control]) -> None:
+    step = "pass a list: control=[chaos], with a generator function def chaos(env, cluster)"
+    if not isinstance(control, Sequence):
+        raise ScenarioError(Problem("control", "must be a list of processes", type(control).__name__, step))
+    for i, process in enumerate(control):
+        if not inspect.isgeneratorfunction(process):
+            rule = "must be a generator function, with at least one yield"
+            raise ScenarioError(Problem(f"control[{i}]", rule, getattr(process, "__name__", process), step))
 
 
 def _check_size(scenario: Scenario, engine: str, n_deliveries: float) -> None:

@@ -38,7 +38,7 @@ def report_text(results: Results) -> str:
         in_all = "" if results.n_replications == 1 else ", all replications together"
         parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s{in_all}: {counts}")
     parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
-    if scenario.faults:
+    if len(results.recovery):
         parts.append(recovery_table(results))
     if len(results.objectives()):
         parts.append(objectives_table(results))

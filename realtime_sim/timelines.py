@@ -24,20 +24,34 @@ def by_server(trace: Trace, name: str) -> np.ndarray:
     return trace.series[name].reshape(len(trace.series["time_ns"]), -1)
 
 
+def _alive_s(trace: Trace) -> np.ndarray:
+    """Seconds that each server was alive in each interval between two samples, shape (samples - 1, servers)."""
+    time_ns, started_ns, died_ns = trace.series["time_ns"], trace.servers["started_ns"], trace.servers["died_ns"]
+    until_ns = np.where(died_ns < 0, time_ns[-1], died_ns)
+    from_ns_, to_ns_ = np.maximum(time_ns[:-1, None], started_ns), np.minimum(time_ns[1:, None], until_ns)
+    return from_ns(np.maximum(to_ns_ - from_ns_, 0).astype(float))
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Part of the whole, 0 where there is none."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
 def timeseries(trace: Trace) -> pd.DataFrame:
     """One row for each sampling interval: rates over the interval that ends at `time_s`, states at that time."""
-    servers = trace.scenario.servers
     time_s = from_ns(trace.series["time_ns"].astype(float))
     step_s = np.diff(time_s)
+    alive_s = _alive_s(trace).sum(axis=1)
     columns = {
         "time_s": time_s[1:],
+        "servers_ready": by_server(trace, "ready").sum(axis=1)[1:],
         "connections": by_server(trace, "connections").sum(axis=1)[1:],
         "queue_length": by_server(trace, "queue_length").sum(axis=1)[1:],
     }
     busy_s = from_ns(np.diff(by_server(trace, "busy_ns").sum(axis=1)).astype(float))
     link_s = from_ns(np.diff(by_server(trace, "link_busy_ns").sum(axis=1)).astype(float))
-    columns["utilization"] = busy_s / step_s / (servers.count * servers.workers)
-    columns["link_utilization"] = link_s / step_s / servers.count
+    columns["utilization"] = _ratio(busy_s, alive_s * trace.scenario.servers.workers)
+    columns["link_utilization"] = _ratio(link_s, alive_s)
     threads = from_ns(np.diff(by_server(trace, "broker_busy_ns"), axis=0).astype(float)) / step_s[:, None]
     columns["broker_utilization"] = threads.mean(axis=1) if threads.size else np.zeros(len(step_s))
     columns["broker_utilization_highest"] = threads.max(axis=1, initial=0.0)
@@ -66,7 +80,7 @@ def server_series(trace: Trace, what: str) -> pd.DataFrame:
     else:
         loops = trace.scenario.servers.workers if what == "utilization" else 1
         busy_s = from_ns(np.diff(by_server(trace, total), axis=0).astype(float))
-        values, time_s = busy_s / np.diff(time_s)[:, None] / loops, time_s[1:]
+        values, time_s = _ratio(busy_s, _alive_s(trace) * loops), time_s[1:]
     return pd.DataFrame(values, index=pd.Index(time_s, name="time_s")).rename_axis("server", axis=1)
 
 
@@ -80,14 +94,13 @@ def server_totals(traces: Sequence[Trace]) -> pd.DataFrame:
 
 def _server_totals(trace: Trace) -> pd.DataFrame:
     totals = trace.servers
-    until_s = from_ns(int(trace.series["time_ns"][-1]))
+    started_s = totals["started_ns"] / NS_PER_S
     died_s = np.where(totals["died_ns"] >= 0, totals["died_ns"] / NS_PER_S, np.nan)
-    alive_s = np.fmin(died_s, until_s)
+    alive_s = _alive_s(trace).sum(axis=0)
     busy_s = from_ns(by_server(trace, "busy_ns")[-1].astype(float))
     link_s = from_ns(by_server(trace, "link_busy_ns")[-1].astype(float))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        utilization = np.nan_to_num(busy_s / alive_s / trace.scenario.servers.workers)
-        link_utilization = np.nan_to_num(link_s / alive_s)
+    utilization = _ratio(busy_s, alive_s * trace.scenario.servers.workers)
+    link_utilization = _ratio(link_s, alive_s)
     columns = {
         "peak_connections": totals["peak_connections"],
         "utilization": utilization,
@@ -95,6 +108,7 @@ def _server_totals(trace: Trace) -> pd.DataFrame:
         "jobs": totals["jobs"],
         "sends": totals["sends"],
         "handshakes": totals["handshakes"],
+        "started_s": started_s,
         "died_s": died_s,
     }
     return pd.DataFrame(columns).rename_axis("server")

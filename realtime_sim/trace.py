@@ -25,6 +25,7 @@ __all__ = [
     "OUTCOMES",
     "SERVER_TOTALS",
     "STAMPS",
+    "Decision",
     "Difference",
     "Trace",
 ]
@@ -93,9 +94,9 @@ the start, and never had a connection."""
 FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died")
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""
 
-SERVER_TOTALS = ("peak_connections", "busy_ns", "link_busy_ns", "jobs", "sends", "handshakes", "died_ns")
+SERVER_TOTALS = ("peak_connections", "busy_ns", "link_busy_ns", "jobs", "sends", "handshakes", "started_ns", "died_ns")
 """Totals of each server. `link_busy_ns` is the time that everything handed to its link takes to transmit, booked when
-it is handed over; -1 in `died_ns` means never."""
+it is handed over; a server that has stopped in order has died too, and -1 in `died_ns` means never."""
 
 N_BATCHES = 32
 """Slices of the measured time that are kept apart, for intervals."""
@@ -105,6 +106,27 @@ N_GROUPS = 32
 
 NOTHING_NS = 2**62
 """`min_ns` where nothing was delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the control plane did, or decided not to do.
+
+    Parameters
+    ----------
+    time_ns : int
+        When, nanoseconds.
+    actor : str
+        Whose process it was: a fault with its number, the autoscaler, or the name of a user's function.
+    action, target, reason : str
+        What was done, to what, and why.
+    """
+
+    time_ns: int
+    actor: str
+    action: str
+    target: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,14 +173,20 @@ class Trace:
         `COUNTERS`, over the whole run.
     series : dict of str to ndarray
         Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, `COUNTERS` and `expected` among
-        them, but for `connections`, `queue_length`, `subscriptions`, `broker_queue` and `under_way`, which are
-        states. `under_way_area_ns` is the number of deliveries under way integrated over time.
+        them, but for `connections`, `queue_length`, `ready`, `subscriptions`, `broker_queue` and `under_way`, which are
+        states. A server that was not there yet has 0. `under_way_area_ns` is the number of deliveries under way
+        integrated over time.
     servers : dict of str to ndarray of int64, shape (servers,)
         `SERVER_TOTALS`.
+    disturbances : tuple of (str, int)
+        What cut connections off: kind, and time in nanoseconds. The faults of the scenario come first, in their order;
+        then what others did, in the order of time.
     recovery : tuple of ndarray of int64
-        For each fault, when each client it cut off was connected again, ascending, nanoseconds.
+        For each disturbance, when each client it cut off was connected again, ascending, nanoseconds.
     affected : tuple of int
-        For each fault, how many clients it cut off.
+        For each disturbance, how many clients it cut off.
+    decisions : tuple of Decision
+        What the control plane did, in the order of time.
     rows : dict of str to ndarray
         With level `"full"`, one row for each settled delivery: `message`, `client`, `server`, `outcome`, `STAMPS`.
     """
@@ -180,8 +208,10 @@ class Trace:
     counters: dict[str, int]
     series: dict[str, np.ndarray]
     servers: dict[str, np.ndarray]
+    disturbances: tuple[tuple[str, int], ...]
     recovery: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
+    decisions: tuple[Decision, ...]
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 
     def without_parts(self) -> Trace:

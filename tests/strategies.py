@@ -75,14 +75,23 @@ def scenarios(draw) -> dict:
         for i in range(pick(0, 1, 2))
     ]  # fmt: skip
     faults = [
-        {"at": "1s", "kind": "kill_server", "server": n_servers - 1, "notice": pick("rst", "silent")},
+        {"at": "1s", "kind": "kill_server", "server": n_servers - 1, "notice": pick("rst", "silent"),
+         "restart_after": pick(None, "0s", "300ms")},
         {"at": "1.5s", "kind": "drop_clients", "cohort": "c0", "share": pick(0.5, 1), "notice": pick("rst", "silent")},
-    ]
+        {"at": "500ms", "kind": "pause_server", "server": pick(0, None), "lasts": "100ms",
+         "every": pick(None, "400ms")},
+        {"at": pick("700ms", "1s"), "kind": "slow_server", "server": 0, "factor": pick(2.5, 20), "lasts": "800ms"},
+        {"at": "1.2s", "kind": "drain_server", "server": 0, "over": pick("0s", "350ms")},
+        {"at": pick("600ms", "1s"), "kind": "rolling_deploy", "surge": pick(1, 2), "max_unavailable": pick(0, 1),
+         "budget": pick(None, "30/s")},
+        {"at": "1.8s", "kind": "rebalance", "rate": "50/s"},
+    ]  # fmt: skip
     costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
     servers = {
         "count": n_servers, "profile": pick("zero", "websockets-asyncio", "centrifugo"), "workers": pick(1, 2),
         "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
         "max_connections": pick(None, 5), "egress": pick(None, 20_000),
+        "startup": pick("0s", "200ms"), "grace": pick("0s", "400ms"),
     }  # fmt: skip
     members = sum(cohort["count"] for cohort in clients)
     return {
@@ -104,5 +113,5 @@ def scenarios(draw) -> dict:
             {"name": "inbox", "per_user": True},
         ],
         "traffic": traffic,
-        "faults": [fault for fault in faults if pick(True, False)],
+        "faults": [fault for fault in faults if pick(True, False, False)],
     }  # fmt: skip

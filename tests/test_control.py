@@ -1,60 +1,108 @@
-"""Control processes call a cluster at the times of the scenario, with what it says, and touch nothing else."""
+"""Control processes act on a machinery at the times of the scenario, with what it says, and write down what they did."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
 import pytest
-import simpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_sim.control import start_control
+from realtime_sim import ScenarioError, simulate
+from realtime_sim.control import Instance, Observation, start_control
+from realtime_sim.control.faults import PROCESSES
+from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
+from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.faults import FAULTS
+from realtime_sim.scenario.system import kind_of
 from realtime_sim.units import to_ns
+from realtime_sim.workload import draw_workload
 from tests.conftest import small
 
-PHASES = [phase.name.lower() for phase in Phase]
 
+class Bench:
+    """The least a machinery must be: servers with a number of connections, and a log of what it is told, and when."""
 
-class Recording:
-    """The least a cluster must be: it writes down what it is told, and when."""
-
-    def __init__(self, env: simpy.Environment) -> None:
-        self.env = env
+    def __init__(self, clock: Clock, connections: list[int]) -> None:
+        self.clock, self.connections = clock, list(connections)
+        self.alive, self.ready = [True] * len(connections), [True] * len(connections)
         self.log: list[tuple] = []
-        self.waits: list[tuple[int, str]] = []
 
-    def kill(self, server: int, silent: bool, fault: int) -> None:
-        self.log.append((self.env.now, "kill", server, silent, fault))
+    def wait_until(self, time_ns: int, phase: str):
+        return self.clock.at(time_ns, Phase[phase.upper()])
 
-    def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
-        self.log.append((self.env.now, "drop", cohort, share, silent, fault))
+    def sample(self) -> None:
+        self._did("sample")
 
-    def observe(self) -> None:
-        self.log.append((self.env.now, "observe"))
+    def observe(self) -> Observation:
+        columns = zip(self.alive, self.ready, self.connections, strict=True)
+        return Observation(
+            self.clock.now / 1e9, tuple(Instance(i, a, r, 0.0, c, 0, 0.0, 0) for i, (a, r, c) in enumerate(columns))
+        )
 
-    def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
-        self.waits.append((time_ns, phase))
-        return self.env.timeout(time_ns - self.env.now)
+    def start_server(self) -> int:
+        self.connections.append(0)
+        self.alive.append(True)
+        self.ready.append(True)
+        self._did("start", len(self.alive) - 1)
+        return len(self.alive) - 1
+
+    def set_ready(self, server: int, ready: bool) -> None:
+        self.ready[server] = ready
+        self._did("ready" if ready else "unready", server)
+
+    def kill(self, server: int, silent: bool, disturbance: int) -> None:
+        self.alive[server], self.connections[server] = False, 0
+        self._did("kill", server, silent, disturbance)
+
+    def stop(self, server: int, disturbance: int) -> None:
+        self.alive[server], self.connections[server] = False, 0
+        self._did("stop", server, disturbance)
+
+    def close_connections(self, server: int, n: int, disturbance: int) -> int:
+        before = self.connections[server]
+        if n:
+            self.connections[server] = max(0, before - n)
+            self._did("close", server, n, disturbance)
+        return before
+
+    def pause(self, server: int, pause_ns: int) -> None:
+        self._did("pause", server, pause_ns)
+
+    def set_pace(self, server: int, permille: int) -> None:
+        self._did("pace", server, permille)
+
+    def drop_clients(self, cohort: str, share: float, silent: bool, disturbance: int) -> None:
+        self._did("drop", cohort, share, silent, disturbance)
+
+    def _did(self, *what: object) -> None:
+        self.log.append((self.clock.now, *what))
+
+    def acts(self, *names: str) -> list[tuple]:
+        """What was done, samples left out; with names only these, times in seconds."""
+        return [
+            (now / 1e9, *what) for now, *what in self.log if what[0] != "sample" and (not names or what[0] in names)
+        ]
 
 
-def controlled(scenario: Scenario) -> Recording:
-    """Everything the control processes of a scenario do until nothing is left to do."""
-    env = simpy.Environment()
-    cluster = Recording(env)
-    start_control(env, cluster, scenario)
-    env.run()
-    return cluster
+def controlled(scenario: Scenario, connections: tuple[int, ...] = (10, 10, 10), control: tuple = ()) -> Bench:
+    """Everything the control processes of a scenario do until the end of the run."""
+    clock = Clock()
+    bench = Bench(clock, list(connections))
+    bench.recorder = Recorder(draw_workload(scenario), "summary")
+    start_control(clock, bench, scenario, bench.recorder, control)
+    while clock.peek() <= to_ns(scenario.duration):
+        clock.step()
+    return bench
 
 
-def kill(at: object, server: int = 0, **fields: object) -> dict:
-    return {"at": at, "kind": "kill_server", "server": server} | fields
-
-
-def drop(at: object, cohort: str = "phones", **fields: object) -> dict:
-    return {"at": at, "kind": "drop_clients", "cohort": cohort} | fields
+def faulty(*faults: dict, n_servers: int = 3, **servers: object) -> Scenario:
+    """A minute with faults, and samples far apart."""
+    return small(
+        duration=60, sample_interval=30, faults=faults, servers={"profile": "zero", "count": n_servers} | servers
+    )
 
 
 # Known values, worked by hand.
@@ -71,26 +119,139 @@ def drop(at: object, cohort: str = "phones", **fields: object) -> dict:
     ],
 )
 def test_samples_are_taken_from_the_start_to_the_end_of_the_run(duration, interval, times_ns):
-    cluster = controlled(small(duration=duration, sample_interval=interval))
-    assert cluster.log == [(t, "observe") for t in times_ns]
-    assert cluster.waits == [(t, "sample") for t in times_ns]
+    assert controlled(small(duration=duration, sample_interval=interval)).log == [(t, "sample") for t in times_ns]
 
 
-def test_faults_happen_at_their_times_with_what_the_scenario_says():
-    """Faults keep their number in the scenario, whatever order they come in."""
-    faults = [kill("7s", 1), drop("2.5s", share=0.25, notice="silent"), drop("8s", "desks"), kill(1, notice="silent")]
-    cluster = controlled(small(servers={"count": 2}, sample_interval=10, faults=faults))
-    assert cluster.log == [
-        (0, "observe"),
-        (1_000_000_000, "kill", 0, True, 3),
-        (2_500_000_000, "drop", "phones", 0.25, True, 1),
-        (7_000_000_000, "kill", 1, False, 0),
-        (8_000_000_000, "drop", "desks", 1.0, False, 2),
-        (10_000_000_000, "observe"),
+def test_every_kind_of_fault_has_a_process():
+    assert set(PROCESSES) == {kind_of(part) for part in FAULTS}
+
+
+def test_servers_die_and_are_replaced_at_their_times():
+    """Faults keep their number in the scenario, whatever order they come in. A replacement takes its time to start."""
+    bench = controlled(
+        faulty(
+            {"kind": "kill_server", "at": 7, "server": 1, "count": 2, "restart_after": 3},
+            {"kind": "drop_clients", "at": "2.5s", "cohort": "phones", "share": 0.25, "notice": "silent"},
+            startup=4,
+        )
+    )
+    assert bench.acts() == [
+        (2.5, "drop", "phones", 0.25, True, 1),
+        (7.0, "kill", 1, False, 0),
+        (7.0, "kill", 2, False, 0),
+        (14.0, "start", 3),
+        (14.0, "start", 4),
     ]
-    assert {wait for wait in cluster.waits if wait[1] == "fault"} == {
-        (7 * 10**9, "fault"), (2_500_000_000, "fault"), (8 * 10**9, "fault"), (10**9, "fault"),
-    }  # fmt: skip
+    assert bench.recorder.disturbances == [("kill_server", 7 * 10**9), ("drop_clients", 2_500_000_000)]
+    assert [(one.time_ns, one.actor, one.action) for one in bench.recorder.decisions][:2] == [
+        (2_500_000_000, "drop_clients 1", "drop clients"), (7 * 10**9, "kill_server 0", "kill"),
+    ]  # fmt: skip
+
+
+def test_pauses_repeat_and_find_the_servers_that_live():
+    bench = controlled(
+        faulty(
+            {"kind": "pause_server", "at": 10, "lasts": "50ms", "every": 20},
+            {"kind": "kill_server", "at": 20, "server": 0},
+        )
+    )
+    assert bench.acts("pause") == [
+        *((10.0, "pause", i, 50_000_000) for i in range(3)), *((30.0, "pause", i, 50_000_000) for i in (1, 2)),
+        *((50.0, "pause", i, 50_000_000) for i in (1, 2)),
+    ]  # fmt: skip
+
+
+def test_a_slow_server_finds_its_own_pace_again():
+    bench = controlled(faulty({"kind": "slow_server", "at": 10, "server": 1, "factor": 2.5, "lasts": 5}))
+    assert bench.acts() == [(10.0, "pace", 1, 2_500), (15.0, "pace", 1, 1_000)]
+
+
+def test_a_drain_closes_connections_evenly():
+    """Thirty in three seconds: three after 0.3 s, 30 in all, and then the server stops."""
+    bench = controlled(faulty({"kind": "drain_server", "at": 10, "server": 2, "over": 3}), (10, 10, 30))
+    closed = [(round(now - 10, 3), n) for now, _, _, n, _ in bench.acts("close")]
+    assert bench.acts("unready") == [(10.0, "unready", 2)]
+    assert closed == [(round(0.1 * i, 3), 1) for i in range(1, 31)]
+    assert bench.acts("stop") == [(13.0, "stop", 2, 0)]
+
+
+def test_a_deploy_replaces_every_server_within_its_limits():
+    """Three servers, one more at most: start (4 s), drain (2 s), and the next starts when the first begins to go."""
+    bench = controlled(faulty({"kind": "rolling_deploy", "at": 10}, startup=4, grace=2))
+    assert bench.acts("start", "stop") == [
+        (14.0, "start", 3), (16.0, "stop", 0, 0), (18.0, "start", 4), (20.0, "stop", 1, 0), (22.0, "start", 5),
+        (24.0, "stop", 2, 0),
+    ]  # fmt: skip
+    assert bench.recorder.decisions[-1].reason == "3 servers replaced in 14 s"
+
+
+def test_a_budget_is_the_most_that_a_deploy_closes_in_a_second():
+    """Two may go at a time: each of them closes half of ten a second, so ten connections take two seconds."""
+    fault = {"kind": "rolling_deploy", "at": 10, "surge": 0, "max_unavailable": 2, "budget": "10/s"}
+    bench = controlled(faulty(fault, startup=1))
+    assert bench.acts("stop")[:2] == [(12.0, "stop", 0, 0), (12.0, "stop", 1, 0)]
+    n_closed = [sum(n for now, _, _, n, _ in bench.acts("close") if t < now <= t + 1) for t in range(10, 20)]
+    assert max(n_closed) == 10
+
+
+@given(st.integers(1, 5), st.integers(0, 3), st.integers(0, 3), st.integers(0, 5), st.integers(0, 5))
+def test_a_deploy_keeps_its_limits(n, surge, unavailable, startup, grace):
+    if surge == unavailable == 0:
+        surge = 1
+    fault = {"kind": "rolling_deploy", "at": 1, "surge": surge, "max_unavailable": unavailable}
+    bench = controlled(faulty(fault, n_servers=n, startup=startup, grace=grace), (7,) * n)
+    n_ready = n
+    for _, what, *_ in bench.acts("start", "unready"):
+        n_ready += 1 if what == "start" else -1
+        assert n - unavailable <= n_ready <= n + surge
+    assert n_ready == n
+    assert [server for _, _, server, _ in bench.acts("stop")] == list(range(n))
+
+
+def test_rebalancing_stops_when_all_are_level():
+    """A mean of ten: the one with 20 closes ten, at five a second, and nobody else anything."""
+    bench = controlled(faulty({"kind": "rebalance", "at": 10, "rate": "5/s"}), (20, 5, 5))
+    assert {server for _, _, server, _, _ in bench.acts("close")} == {0}
+    assert bench.recorder.decisions[-1].action == "level"
+    seconds = [now for now, *_ in bench.acts("close")]
+    assert all(b - a >= 0.2 - 1e-9 for a, b in pairwise(seconds))
+
+
+# A user's own process.
+
+
+def test_a_user_writes_an_experiment_in_five_lines():
+    def chaos(env, cluster):
+        yield env.timeout("5s")
+        first = cluster.observe().ready[0].number
+        number = yield cluster.restart(first, reason="to see what happens")
+        cluster.slow(number, 3)
+        yield env.until(20)
+        cluster.drop_clients("desks")
+        yield env.timeout("1h")
+        raise AssertionError("after the end of the run")
+
+    bench = controlled(faulty(startup=2), control=(chaos,))
+    assert bench.acts() == [
+        (5.0, "kill", 0, False, 0), (7.0, "start", 3), (7.0, "pace", 3, 3_000), (20.0, "drop", "desks", 1.0, False, 1),
+    ]  # fmt: skip
+    assert bench.recorder.disturbances == [("kill_server", 5 * 10**9), ("drop_clients", 20 * 10**9)]
+    assert {one.actor for one in bench.recorder.decisions} == {"chaos"}
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_what_a_user_does_is_in_the_results(engine):
+    def chaos(env, cluster):
+        yield env.timeout(2)
+        cluster.kill(0)
+        cluster.kill(0)
+
+    results = simulate(small(servers={"count": 2, "profile": "zero"}), engine=engine, control=[chaos])
+    frame = results.decisions
+    assert frame["reason"].tolist() == [
+        "with 5 connections, noticed by rst", "nothing done: it is dead already",
+    ]  # fmt: skip
+    assert results.recovery["affected"].tolist() == [5] and results.recovery["at_s"].tolist() == [2.0]
 
 
 # Properties.
@@ -98,7 +259,7 @@ def test_faults_happen_at_their_times_with_what_the_scenario_says():
 
 @given(st.floats(0.1, 100), st.floats(0.01, 100))
 def test_samples_are_one_interval_apart_but_for_the_last_at_the_end(duration, interval):
-    times = [entry[0] for entry in controlled(small(duration=duration, sample_interval=interval)).log]
+    times = [now for now, *_ in controlled(small(duration=duration, sample_interval=interval)).log]
     step_ns = to_ns(interval)
     assert times[0] == 0 and times[-1] == to_ns(duration)
     assert all(b - a == step_ns for a, b in pairwise(times[:-1]))
@@ -107,30 +268,62 @@ def test_samples_are_one_interval_apart_but_for_the_last_at_the_end(duration, in
 
 @given(st.lists(st.floats(0, 9.999), max_size=6))
 def test_every_fault_happens_once_at_its_time(times):
-    faults = [kill(at) if i % 2 else drop(at) for i, at in enumerate(times)]
-    log = [entry for entry in controlled(small(faults=faults)).log if entry[1] != "observe"]
-    assert sorted((entry[-1], entry[0]) for entry in log) == [(i, to_ns(at)) for i, at in enumerate(times)]
-    assert [entry[0] for entry in log] == sorted(entry[0] for entry in log)
+    faults = [{"kind": "drop_clients", "at": at, "cohort": "phones"} for at in times]
+    log = [(now, what[-1]) for now, *what in controlled(small(faults=faults)).log if what[0] == "drop"]
+    assert sorted((number, now) for now, number in log) == [(i, to_ns(at)) for i, at in enumerate(times)]
+    assert [now for now, _ in log] == sorted(now for now, _ in log)
 
 
-def test_phases_are_those_of_the_written_order():
-    """The monitor sees the state before a fault of the same time does away with it."""
-    cluster = controlled(small(sample_interval=1, faults=[kill("3s")]))
-    assert {phase for _, phase in cluster.waits} == {"sample", "fault"}
-    assert PHASES.index("sample") < PHASES.index("fault")
+def test_the_monitor_sees_the_state_before_a_fault_of_the_same_time():
+    fault = {"kind": "slow_server", "at": 3, "server": 0, "factor": 2}
+    log = controlled(small(sample_interval=1, faults=[fault])).log
+    assert log.index((3 * 10**9, "sample")) < log.index((3 * 10**9, "pace", 0, 2_000))
 
 
 # Errors.
 
 
-def test_an_error_of_the_cluster_ends_the_run():
+def test_an_error_of_the_machinery_ends_the_run():
     """Nothing is swallowed on the way: a defect of an engine must show."""
 
-    class Broken(Recording):
-        def observe(self) -> None:
+    class Broken(Bench):
+        def sample(self) -> None:
             raise RuntimeError("no more samples")
 
-    env = simpy.Environment()
-    start_control(env, Broken(env), small())
+    clock, scenario = Clock(), small()
+    recorder = Recorder(draw_workload(scenario), "summary")
+    start_control(clock, Broken(clock, [1]), scenario, recorder)
     with pytest.raises(RuntimeError, match="^no more samples$"):
-        env.run()
+        clock.run()
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda c: c.kill(7), "server must be the number of a server, got 7; servers are numbered 0 to 2 so far"),
+        (lambda c: c.kill(0, "quietly"), "notice must be one of rst, silent, got 'quietly'; known names: rst, silent"),
+        (lambda c: c.slow(0, 0), "factor must be from 0.001 to 1_000, got 0; use 1 for its own pace"),
+        (lambda c: c.drop_clients("phone"), "cohort must be a cohort, got 'phone'; did you mean 'phones'?"),
+    ],
+)
+def test_a_wrong_act_is_one_clear_message(act, message):
+    def chaos(env, cluster):
+        yield env.timeout(1)
+        act(cluster)
+
+    with pytest.raises(ScenarioError) as caught:
+        controlled(faulty(), control=(chaos,))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        (lambda env, cluster: None, "control must be a list of processes, got 'function'; "),
+        ([lambda env, cluster: None], "control[0] must be a generator function, with at least one yield, got "),
+    ],
+)
+def test_what_is_no_process_is_refused(control, message):
+    with pytest.raises(ScenarioError) as caught:
+        simulate(small(), control=control)
+    assert str(caught.value).startswith(message)

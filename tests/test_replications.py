@@ -117,7 +117,7 @@ def test_an_error_in_another_process_is_the_same_as_here():
     assert texts[0] == texts[1] and texts[0].startswith("seed must be a whole number")
 
 
-def killed(workload: Workload, record: str, progress: object) -> Trace:
+def killed(workload: Workload, record: str, progress: object, control: tuple) -> Trace:
     """A run that the system ends for want of memory."""
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -127,7 +127,7 @@ def test_a_killed_process_is_one_message():
         list(replicate(Task(small(), "reference", killed, "summary", 2), 2, 2, lambda _: None))
 
 
-def abandoned(workload: Workload, record: str, progress: object) -> Trace:
+def abandoned(workload: Workload, record: str, progress: object, control: tuple) -> Trace:
     """A run whose parent is gone."""
     os.getppid = lambda: 1
     progress(0.0)

@@ -12,7 +12,7 @@ from realtime_sim.scenario import Scenario
 __all__ = ["ENGINES", "compile_engine", "find_engine"]
 
 ENGINES = MappingProxyType({"reference": "realtime_sim.engines.reference", "fast": "realtime_sim.engines.fast"})
-"""Module of each engine; it has a function `run(workload, record, progress) -> Trace`."""
+"""Module of each engine; it has a function `run(workload, record, progress, control) -> Trace`."""
 
 MANY_DELIVERIES, MANY_CLIENTS = 2_000_000, 30_000
 """From here on a run takes the reference engine a minute or more."""

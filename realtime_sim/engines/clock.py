@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import simpy
@@ -39,3 +40,7 @@ class Clock(simpy.Environment):
     def call_at(self, moment: simpy.Event, action: Callable, *arguments: object) -> None:
         """Do `action(*arguments)` at a moment; for what happens to something that has no life of its own."""
         moment.callbacks.append(lambda _: action(*arguments))
+
+    def next_besides(self, phase: Phase) -> float:
+        """The earliest moment that belongs to another phase, infinity if there is none."""
+        return min((time for time, order, *_ in self._queue if order[0] != phase), default=math.inf)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ATTEMPT_GAP_NS", "PING_ROUNDS", "POLLING_HANDSHAKE_REQUESTS"]
+__all__ = ["ATTEMPT_GAP_NS", "NORMAL_PACE", "PING_ROUNDS", "POLLING_HANDSHAKE_REQUESTS"]
 
 POLLING_HANDSHAKE_REQUESTS = 4
 """Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
@@ -13,3 +13,6 @@ it a client that is turned away in no time, and tries again at once, would try f
 
 PING_ROUNDS = 100
 """Pings of an interval are spread over this many jobs, as timers of single connections would be."""
+
+NORMAL_PACE = 1_000
+"""Thousandths of its cost that work takes a server that is not slow."""

@@ -2,13 +2,20 @@
 
 from realtime_sim.scenario.clients import EVERYONE, Cohort, Keepalive, Network, RoomGroup, Session, Traffic
 from realtime_sim.scenario.distributions import Constant, Empirical, Exponential, Gamma, Lognormal, Uniform
+from realtime_sim.scenario.faults import (
+    DrainServer,
+    DropClients,
+    KillServer,
+    PauseServer,
+    Rebalance,
+    RollingDeploy,
+    SlowServer,
+)
 from realtime_sim.scenario.model import Scenario
 from realtime_sim.scenario.system import (
     Balancer,
     Costs,
-    DropClients,
     Kafka,
-    KillServer,
     NoBroker,
     RedisPubSub,
     RedisStreams,
@@ -17,7 +24,8 @@ from realtime_sim.scenario.system import (
 )
 
 __all__ = [
-    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DropClients", "Empirical", "Exponential", "Gamma", "Kafka",
-    "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "RedisPubSub", "RedisStreams", "RoomGroup",
-    "Scenario", "Servers", "Session", "Slo", "Traffic", "Uniform",
+    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical", "Exponential",
+    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "PauseServer", "Rebalance",
+    "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Session", "Slo",
+    "SlowServer", "Traffic", "Uniform",
 ]  # fmt: skip

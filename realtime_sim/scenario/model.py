@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_sim.scenario import problems, rules, text
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
+from realtime_sim.scenario.faults import Fault
 from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
-from realtime_sim.scenario.system import Balancer, Broker, Fault, NoBroker, Servers, Slo
+from realtime_sim.scenario.system import Balancer, Broker, NoBroker, Servers, Slo
 
 __all__ = ["Scenario"]
 

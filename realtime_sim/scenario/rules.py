@@ -16,13 +16,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from realtime_sim.errors import nearest
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
+from realtime_sim.scenario.faults import FAULTS, KillServer
 from realtime_sim.scenario.quantities import Broken, Part
-from realtime_sim.scenario.system import DropClients, KillServer, Servers
+from realtime_sim.scenario.system import Servers, kind_of
 
 __all__ = ["broken", "known"]
 
 _LISTS = {"clients": Cohort, "rooms": RoomGroup, "traffic": Traffic}
-_FAULTS = {"kill_server": KillServer, "drop_clients": DropClients}
+_FAULTS = {kind_of(part): part for part in FAULTS}
 
 
 def broken(scenario: Any) -> Iterator[Broken]:
@@ -106,12 +107,21 @@ def _faults(scenario: Any) -> Iterator[Broken]:
     mute = any(cohort.keepalive is None for cohort in scenario.clients)
     n_servers = scenario.servers.count
     for i, event in enumerate(scenario.faults):
-        if event.kind == "kill_server" and event.server >= n_servers:
-            step = f"servers are numbered 0 to {n_servers - 1}"
-            yield Broken("must be the number of a server", step, f"faults[{i}].server")
-        if event.notice == "silent" and mute:
+        server = getattr(event, "server", None)
+        if server is not None and server >= n_servers:
+            yield Broken("must be the number of a server", _numbered(n_servers), f"faults[{i}].server")
+        if event.kind == "kill_server" and n_servers > server > n_servers - event.count:
+            yield Broken("must not reach beyond the last server", _numbered(n_servers), f"faults[{i}].count")
+        if getattr(event, "notice", None) == "silent" and mute:
             step = "give every cohort a keepalive, or use notice: rst"
             yield Broken("must not be silent where a cohort has no keepalive", step, f"faults[{i}].notice")
+        if event.kind == "rolling_deploy" and event.surge == 0 and event.max_unavailable == 0:
+            step = "allow one more server, or one less"
+            yield Broken("must not be 0 where max_unavailable is 0 too", step, f"faults[{i}].surge")
+
+
+def _numbered(n_servers: int) -> str:
+    return f"servers are numbered 0 to {n_servers - 1}"
 
 
 def known(whole: type[Part], data: Mapping[str, Any]) -> Any:
@@ -147,7 +157,7 @@ def _known_fault(entry: object) -> Any:
     kind = entry.get("kind") if isinstance(entry, Mapping) else getattr(entry, "kind", None)
     part = _FAULTS.get(kind, KillServer) if isinstance(kind, str) else KillServer
     fault = _known_part(part, entry)
-    return SimpleNamespace(**{"kind": None, "at": math.nan, "notice": None, **vars(fault)})
+    return SimpleNamespace(**{"kind": None, "at": math.nan, **vars(fault)})
 
 
 def _known_part(cls: type[Part], data: object) -> Any:

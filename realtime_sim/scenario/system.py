@@ -1,4 +1,4 @@
-"""The machinery: servers, balancer, broker, faults, and the objectives it is held to."""
+"""The machinery: servers, balancer, broker, and the objectives it is held to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from realtime_sim.scenario.quantities import (
     Count,
     Duration,
     Index,
-    Name,
     Part,
     Ratio,
     Size,
@@ -23,7 +22,7 @@ from realtime_sim.scenario.quantities import (
     whole_number,
 )
 
-__all__ = ["Balancer", "Broker", "Costs", "Fault", "Servers", "Slo"]
+__all__ = ["BROKERS", "Balancer", "Broker", "Costs", "Servers", "Slo", "by_kind", "kind_of"]
 
 _LINK = Constant(value=BROKER_COSTS["link_s"].value)
 
@@ -97,6 +96,12 @@ class Servers(Part):
         Link of one server to its clients, bytes per second.
     backlog : int
         Length of the accept queue (Linux: somaxconn).
+    startup : float or str
+        Time from the order to start one more server until it is ready for connections, seconds. The default is a
+        choice: image pull, process start and readiness probe of a small service.
+    grace : float or str
+        Time a server that is to stop has for sending its clients away, seconds; the default is that of Kubernetes
+        (terminationGracePeriodSeconds).
     """
 
     count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
@@ -108,6 +113,8 @@ class Servers(Part):
     memory: Size | None = None
     egress: Bandwidth | None = None
     backlog: Count = 4096
+    startup: Duration = 10.0
+    grace: Duration = 30.0
 
     @model_validator(mode="after")
     def _roomy(self) -> Servers:
@@ -280,71 +287,30 @@ class Kafka(Part):
     read: Duration = BROKER_COSTS["kafka_read_s"].value
 
 
-def _kind(value: object) -> str:
+def kind_of(part: type[Part]) -> str:
+    """What a part's `kind` is in a file."""
+    return part.model_fields["kind"].annotation.__args__[0]
+
+
+def _tag(value: object) -> str:
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
     return f"<{kind}>"
 
 
-def _by_kind(*parts: type[Part]) -> Any:
+def by_kind(*parts: type[Part]) -> Any:
     """Union of parts told apart by `kind`; the tags in brackets never show in a path."""
-    members = [Annotated[part, Tag(f"<{part.model_fields['kind'].annotation.__args__[0]}>")] for part in parts]
+    members = [Annotated[part, Tag(f"<{kind_of(part)}>")] for part in parts]
     union: Any = members[0]
     for member in members[1:]:
         union = union | member
-    return Annotated[union, Discriminator(_kind)]
+    return Annotated[union, Discriminator(_tag)]
 
 
-Broker = _by_kind(NoBroker, RedisPubSub, RedisStreams, Kafka)
+BROKERS = (NoBroker, RedisPubSub, RedisStreams, Kafka)
+"""Every kind of broker."""
+
+Broker = by_kind(*BROKERS)
 """Field type: one of the brokers, told apart by `kind`."""
-
-
-class KillServer(Part):
-    """A server dies at once.
-
-    Parameters
-    ----------
-    kind : str
-        `kill_server`.
-    at : float or str
-        When, seconds from the start of the run.
-    server : int
-        Which one, counted from 0.
-    notice : str
-        Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
-    """
-
-    kind: Literal["kill_server"]
-    at: Duration
-    server: Index
-    notice: Literal["rst", "silent"] = "rst"
-
-
-class DropClients(Part):
-    """A share of a cohort loses its connections at the same moment; the servers stay up.
-
-    Parameters
-    ----------
-    kind : str
-        `drop_clients`.
-    at : float or str
-        When, seconds from the start of the run.
-    cohort : str
-        Whose clients.
-    share : float
-        How many of them, 0 to 1.
-    notice : str
-        Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
-    """
-
-    kind: Literal["drop_clients"]
-    at: Duration
-    cohort: Name
-    share: Ratio = 1.0
-    notice: Literal["rst", "silent"] = "rst"
-
-
-Fault = _by_kind(KillServer, DropClients)
-"""Field type: one of the faults, told apart by `kind`."""
 
 
 class Slo(Part):

@@ -1,11 +1,11 @@
 """The compiled engine: the same rules as `engines.reference`, on arrays, for a million connections and more.
 
 Read in this order: `state` (what there is), `agenda` (future events), `ledger`, `links`, `polling`, `clients`,
-`handshakes`, `brokers`, `work`, `servers` (the rules, as in the reference engine), `kernel` (the loop), `cluster`
-(faults and samples). What is sure is settled ahead, without an event of its own: copies that nothing can stop
-(`links`), attempts of clients that are turned away (`clients`), jobs whose recipients cannot change before they start,
-and ends of jobs that only free a loop (`servers`). What will be read soon is asked for in time, for a million clients
-are in no cache (`memory.prefetch`).
+`handshakes`, `brokers`, `work`, `servers` (the rules, as in the reference engine), `kernel` (the loop), `actions` (what
+the control plane does) and `cluster` (when it does it). What is sure is settled ahead, without an event of its own:
+copies that nothing can stop (`links`), attempts of clients that are turned away (`clients`), jobs whose recipients
+cannot change before they start, and ends of jobs that only free a loop (`servers`). What will be read soon is asked for
+in time, for a million clients are in no cache (`memory.prefetch`).
 Runs in which nobody comes or goes take another way, without an agenda: `steady` (the run), `steady_state`,
 `steady_places` (who is where), `steady_broker`, `steady_queues` and `steady_copies` (the stages), `steady_draws` and
 `steady_filing` (what the stages share).
@@ -14,9 +14,10 @@ Every run gives the trace that the reference engine gives, to the nanosecond.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from realtime_sim.control import Control
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
 from realtime_sim.trace import Trace
@@ -26,7 +27,12 @@ from realtime_sim.workload import Workload
 __all__ = ["is_steady", "prepare", "run"]
 
 
-def run(workload: Workload, record: str = "summary", progress: Callable[[float], None] | None = None) -> Trace:
+def run(
+    workload: Workload,
+    record: str = "summary",
+    progress: Callable[[float], None] | None = None,
+    control: Sequence[Control] = (),
+) -> Trace:
     """Run a workload to its end.
 
     Parameters
@@ -37,6 +43,8 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
         `"summary"` or `"full"`.
     progress : callable, optional
         Called now and then with the simulated time, seconds.
+    control : sequence of callable
+        Control processes ``(env, cluster)`` beside those of the scenario.
 
     Returns
     -------
@@ -44,7 +52,7 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
         What happened.
     """
     progress = progress or (lambda _: None)
-    if is_steady(workload.scenario, record):
+    if not control and is_steady(workload.scenario, record):
         _prepare("steady", progress)
         from realtime_sim.engines.fast.steady import SteadyCluster
 
@@ -52,9 +60,11 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
         if trace is not None:
             return trace
     _prepare("cluster", progress)
+    if workload.scenario.faults or control:
+        _prepare("actions", progress)
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
-    return CompiledCluster(workload, Recorder(workload, record)).run(progress)
+    return CompiledCluster(workload, Recorder(workload, record), control).run(progress)
 
 
 def prepare(scenario: Scenario, record: str) -> None:
@@ -68,6 +78,8 @@ def prepare(scenario: Scenario, record: str) -> None:
         `"summary"` or `"full"`.
     """
     _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
+    if scenario.faults:
+        _prepare("actions", lambda _: None)
 
 
 def _prepare(kernel: str, progress: Callable[[float], None]) -> None:

@@ -53,7 +53,8 @@ def pick(s, client):
         u2 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 1)
     c.n_requests += 1
     previous = c.last_server if s.sticky else -1
-    chosen, s.counter = balancing.pick_affine(s.balancer, s.load, s.healthy, u1, u2, client, s.counter, previous)
+    load, healthy = s.load[: s.n_servers], s.healthy[: s.n_servers]
+    chosen, s.counter = balancing.pick_affine(s.balancer, load, healthy, u1, u2, client, s.counter, previous)
     if s.sticky and chosen >= 0:
         c.last_server = chosen
     return chosen

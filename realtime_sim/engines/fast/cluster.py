@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import simpy
 
-from realtime_sim.control import start_control
-from realtime_sim.draws import uniform
+from realtime_sim.control import Control, Instance, Observation, start_control
 from realtime_sim.engines.clock import Clock
-from realtime_sim.engines.constants import PING_ROUNDS
-from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast import actions
 from realtime_sim.engines.fast.apart import Apart
-from realtime_sim.engines.fast.brokers import broker_forgets
-from realtime_sim.engines.fast.clients import begin, detection_ns
-from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
-from realtime_sim.engines.fast.drawing import FAULT_STREAM
+from realtime_sim.engines.fast.clients import begin
+from realtime_sim.engines.fast.compiling import NUMBERS, compiled
 from realtime_sim.engines.fast.kernel import advance, drain
 from realtime_sim.engines.fast.ledger import close_books
-from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.memory import release
-from realtime_sim.engines.fast.polling import drop_waiting
-from realtime_sim.engines.fast.servers import busy_ns, die
+from realtime_sim.engines.fast.servers import busy_ns
 from realtime_sim.engines.fast.setup import make_state
-from realtime_sim.engines.fast.subscriptions import settle_home
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import SERVER_TOTALS, Trace
@@ -34,24 +27,22 @@ from realtime_sim.workload import Workload
 
 __all__ = ["CALLED", "CompiledCluster"]
 
-HEALTH, LOST, NOTICES, HEARTBEAT = (
-    int(phase) for phase in (Phase.HEALTH, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.HEARTBEAT)
-)
+BUSY, LINK_BUSY, DIED, SENDS = (SERVER_TOTALS.index(name) for name in ("busy_ns", "link_busy_ns", "died_ns", "sends"))
 
-BUSY, LINK_BUSY, DIED = (SERVER_TOTALS.index(name) for name in ("busy_ns", "link_busy_ns", "died_ns"))
+CONNECTIONS = 0
+"""Row of `_snapshot`."""
 
 
 class CompiledCluster:
     """One run: the state, and the control processes that look at it."""
 
-    def __init__(self, workload: Workload, recorder: Recorder) -> None:
+    def __init__(self, workload: Workload, recorder: Recorder, control: Sequence[Control] = ()) -> None:
         self.workload, self.scenario, self.recorder = workload, workload.scenario, recorder
         self.state = make_state(workload, recorder)
         self.clock = Clock()
         self.end_ns = to_ns(self.scenario.duration)
-        self._fault_ns = sorted(to_ns(event.at) for event in self.scenario.faults)
         self._n_samples = 0
-        start_control(self.clock, self, self.scenario)
+        start_control(self.clock, self, self.scenario, recorder, control)
 
     def run(self, progress: Callable[[float], None]) -> Trace:
         """From the first event to the last."""
@@ -72,9 +63,9 @@ class CompiledCluster:
         return trace
 
     def _advance(self, until_ns: int) -> None:
-        """Handle everything before `until_ns`; nothing but a fault can break a connection by surprise."""
-        faults = [time_ns for time_ns in self._fault_ns if time_ns >= until_ns]
-        _set_horizon(self.state, min([*faults, self.end_ns + 1]), until_ns)
+        """Handle everything before `until_ns`; only the control plane can break a connection by surprise, and it does
+        nothing before its next moment that is no sample."""
+        _set_horizon(self.state, min(self.clock.next_besides(Phase.SAMPLE), self.end_ns + 1), until_ns)
         while advance(self.state, until_ns):
             pass
 
@@ -84,16 +75,17 @@ class CompiledCluster:
         for index, cohort in enumerate(self.scenario.clients):
             if cohort.keepalive is not None and not TRANSPORTS[cohort.transport].request_per_message:
                 for server in range(self.scenario.servers.count):
-                    _first_ping(self.state, server, index)
+                    actions.first_ping(self.state, server, index)
 
     def _trace(self) -> Trace:
         recorder = self.recorder
         totals, rows, recovered, affected, never_connected = _final(self.state)
-        for row, name in enumerate(SERVER_TOTALS):
-            recorder.servers[name][:] = totals[row]
-        recorder.affected = affected[: len(self.scenario.faults)].tolist()
-        for fault in range(len(self.scenario.faults)):
-            recorder.recovery[fault] = recovered[recovered[:, 0] == fault, 1]
+        for name, row in zip(SERVER_TOTALS, totals, strict=True):
+            if name != "started_ns":  # known already
+                recorder.servers[name][:] = row
+        for number in range(len(recorder.disturbances)):
+            recorder.affected[number] = int(affected[number])
+            recorder.recovery[number] = recovered[recovered[:, 0] == number, 1]
         recorder.count("never_connected", int(never_connected))
         if len(self.scenario.clients) == 1 and recorder.batch_count.any():
             recorder.histogram[0] = recorder.batch_histogram.sum(axis=0)
@@ -102,31 +94,89 @@ class CompiledCluster:
             recorder.keep(rows)
         return recorder.trace("fast")
 
-    # The Cluster protocol of `realtime_sim.control`.
+    # The `Machinery` of `realtime_sim.control`.
 
     def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
         """The moment `time_ns`, for a control process."""
         return self.clock.at(time_ns, Phase[phase.upper()])
 
-    def kill(self, server: int, silent: bool, fault: int) -> None:
+    def start_server(self) -> int:
+        """One more server process runs, and is ready at once."""
+        self.recorder.add_server(self.clock.now)
+        return int(actions.start(self.state, self.clock.now))
+
+    def set_ready(self, server: int, ready: bool) -> None:
+        """The balancer sends new connections to a server, or no more."""
+        actions.set_ready(self.state, server, ready, self.clock.now)
+
+    def kill(self, server: int, silent: bool, disturbance: int) -> None:
         """A server dies; its clients notice by a reset, or by a ping that is not answered."""
-        _kill(self.state, server, silent, fault, self.clock.now, to_ns(self.scenario.balancer.detection))
+        actions.note_disturbance(self.state, disturbance)
+        detection_ns = to_ns(self.scenario.balancer.detection)
+        actions.kill(self.state, server, silent, disturbance, self.clock.now, detection_ns)
 
-    def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
+    def stop(self, server: int, disturbance: int) -> None:
+        """A server ends in order: no request finds it, and whoever is left is cut off by a reset."""
+        self.set_ready(server, False)
+        self.kill(server, False, disturbance)
+
+    def close_connections(self, server: int, n: int, disturbance: int) -> int:
+        """A server sends clients away."""
+        before = int(_snapshot(self.state, self.clock.now)[0][CONNECTIONS, server])
+        if n > 0:
+            actions.note_disturbance(self.state, disturbance)
+            actions.close(self.state, server, n, disturbance, self.clock.now)
+        return before
+
+    def pause(self, server: int, pause_ns: int) -> None:
+        """Every loop of a server does nothing for so long, as soon as it is done with its job."""
+        actions.pause(self.state, server, pause_ns, self.clock.now)
+
+    def set_pace(self, server: int, permille: int) -> None:
+        """From the next job on, work takes a server so many thousandths of its cost."""
+        actions.set_pace(self.state, server, permille, self.clock.now)
+
+    def drop_clients(self, cohort: str, share: float, silent: bool, disturbance: int) -> None:
         """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
-        _drop(self.state, self.workload.clients_of(cohort), share, silent, fault, self.clock.now)
+        actions.note_disturbance(self.state, disturbance)
+        clients = self.workload.clients_of(cohort)
+        actions.drop(self.state, clients, share, silent, disturbance, self.clock.now)
 
-    def observe(self) -> None:
+    def observe(self) -> Observation:
+        """What there is to see now."""
+        per_server, *_ = _snapshot(self.state, self.clock.now)
+        connections, queued, busy, _, ready, alive, sends = per_server.tolist()
+        started_ns = self.recorder.servers["started_ns"].tolist()
+        return Observation(
+            time_s=float(from_ns(self.clock.now)),
+            instances=tuple(
+                Instance(
+                    number=number,
+                    alive=bool(alive[number]),
+                    ready=bool(ready[number]),
+                    started_s=float(from_ns(started_ns[number])),
+                    connections=connections[number],
+                    queue_length=queued[number],
+                    busy_s=float(from_ns(busy[number])),
+                    sends=sends[number],
+                )
+                for number in range(len(connections))
+            ),
+        )
+
+    def sample(self) -> None:
         """Record one sample."""
         per_server, busy_threads_ns, broker_queue, subscriptions = _snapshot(self.state, self.clock.now)
         under_way, area_ns = _see_changes(self.state, self._n_samples)
         self._n_samples += 1
+        connections, queued, busy, link_busy, ready, alive, _ = per_server
         self.recorder.sample(
             time_ns=self.clock.now,
-            connections=per_server[0].tolist(),
-            queue_length=per_server[1].tolist(),
-            busy_ns=per_server[2].tolist(),
-            link_busy_ns=per_server[3].tolist(),
+            connections=connections.tolist(),
+            queue_length=queued.tolist(),
+            busy_ns=busy.tolist(),
+            link_busy_ns=link_busy.tolist(),
+            ready=(ready & alive).tolist(),
             under_way=int(under_way),
             under_way_area_ns=int(area_ns),
             broker_busy_ns=busy_threads_ns.tolist(),
@@ -144,11 +194,6 @@ def _begin_all(s, connect_ns):
 @compiled()
 def _set_horizon(s, horizon, until):
     s.horizon_ns, s.until_ns = horizon, until
-
-
-@compiled()
-def _first_ping(s, server, cohort):
-    insert(s, s.ping_interval_ns[cohort] // PING_ROUNDS, key_of(HEARTBEAT, server, cohort), -1, server, 1)
 
 
 @compiled()
@@ -180,19 +225,27 @@ def _final(s):
         v = s.servers[server]
         s.totals[BUSY, server], s.totals[LINK_BUSY, server] = busy_ns(s, server), v.link_busy_ns
         s.totals[DIED, server] = v.died_ns
-    return s.totals.copy(), s.rows[: s.n_rows].copy(), s.recovered[: s.n_recovered].copy(), s.affected.copy(), never
+    return (
+        s.totals[:, : s.n_servers].copy(),
+        s.rows[: s.n_rows].copy(),
+        s.recovered[: s.n_recovered].copy(),
+        s.affected.copy(),
+        never,
+    )
 
 
 @compiled()
 def _snapshot(s, now):
     s.now = now
-    per_server = np.zeros((4, s.n_servers), dtype=np.int64)
+    per_server = np.zeros((7, s.n_servers), dtype=np.int64)
     alive = 0
     for server in range(s.n_servers):
         v = s.servers[server]
         alive += not v.dead
-        per_server[0, server], per_server[1, server] = v.n_connections, v.n_queued
+        per_server[CONNECTIONS, server], per_server[1, server] = v.n_connections, v.n_queued
         per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
+        per_server[4, server], per_server[5, server] = s.healthy[server], not v.dead
+        per_server[6, server] = s.totals[SENDS, server]
     busy_threads_ns, broker_queue = np.zeros(len(s.stations), dtype=np.int64), 0
     for station in range(len(s.stations)):
         b = s.stations[station]
@@ -202,63 +255,8 @@ def _snapshot(s, now):
     return per_server, busy_threads_ns, broker_queue, subscriptions
 
 
-@compiled()
-def _cut_off(s, slot, fault):
-    broke(s, slot)
-    d = s.details[s.connections[slot].client]
-    if d.fault < 0:
-        d.fault = fault
-        s.affected[fault] += 1
-
-
-@compiled(silent=FLAG)
-def _kill(s, server, silent, fault, now, detection):
-    s.now = now
-    v = s.servers[server]
-    if v.dead:
-        return
-    die(s, server, silent)
-    broker_forgets(s, server)
-    insert(s, now + detection, key_of(HEALTH, server, -1), -1, server, 0)
-    for slot in range(s.n_connections):
-        k = s.connections[slot]
-        if not k.registered or k.server != server:
-            continue
-        k.registered = False
-        settle_home(s, k.client)
-        if k.polls:
-            drop_waiting(s, slot)
-        s.load[server] -= 1
-        if k.alive:
-            _cut_off(s, slot, fault)
-            delay_ns = detection_ns(s, k.client, 0) if silent else s.clients[k.client].half_rtt_ns
-            insert(s, now + delay_ns, key_of(LOST, server, k.client), -1, slot, k.serial)
-        give_up_slot(s, slot)
-    s.local[server, :] = 0
-    s.cohort_sizes[server, :] = 0
-    s.n_registered -= v.n_connections
-    v.n_connections = 0
-
-
-@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG)
-def _drop(s, clients, share, silent, fault, now):
-    s.now = now
-    for i in range(len(clients)):
-        client = clients[i]
-        slot = s.clients[client].connection
-        if uniform(s.seed, FAULT_STREAM, fault, client, 0) >= share or slot < 0 or not s.connections[slot].alive:
-            continue
-        k = s.connections[slot]
-        k.alive = False
-        _cut_off(s, slot, fault)
-        client_ns = detection_ns(s, client, 0) if silent else 0
-        server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
-        insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
-        insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
-
-
 CALLED = (
-    _begin_all, _first_ping, _set_horizon, advance, drain, close_books, _kill, _drop, _see_changes, _snapshot, _final,
-    _free, *Apart.all.values(),
+    _begin_all, actions.first_ping, _set_horizon, advance, drain, close_books, _see_changes, _snapshot, _final, _free,
+    *Apart.all.values(),
 )  # fmt: skip
 """Compiled functions that are called from here, or by their address."""

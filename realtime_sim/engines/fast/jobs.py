@@ -8,7 +8,7 @@ from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.ledger import SERVER_DIED, copy_done
 from realtime_sim.engines.fast.state import JOB
 
-FANOUT, SEND, REQUEST, HANDSHAKE, POLL, INGEST, REPLAY, PINGS = range(8)
+FANOUT, SEND, REQUEST, HANDSHAKE, POLL, INGEST, REPLAY, PINGS, PAUSE = range(9)
 
 
 @compiled(apart=True)
@@ -42,6 +42,16 @@ def waits_in_backlog(kind):
     return kind in (REQUEST, HANDSHAKE, POLL)
 
 
+@compiled()
+def _touch(s, server):
+    """Idle loops of a server will look at what waits when this event is over."""
+    v = s.servers[server]
+    if not v.touched:
+        v.touched = True
+        s.touched[s.n_touched] = server
+        s.n_touched += 1
+
+
 @compiled(apart=True)
 def submit(s, server, job):
     """Queue a job; a dead server takes none. Requests never get here when the server is dead."""
@@ -60,10 +70,19 @@ def submit(s, server, job):
         s.jobs[v.last].next = job
     v.last, j.next = job, -1
     v.n_queued += 1
-    if not v.touched:
-        v.touched = True
-        s.touched[s.n_touched] = server
-        s.n_touched += 1
+    _touch(s, server)
+
+
+@compiled()
+def submit_first(s, server, job):
+    """Queue a job of a living server before all that wait."""
+    v, j = s.servers[server], s.jobs[job]
+    j.arrived_ns, j.next = s.now, v.first
+    if v.n_queued == 0:
+        v.last, j.next = job, -1
+    v.first = job
+    v.n_queued += 1
+    _touch(s, server)
 
 
 @compiled()

@@ -30,6 +30,9 @@ EVERYONE_ROOM = 0
 
 JOB_END = int(Phase.JOB_END)
 
+NO_SERVER = 2**20 - 2
+"""In the place of a server, behind all there may be."""
+
 
 @compiled(apart=True)
 def new_message(s, id):
@@ -175,7 +178,7 @@ def _missed(s, slot, place, client):
 def _finish_later(s, slot):
     """Look at those who are left out when the last server is done."""
     m = s.messages[slot]
-    insert(s, m.done_ns, key_of(JOB_END, s.n_servers, -1), m.id, slot, 0)
+    insert(s, m.done_ns, key_of(JOB_END, NO_SERVER, -1), m.id, slot, 0)
 
 
 @compiled(apart=True)

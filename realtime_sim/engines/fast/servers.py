@@ -32,7 +32,7 @@ from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import PARKS, parks
 from realtime_sim.engines.fast.recording import SERVER_DIED as DIED
 from realtime_sim.engines.fast.subscriptions import free_list, subscribe
-from realtime_sim.engines.fast.work import FEW_MEMBERS, end_quietly, ends_quietly, gather, park_poll, start
+from realtime_sim.engines.fast.work import FEW_MEMBERS, end_quietly, ends_quietly, gather, paced, park_poll, start
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import SERVER_TOTALS
 
@@ -65,12 +65,12 @@ def _take_up(s, server, loop, started_ns):
         else:
             v.n_waiting -= 1
     p = s.loops[server, loop]
-    wakeup_ns = s.wakeup_ns if p.free_ns < started_ns else 0
+    wakeup_ns = paced(s, server, s.wakeup_ns) if p.free_ns < started_ns else 0
     p.started_ns = started_ns
     p.service_ns = start(s, server, job, started_ns, wakeup_ns)
     p.free_ns = started_ns + p.service_ns
     p.turn, p.awaited = 0, False
-    if started_ns > s.now:
+    if started_ns > s.now or s.phase < JOB_END:
         p.passed = loop
     else:
         p.passed = max(loop, s.loop) if s.phase == JOB_END else ALL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.draws import Sampler
-from realtime_sim.engines.constants import ATTEMPT_GAP_NS, POLLING_HANDSHAKE_REQUESTS
+from realtime_sim.engines.constants import ATTEMPT_GAP_NS, NORMAL_PACE, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
 from realtime_sim.engines.fast.brokers import KINDS
@@ -143,7 +143,7 @@ def _inputs(workload: Workload) -> dict[str, object]:
 def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     n, workers = scenario.servers.count, scenario.servers.workers
     servers = np.zeros(n, dtype=st.SERVER)
-    servers["died_ns"] = -1
+    servers["died_ns"], servers["pace"] = -1, NORMAL_PACE
     loops = np.zeros((n, workers), dtype=st.LOOP)
     loops["job"], loops["free_ns"] = -1, -1
     if scenario.broker.kind in ("redis_streams", "kafka"):
@@ -301,7 +301,7 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
     return {
         **{name: getattr(recorder, name) for name in arrays},
         "totals": np.zeros((len(SERVER_TOTALS), scenario.servers.count), dtype=np.int64),
-        "affected": np.zeros(max(1, len(scenario.faults)), dtype=np.int64),
+        "affected": np.zeros(max(16, len(scenario.faults)), dtype=np.int64),
         "recovered": np.zeros((16, 2), dtype=np.int64),
         "n_recovered": 0,
         "changes": np.zeros(n_samples + 1, dtype=np.int64),

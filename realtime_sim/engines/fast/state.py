@@ -118,6 +118,7 @@ SERVER = np.dtype(
         ("position", "i4"),  # in the broker's log
         ("read_from", "i4"),  # of the read under way
         ("read_n", "i4"),
+        ("pace", "i4"),  # thousandths of its cost that work takes
         ("dead", "?"),
         ("silent", "?"),
         ("parked", "?"),  # its reader waits for the log to grow

@@ -122,7 +122,7 @@ class SteadyCluster:
     def _monitor(self, end_ns: int) -> None:
         """Let the monitor look at the run, now that it is known what each sample sees."""
         self._seen = self._series()
-        start_control(self.clock, self, self.scenario)
+        start_control(self.clock, self, self.scenario, self.recorder)
         while self.clock.peek() <= end_ns:
             self.clock.step()
 
@@ -134,13 +134,13 @@ class SteadyCluster:
         subscriptions = count_subscriptions(self.state) if per_room else 0 if kind == "none" else n_servers
         return {**sums, "subscriptions": int(subscriptions), "broker": kind != "none"}
 
-    # The Cluster protocol of `realtime_sim.control`.
+    # What the monitor needs of the `Machinery` of `realtime_sim.control`; nobody else looks at a steady run.
 
     def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
         """The moment `time_ns`, for a control process."""
         return self.clock.at(time_ns, Phase[phase.upper()])
 
-    def observe(self) -> None:
+    def sample(self) -> None:
         """Record one sample."""
         i, now, seen = self._n_samples, self.clock.now, self._seen
         self._n_samples += 1
@@ -152,6 +152,7 @@ class SteadyCluster:
             queue_length=seen["queued"][i].tolist(),
             busy_ns=(seen["running"][i] * now + seen["running_sum_ns"][i]).tolist(),
             link_busy_ns=seen["link_booked_ns"][i].tolist(),
+            ready=[1] * self.scenario.servers.count,
             under_way=under_way,
             under_way_area_ns=under_way * now - int(seen["change_sum_ns"][i]),
             broker_busy_ns=[int(seen["broker_busy_ns"][i])] if seen["broker"] else [],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from realtime_sim.engines.constants import NORMAL_PACE
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import EVENT_COST, EVENT_COST_STREAM, draw_ns
 from realtime_sim.engines.fast.jobs import (
     FANOUT,
     INGEST,
+    PAUSE,
     PINGS,
     POLL,
     REPLAY,
@@ -41,6 +43,12 @@ FEW_MEMBERS = 64
 
 
 @compiled()
+def paced(s, server, cost_ns):
+    """What work of this cost takes a server, slow as it is now."""
+    return cost_ns * s.servers[server].pace // NORMAL_PACE
+
+
+@compiled()
 def _copy_to(s, server, job, slot, place, connection, started_ns, done_ns):
     """Send one copy, or make a task of it; when the loop is done with that."""
     m = s.messages[slot]
@@ -58,7 +66,7 @@ def _copy_to(s, server, job, slot, place, connection, started_ns, done_ns):
             s.jobs[j.n].next = task
         j.n = task
         return done_ns
-    done_ns += s.send_ns[m.traffic]
+    done_ns += paced(s, server, s.send_ns[m.traffic])
     j = s.jobs[job]
     hand_over(s, slot, place, connection, False, done_ns, j.a_ns, j.arrived_ns, started_ns, done_ns)
     s.totals[SENDS, server] += 1
@@ -86,7 +94,7 @@ def _fan_out(s, server, job, started_ns, wakeup_ns):
     slot = s.jobs[job].message
     m = s.messages[slot]
     decode_ns = draw_ns(s, EVENT_COST, EVENT_COST_STREAM, m.number, server, m.traffic)
-    done_ns = started_ns + wakeup_ns + decode_ns
+    done_ns = started_ns + wakeup_ns + paced(s, server, decode_ns)
     if m.n_idle == 0:
         return done_ns - started_ns
     if m.room == EVERYONE_ROOM:
@@ -111,7 +119,7 @@ def _send(s, server, job, wakeup_ns):
     """One copy to one client, in a task of its own."""
     j = s.jobs[job]
     m = s.messages[j.message]
-    cost_ns = wakeup_ns + s.send_ns[m.traffic]
+    cost_ns = wakeup_ns + paced(s, server, s.send_ns[m.traffic])
     if s.states[m.block + j.n] & (OPEN | FLYING) == OPEN:
         sent_ns = s.now + cost_ns
         if s.connections[j.connection].serial != j.number:
@@ -126,7 +134,7 @@ def _send(s, server, job, wakeup_ns):
 def _replay(s, server, job, wakeup_ns):
     """Catch-up of a client that has come back: one read of the log, then one send for each message."""
     j = s.jobs[job]
-    done_ns = s.now + wakeup_ns + s.event_ns
+    done_ns = s.now + wakeup_ns + paced(s, server, s.event_ns)
     k = s.connections[j.connection]
     if k.serial == j.number and k.registered:
         for i in range(j.block, j.block + j.n):
@@ -134,7 +142,7 @@ def _replay(s, server, job, wakeup_ns):
             m = s.messages[slot]
             place = place_of(s, m.room, j.client)
             if s.states[m.block + place] & (OPEN | FLYING) == OPEN:
-                done_ns += s.send_ns[m.traffic]
+                done_ns += paced(s, server, s.send_ns[m.traffic])
                 at = m.appended_ns
                 hand_over(s, slot, place, j.connection, True, done_ns, at, at, at, at)
                 s.totals[SENDS, server] += 1
@@ -154,11 +162,15 @@ def start(s, server, job, started_ns, wakeup_ns):
         return _send(s, server, job, wakeup_ns)
     if kind == REPLAY:
         return _replay(s, server, job, wakeup_ns)
+    if kind == PAUSE:
+        return s.jobs[job].a_ns
     if kind == INGEST:
-        return wakeup_ns + s.ingest_ns
-    if kind == PINGS:
-        return wakeup_ns + np.int64(np.rint(s.ping_s * s.jobs[job].n * NS_PER_S))
-    return wakeup_ns + s.jobs[job].a_ns
+        cost_ns = s.ingest_ns
+    elif kind == PINGS:
+        cost_ns = np.int64(np.rint(s.ping_s * s.jobs[job].n * NS_PER_S))
+    else:
+        cost_ns = s.jobs[job].a_ns
+    return wakeup_ns + paced(s, server, cost_ns)
 
 
 @compiled()
@@ -175,7 +187,7 @@ def ends_quietly(s, job):
     j = s.jobs[job]
     if j.kind == POLL:
         return s.pollers[j.connection].first < 0
-    return j.kind == SEND or j.kind == PINGS or j.kind == REPLAY or (j.kind == FANOUT and j.block < 0)
+    return j.kind in (SEND, PINGS, REPLAY, PAUSE) or (j.kind == FANOUT and j.block < 0)
 
 
 @compiled()
@@ -186,6 +198,6 @@ def end_quietly(s, job, time, loop):
         free_list(s, j.block, j.n)
     elif j.kind == POLL:
         park_poll(s, job, time, loop)
-    elif j.kind != PINGS:
+    elif j.kind != PINGS and j.kind != PAUSE:
         copy_done(s, j.message, OFFLINE, time)
     free_job(s, job)

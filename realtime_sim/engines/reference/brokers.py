@@ -121,6 +121,9 @@ class NoBroker:
     def subscribe_at_start(self, server: Server, client: Client) -> None:
         """As `subscribe`, before the run starts and at no cost."""
 
+    def server_started(self, server: Server) -> None:
+        """There is one more server, which hears of everything that comes from now on."""
+
     def server_died(self, server: Server) -> None:
         """Forget a server."""
 
@@ -142,8 +145,10 @@ class PubSub(NoBroker):
         self.server_link = self.parameters.server_link.sampler()
         self.control_link_ns = to_ns(self.parameters.server_link.mean_s)
         self.channels: dict[int, set[int]] = {}
-        self.wanted: list[set[int]] = [set() for _ in system.servers]
-        self._link_free_ns = [0] * len(system.servers)
+        self.wanted: list[set[int]] = []
+        self._link_free_ns: list[int] = []
+        for server in system.servers:
+            self.server_started(server)
 
     @property
     def n_subscriptions(self) -> int:
@@ -222,6 +227,11 @@ class PubSub(NoBroker):
             self._add(server, client.rooms)
             self.wanted[server.id].update(client.rooms)
 
+    def server_started(self, server: Server) -> None:
+        """With `all_servers` it is subscribed already."""
+        self.wanted.append(set())
+        self._link_free_ns.append(0)
+
     def server_died(self, server: Server) -> None:
         """Its connection is gone, and its subscriptions with it."""
         for servers in self.channels.values():
@@ -245,12 +255,12 @@ class StreamLog(NoBroker):
         self.read_ns = to_ns(self.parameters.read)
         self.server_link = self.parameters.server_link.sampler()
         self.control_link_ns = to_ns(self.parameters.server_link.mean_s)
-        self.parked: list[simpy.Event | None] = [None] * len(system.servers)
-        self.positions = [0] * len(system.servers)
+        self.parked: list[simpy.Event | None] = []
+        self.positions: list[int] = []
         self.stations = self.make_stations()
         self.read_limit, self.max_length = self.limits()
         for server in system.servers:
-            self.clock.process(self.reader(server))
+            self.server_started(server)
 
     def make_stations(self) -> list[Station]:
         """The threads that append."""
@@ -319,6 +329,12 @@ class StreamLog(NoBroker):
     def trimmed(self, message: Message) -> bool:
         """Whether a message has gone from the log."""
         return self.max_length is not None and message.position < len(self.log) - self.max_length
+
+    def server_started(self, server: Server) -> None:
+        """Its reader begins with what comes next."""
+        self.parked.append(None)
+        self.positions.append(len(self.log))
+        self.clock.process(self.reader(server))
 
     def server_died(self, server: Server) -> None:
         """What its reader had not taken yet will never reach it."""

@@ -293,5 +293,4 @@ class Client:
         connection.alive = False
         self.broke(connection, Event.OVERFLOWED)
         self.system.server_notices_at(self.clock.now, connection)
-        moment = self.clock.at(self.clock.now + self.half_rtt_ns, Phase.CONNECTION_LOST, connection.server.id, self.id)
-        self.clock.call_at(moment, connection.noticed)
+        self.system.client_notices_at(self.clock.now + self.half_rtt_ns, connection)

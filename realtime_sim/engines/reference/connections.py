@@ -105,6 +105,10 @@ class Connection:
         else:
             ledger.received(message, self.client.id, self.server.id, stamps)
 
+    def last_word_ns(self) -> int:
+        """When a client hears of it that its server closes the connection now: not before what was sent already."""
+        return max(self.clock.now + self.client.half_rtt_ns, self._last_arrival_ns + 1)
+
     def noticed(self) -> None:
         """The client learns that the connection is gone."""
         self.alive = False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from realtime_sim.engines.reference.connections import Connection, LongPollingConnection
     from realtime_sim.engines.reference.servers import Server
 
-__all__ = ["Fanout", "Handshake", "Ingest", "Job", "Pings", "Poll", "Replay", "Send"]
+__all__ = ["Fanout", "Handshake", "Ingest", "Job", "Pause", "Pings", "Poll", "Replay", "Send"]
 
 
 class Job:
@@ -56,10 +56,10 @@ class Fanout(Job):
         )
         stamps = (message.published_ns, message.at_broker_ns, self.left_broker_ns, self.arrived_ns, now)
         send_ns = server.send_ns(message.payload_bytes)
-        done_ns = now + wakeup_ns + decode_ns
+        done_ns = now + wakeup_ns + server.paced(decode_ns)
         for connection in server.recipients(message):
             if server.task_per_client:
-                self.tasks.append(Send(message, connection, stamps, send_ns))
+                self.tasks.append(Send(message, connection, stamps))
                 message.copies += 1
             else:
                 done_ns += send_ns
@@ -83,12 +83,12 @@ class Fanout(Job):
 class Send(Job):
     """One copy to one client, in a task of its own."""
 
-    def __init__(self, message: Message, connection: Connection, stamps: tuple[int, ...], send_ns: int) -> None:
-        self.message, self.connection, self.stamps, self.send_ns = message, connection, stamps, send_ns
+    def __init__(self, message: Message, connection: Connection, stamps: tuple[int, ...]) -> None:
+        self.message, self.connection, self.stamps = message, connection, stamps
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """The send itself; the loop may serve others between two tasks."""
-        cost_ns = wakeup_ns + self.send_ns
+        cost_ns = wakeup_ns + server.send_ns(self.message.payload_bytes)
         if self.message.waits(self.connection.client.id):
             self.connection.send(self.message, server.clock.now + cost_ns, self.stamps)
             server.count("sends")
@@ -114,7 +114,7 @@ class Request(Job):
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """A request costs the same whether its client still waits or not."""
-        return wakeup_ns + self.cost_ns
+        return wakeup_ns + server.paced(self.cost_ns)
 
     def finish(self, server: Server) -> None:
         """Answer, unless the answer would come too late: then the work was for nothing."""
@@ -178,7 +178,7 @@ class Ingest(Job):
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """Read, check, hand on."""
-        return wakeup_ns + to_ns(server.costs.ingest_s)
+        return wakeup_ns + server.paced(to_ns(server.costs.ingest_s))
 
     def finish(self, server: Server) -> None:
         """To the broker."""
@@ -198,7 +198,7 @@ class Replay(Job):
     def start(self, server: Server, wakeup_ns: int) -> int:
         """One read of the log, then one send for each message."""
         now = server.clock.now
-        done_ns = now + wakeup_ns + to_ns(server.costs.event_s)
+        done_ns = now + wakeup_ns + server.paced(to_ns(server.costs.event_s))
         if not server.holds(self.connection):
             return done_ns - now
         for message in self.messages:
@@ -219,4 +219,15 @@ class Pings(Job):
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """One ping after the other."""
-        return wakeup_ns + to_ns(server.costs.ping_s * self.n_connections)
+        return wakeup_ns + server.paced(to_ns(server.costs.ping_s * self.n_connections))
+
+
+class Pause(Job):
+    """The loop does nothing, as while garbage is collected; it is not asleep either, and pays no wake-up."""
+
+    def __init__(self, pause_ns: int) -> None:
+        self.pause_ns = pause_ns
+
+    def start(self, server: Server, wakeup_ns: int) -> int:
+        """As long as it takes."""
+        return self.pause_ns

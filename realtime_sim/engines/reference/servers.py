@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from realtime_sim.engines.constants import PING_ROUNDS
+from realtime_sim.engines.constants import NORMAL_PACE, PING_ROUNDS
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, open_connection
 from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
@@ -42,6 +42,7 @@ class Server:
         self.rooms: dict[int, list[int]] = {}
         self.cohort_sizes = [0] * len(system.scenario.clients)
         self.dead = self.died_silently = False
+        self.pace = NORMAL_PACE
         self.died_ns = -1
         self.n_waiting = 0
         self.link_busy_ns = 0
@@ -61,7 +62,7 @@ class Server:
             job = yield self.jobs.get()
             if job.waits_in_backlog:
                 self.n_waiting -= 1
-            wakeup_ns = to_ns(self.costs.wakeup_s) if free_since_ns < self.clock.now else 0
+            wakeup_ns = self.paced(to_ns(self.costs.wakeup_s)) if free_since_ns < self.clock.now else 0
             self.running[loop] = (job, self.clock.now)
             service_ns = job.start(self, wakeup_ns)
             yield self.clock.at(self.clock.now + service_ns, Phase.JOB_END, self.id, loop)
@@ -75,7 +76,7 @@ class Server:
 
     def ping(self, cohort: int, interval_ns: int) -> Generator:
         """Ping every connection of a cohort once in an interval, in `PING_ROUNDS` rounds."""
-        for tick in range(1, 2**62):
+        for tick in range(self.clock.now * PING_ROUNDS // interval_ns + 1, 2**62):
             yield self.clock.at(tick * interval_ns // PING_ROUNDS, Phase.HEARTBEAT, self.id, cohort)
             if self.dead:
                 return
@@ -93,6 +94,16 @@ class Server:
         if job.waits_in_backlog:
             self.n_waiting += 1
         self.jobs.put(job)
+
+    def submit_first(self, job: Job) -> None:
+        """Queue a job before all that wait."""
+        job.arrived_ns = self.clock.now
+        self.jobs.put(job)
+        self.jobs.items.insert(0, self.jobs.items.pop())
+
+    def paced(self, cost_ns: int) -> int:
+        """What work of this cost takes the server, slow as it is now."""
+        return cost_ns * self.pace // NORMAL_PACE
 
     def deliver(self, message: Message, left_broker_ns: int) -> None:
         """A copy of a message arrives from the broker."""
@@ -118,7 +129,7 @@ class Server:
 
     def send_ns(self, payload_bytes: int) -> int:
         """Nanoseconds of the loop for one copy to one client."""
-        return to_ns(self.costs.send_to_one_s(payload_bytes, self.task_per_client))
+        return self.paced(to_ns(self.costs.send_to_one_s(payload_bytes, self.task_per_client)))
 
     @property
     def full(self) -> bool:

@@ -1,23 +1,23 @@
-"""The whole system: it wires the actors together, runs them, and offers itself to the control plane as a `Cluster`."""
+"""The whole system: it wires the actors together, and runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
-import simpy
 
-from realtime_sim.control import start_control
+from realtime_sim.control import Control, start_control
 from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
+from realtime_sim.engines.reference.balancer import Balancer
 from realtime_sim.engines.reference.brokers import make_broker
 from realtime_sim.engines.reference.clients import Client
+from realtime_sim.engines.reference.cluster import ReferenceCluster
 from realtime_sim.engines.reference.connections import Connection
 from realtime_sim.engines.reference.jobs import Ingest
 from realtime_sim.engines.reference.ledger import Ledger, Message
 from realtime_sim.engines.reference.servers import Server
-from realtime_sim.policies import balancing
 from realtime_sim.policies.keepalive import detection_delay_kernel
 from realtime_sim.policies.lifecycle import Event
 from realtime_sim.recorder import Recorder
@@ -31,7 +31,12 @@ N_PROGRESS = 200
 """Reports of progress in one run."""
 
 
-def run(workload: Workload, record: str = "summary", progress: Callable[[float], None] | None = None) -> Trace:
+def run(
+    workload: Workload,
+    record: str = "summary",
+    progress: Callable[[float], None] | None = None,
+    control: Sequence[Control] = (),
+) -> Trace:
     """Run a workload to its end.
 
     Parameters
@@ -42,56 +47,23 @@ def run(workload: Workload, record: str = "summary", progress: Callable[[float],
         `"summary"` or `"full"`.
     progress : callable, optional
         Called now and then with the simulated time, seconds.
+    control : sequence of callable
+        Control processes ``(env, cluster)`` beside those of the scenario.
 
     Returns
     -------
     Trace
         What happened.
     """
-    system = System(workload, Recorder(workload, record))
+    system = System(workload, Recorder(workload, record), control)
     system.run(progress or (lambda _: None))
     return system.recorder.trace("reference")
-
-
-class Balancer:
-    """The load balancer: which server a request goes to, and how many clients it believes each to have."""
-
-    def __init__(self, system: System) -> None:
-        parameters = system.scenario.balancer
-        self.system = system
-        self.code = balancing.REGISTRY[parameters.policy].code
-        self.sticky = parameters.affinity == "cookie"
-        self.load = np.zeros(len(system.servers), dtype=np.int64)
-        self.healthy = np.ones(len(system.servers), dtype=np.bool_)
-        self.counter = 0
-
-    def pick(self, client: Client) -> int:
-        """Number of the server for a request of `client`, -1 if none is healthy."""
-        seed, number = self.system.scenario.seed, client.n_requests
-        client.n_requests += 1
-        u1 = uniform(seed, Stream.BALANCE, client.id, number, 0)
-        u2 = uniform(seed, Stream.BALANCE, client.id, number, 1)
-        previous = client.last_server if self.sticky else -1
-        chosen, self.counter = balancing.pick_affine(
-            self.code, self.load, self.healthy, u1, u2, client.id, self.counter, previous
-        )
-        if self.sticky and chosen >= 0:
-            client.last_server = chosen
-        return chosen
-
-    def hold(self, server: int) -> None:
-        """A client has a connection to a server, or tries to get one."""
-        self.load[server] += 1
-
-    def release(self, server: int) -> None:
-        """It has it no more."""
-        self.load[server] -= 1
 
 
 class System:
     """One run: actors, and the state they share."""
 
-    def __init__(self, workload: Workload, recorder: Recorder) -> None:
+    def __init__(self, workload: Workload, recorder: Recorder, control: Sequence[Control] = ()) -> None:
         scenario = workload.scenario
         self.workload, self.scenario, self.recorder = workload, scenario, recorder
         self.clock = Clock()
@@ -104,13 +76,15 @@ class System:
         self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay)
         self.n_connections = 0
         self.servers: list[Server] = []
+        self.balancer = Balancer(self)
         for number in range(scenario.servers.count):
             self.servers.append(Server(self, number))
-        self.balancer = Balancer(self)
+            self.balancer.add_server()
         self.broker = make_broker(self)
         self.clients = [Client(self, client) for client in range(workload.n_clients)]
         self.clock.process(self.publish_all())
-        start_control(self.clock, self, scenario)
+        self.cluster = ReferenceCluster(self)
+        start_control(self.clock, self.cluster, scenario, recorder, control)
 
     def run(self, progress: Callable[[float], None]) -> None:
         """To the end of the traffic, and on while deliveries are under way and the drain lasts."""
@@ -206,82 +180,24 @@ class System:
         if connection.server.dead:
             return  # they have been told when it died
         connection.client.broke(connection, Event.SERVER_DIED)
-        self._client_notices_at(self.clock.now + self._detection_ns(connection, 0), connection)
-        self.server_notices_at(self.clock.now + self._detection_ns(connection, 1), connection)
+        self.client_notices_at(self.clock.now + self.detection_ns(connection, 0), connection)
+        self.server_notices_at(self.clock.now + self.detection_ns(connection, 1), connection)
+
+    def client_notices_at(self, time_ns: int, connection: Connection) -> None:
+        """The client learns at `time_ns` that its connection is gone."""
+        moment = self.clock.at(time_ns, Phase.CONNECTION_LOST, connection.server.id, connection.client.id)
+        self.clock.call_at(moment, connection.noticed)
 
     def server_notices_at(self, time_ns: int, connection: Connection) -> None:
         """The server takes the connection off its list at `time_ns`."""
         moment = self.clock.at(time_ns, Phase.SERVER_NOTICES, connection.server.id, connection.client.id)
         self.clock.call_at(moment, connection.server.unregister, connection)
 
-    # The Cluster protocol of `realtime_sim.control`.
-
-    def wait_until(self, time_ns: int, phase: str) -> simpy.Event:
-        """The moment `time_ns`, for a control process."""
-        return self.clock.at(time_ns, Phase[phase.upper()])
-
-    def kill(self, server: int, silent: bool, fault: int) -> None:
-        """A server dies; its clients notice by a reset, or by a ping that is not answered."""
-        victim = self.servers[server]
-        if victim.dead:
-            return
-        connections = victim.die(silent)
-        self.broker.server_died(victim)
-        noticed_ns = self.clock.now + to_ns(self.scenario.balancer.detection)
-        self.clock.call_at(self.clock.at(noticed_ns, Phase.HEALTH, server), self._mark_down, server)
-        for connection in connections:
-            self.balancer.release(server)
-            if connection.alive:
-                self._cut_off(connection, Event.SERVER_DIED, fault)
-                delay_ns = self._detection_ns(connection, 0) if silent else connection.client.half_rtt_ns
-                self._client_notices_at(self.clock.now + delay_ns, connection)
-
-    def _mark_down(self, server: int) -> None:
-        self.balancer.healthy[server] = False
-
-    def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
-        """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
-        for id in self.workload.clients_of(cohort):
-            connection = self.clients[id].connection
-            chosen = uniform(self.scenario.seed, Stream.FAULT, fault, int(id), 0) < share
-            if not chosen or connection is None or not connection.alive:
-                continue
-            connection.alive = False
-            self._cut_off(connection, Event.DROPPED, fault)
-            now, half_ns = self.clock.now, connection.client.half_rtt_ns
-            self._client_notices_at(now + (self._detection_ns(connection, 0) if silent else 0), connection)
-            self.server_notices_at(now + (self._detection_ns(connection, 1) if silent else half_ns), connection)
-
-    def _cut_off(self, connection: Connection, event: Event, fault: int) -> None:
-        connection.client.broke(connection, event)
-        if connection.client.fault is None:
-            connection.client.fault = fault
-            self.recorder.affected[fault] += 1
-
-    def _client_notices_at(self, time_ns: int, connection: Connection) -> None:
-        moment = self.clock.at(time_ns, Phase.CONNECTION_LOST, connection.server.id, connection.client.id)
-        self.clock.call_at(moment, connection.noticed)
-
-    def _detection_ns(self, connection: Connection, side: int) -> int:
+    def detection_ns(self, connection: Connection, side: int) -> int:
         """How long a dead peer goes unnoticed on one side (0 client, 1 server)."""
         client, keepalive = connection.client, connection.client.cohort.keepalive
         u = uniform(self.scenario.seed, Stream.DETECTION, client.id, connection.number, side)
         return to_ns(detection_delay_kernel(keepalive.interval, keepalive.timeout, u))
-
-    def observe(self) -> None:
-        """Record one sample."""
-        self.recorder.sample(
-            time_ns=self.clock.now,
-            connections=[len(server.connections) for server in self.servers],
-            queue_length=[len(server.jobs.items) for server in self.servers],
-            busy_ns=[server.busy_ns for server in self.servers],
-            link_busy_ns=[server.link_busy_ns for server in self.servers],
-            under_way=self.ledger.n_open,
-            under_way_area_ns=self.ledger.area_ns,
-            broker_busy_ns=[station.busy_ns for station in self.broker.stations],
-            broker_queue=self.broker.queue_length,
-            subscriptions=self.broker.n_subscriptions,
-        )
 
 
 _NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))

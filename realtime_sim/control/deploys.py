@@ -1,0 +1,97 @@
+"""Work done on purpose that moves connections: rolling deploys, and spreading clients anew.
+
+References
+----------
+Kubernetes documentation, Deployments, "Rolling Update Deployment": at most `maxSurge` pods beyond the number wanted, at
+most `maxUnavailable` below it. Pod termination: the pod leaves the endpoints at once and has
+terminationGracePeriodSeconds to finish.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator
+
+from realtime_sim.control.cluster import DRAIN_STEP_NS, Cluster
+from realtime_sim.control.environment import Environment
+from realtime_sim.scenario import Rebalance, RollingDeploy
+from realtime_sim.units import NS_PER_S
+
+__all__ = ["rebalance", "rolling_deploy"]
+
+WAIT_S = 1.0
+"""How often a deploy that cannot go on looks again."""
+
+
+def rolling_deploy(env: Environment, cluster: Cluster, fault: RollingDeploy) -> Generator:
+    """Replace every server there is when it begins, within `surge` and `max_unavailable`.
+
+    Parameters
+    ----------
+    env : Environment
+        The clock.
+    cluster : Cluster
+        What it acts on.
+    fault : RollingDeploy
+        What the scenario says.
+    """
+    yield env.until(fault.at)
+    old = deque(instance.number for instance in cluster.observe().ready)
+    wanted = len(old)
+    at_once = max(1, fault.surge + fault.max_unavailable)
+    rate = None if fault.budget is None else fault.budget / at_once
+    n_to_start, going, coming = wanted, [], []
+    while old or n_to_start or coming or going:
+        n_ready = len(cluster.observe().ready)
+        while old and n_ready > wanted - fault.max_unavailable and (rate is None or len(going) < at_once):
+            n_ready -= 1
+            going.append(cluster.drain(old.popleft(), rate=rate, reason=f"the old version; {len(old)} more to go"))
+        while n_to_start and n_ready + len(coming) < wanted + fault.surge:
+            n_to_start -= 1
+            coming.append(cluster.add_server(reason=f"the new version; {n_to_start} more to start"))
+        # Where servers have died meanwhile there may be nothing to do but wait for others to replace them.
+        yield env.any_of([*coming, *going]) if coming or going else env.timeout(WAIT_S)
+        coming = [process for process in coming if process.is_alive]
+        going = [process for process in going if process.is_alive]
+    cluster.note("deployed", "", f"{wanted} servers replaced in {env.now - fault.at:g} s")
+
+
+def rebalance(env: Environment, cluster: Cluster, fault: Rebalance) -> Generator:
+    """Close what the fullest servers have above the mean, at a steady rate, until they are level or time is over.
+
+    Parameters
+    ----------
+    env : Environment
+        The clock.
+    cluster : Cluster
+        What it acts on.
+    fault : Rebalance
+        What the scenario says.
+    """
+    yield env.until(fault.at)
+    step_s = max(DRAIN_STEP_NS / NS_PER_S, 1 / fault.rate)
+    until = math.inf if fault.lasts is None else env.now + fault.lasts
+    n_due = 0.0
+    while env.now < until:
+        ready = cluster.observe().ready
+        mean = sum(instance.connections for instance in ready) / max(1, len(ready))
+        surplus = {one.number: math.floor(one.connections - mean) for one in ready if one.connections - mean > 1}
+        if not surplus and fault.lasts is None:
+            cluster.note("level", "", f"no server has more than one connection above the mean of {mean:,.1f}")
+            return
+        n_due += fault.rate * step_s
+        n_now = min(math.floor(n_due), sum(surplus.values()))
+        n_due -= math.floor(n_due)
+        for server, share in _shares(surplus, n_now).items():
+            cluster.close_connections(server, share, f"{surplus[server]:,} above the mean of {mean:,.1f}")
+        yield env.timeout(step_s)
+
+
+def _shares(surplus: dict[int, int], n: int) -> dict[int, int]:
+    """`n` connections spread over the servers, those with the most above the mean first."""
+    shares: dict[int, int] = dict.fromkeys(surplus, 0)
+    for _ in range(n):
+        fullest = max(surplus, key=lambda server: (surplus[server] - shares[server], -server))
+        shares[fullest] += 1
+    return {server: share for server, share in shares.items() if share}

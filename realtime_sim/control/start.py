@@ -1,0 +1,53 @@
+"""Start of the control plane: the monitor, a process for each fault, and those a user has written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+import simpy
+
+from realtime_sim.control.cluster import Cluster
+from realtime_sim.control.environment import Environment
+from realtime_sim.control.faults import PROCESSES
+from realtime_sim.control.machinery import Machinery
+from realtime_sim.control.monitor import monitor
+from realtime_sim.recorder import Recorder
+from realtime_sim.scenario import Scenario
+from realtime_sim.units import to_ns
+
+__all__ = ["Control", "start_control"]
+
+Control = Callable[[Environment, Cluster], Generator]
+"""What a user may write: a generator function ``def chaos(env, cluster)``."""
+
+
+def start_control(
+    clock: simpy.Environment,
+    machinery: Machinery,
+    scenario: Scenario,
+    recorder: Recorder,
+    control: Sequence[Control] = (),
+) -> None:
+    """Start the monitor, a process for each fault of the scenario, and the user's own.
+
+    Parameters
+    ----------
+    clock : simpy.Environment
+        Simulated time, or wall-clock time stepped by the live cluster; integer nanoseconds.
+    machinery : Machinery
+        What the processes act on.
+    scenario : Scenario
+        Its faults, and its sampling interval.
+    recorder : Recorder
+        Where decisions are written down.
+    control : sequence of callable
+        Generator functions ``(env, cluster)`` of the user.
+    """
+    env = Environment(clock, machinery, to_ns(scenario.duration))
+    env.process(monitor(env, machinery, scenario))
+    for number, fault in enumerate(scenario.faults):
+        cluster = Cluster(f"{fault.kind} {number}", env, machinery, scenario, recorder, number)
+        env.process(PROCESSES[fault.kind](env, cluster, fault))
+    for process in control:
+        name = getattr(process, "__name__", type(process).__name__)
+        env.process(process(env, Cluster(name, env, machinery, scenario, recorder)))
