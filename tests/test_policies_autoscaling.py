@@ -281,6 +281,22 @@ def test_a_change_of_the_other_direction_counts_too():
     assert decide(policy, state, wanting(100, 5), 5, 1_030).desired == 9
 
 
+def test_a_policy_that_is_used_up_moves_nothing_back():
+    """Ten pods came 30 s ago where four may: there are 15, and 15 they stay until the minute is over."""
+    rules = ScalingRules(0, (ScalingPolicy("pods", 4, 60),))
+    policy = autoscaler(scale_up=rules, scale_down=rules)
+    for current, change, wanted, later in ((15, 10, 100, 19), (15, -10, 1, 11)):
+        state = AutoscalerState((Recommendation(0, current),), (ScaleEvent(970_000_000_000, change),))
+        assert decide(policy, state, wanting(wanted, current), current, 1_029).desired == current
+        assert decide(policy, state, wanting(wanted, current), current, 1_030).desired == later
+
+
+def test_changes_are_kept_for_the_longest_period_of_both_directions():
+    """Down by 4, up by 4 half a minute later, and the minute began with 20: down to 16 again, not to 12."""
+    policy = autoscaler(scale_up=FREE, scale_down=ScalingRules(0, (ScalingPolicy("pods", 4, 60),)))
+    assert desires(policy, [(0, 1), (30, 20), (45, 1)], current=20) == [16, 20, 16]
+
+
 def test_percent_of_pods_is_rounded_to_more_change_in_the_controllers_floats():
     """1.1 is no binary fraction: of 100 pods 10 % more are 111 in the controller, and so here."""
     ten = ScalingRules(0, (ScalingPolicy("percent", 10, 60),))
@@ -340,6 +356,12 @@ def test_utilization_is_whole_per_cent_as_in_the_controller():
     for usage, desired in ((0.559, 10), (0.5599, 12)):
         pod = Pod({"cpu": usage}, {"cpu": 1.0}, started_s=0, ready_changed_s=0)
         assert decide(autoscaler([CPU]), AutoscalerState(), [pod] * 10, 10, NOW_S).desired == desired
+
+
+@pytest.mark.parametrize(("usage", "read"), [(2.007, 2.007), (0.0001, 0.001), (1.2001, 1.201), (1e9, 1e9), (0, 0)])
+def test_figures_are_whole_thousandths_rounded_up(usage, read):
+    """2.007 * 1000 is a little above 2007 in floats, and is 2007 all the same."""
+    assert calculated(CONNECTIONS, loaded(2, usage), 2).usage == read
 
 
 @pytest.mark.parametrize(

@@ -318,7 +318,7 @@ def _full(metric: Metric, pod: Pod) -> int:
 
 
 def _milli(value: float) -> int:
-    """Thousandths, rounded up, as the controller reads a quantity; by way of decimals, so that 4.1 is 4100."""
+    """Thousandths, rounded up, as the controller reads a quantity; by way of decimals, so that 2.007 is 2007."""
     return math.ceil(Decimal(str(float(value))) * 1000)
 
 
