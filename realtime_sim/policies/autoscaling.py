@@ -137,7 +137,7 @@ class HorizontalPodAutoscaler:
     scale_up, scale_down : ScalingRules
         How readily pods are added and removed.
     initial_readiness_delay_s : float
-        A pod that is not ready, and was last so within this time of its start, seconds, was never ready.
+        A pod that is not ready, since a moment within this time of its start, seconds, counts as never ready.
     cpu_initialization_period_s : float
         Time from its start, seconds, in which a pod's CPU counts only if all of it was measured while it was ready.
 

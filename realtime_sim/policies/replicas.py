@@ -166,7 +166,7 @@ def propose(
     tolerance : float
         Distance of the ratio from 1 up to which nothing changes, dimensionless, the edge included.
     initial_readiness_delay_s : float
-        A pod that is not ready, and was last so within this time of its start, seconds, was never ready.
+        A pod that is not ready, since a moment within this time of its start, seconds, counts as never ready.
     cpu_initialization_period_s : float
         Time from its start, seconds, in which a pod's CPU counts only if all of it was measured while it was ready.
 
