@@ -1,11 +1,11 @@
-"""Policies: the rules of reconnecting, balancing, noticing, dropping and replaying, without anything that runs them.
+"""Policies: the rules of reconnecting, balancing, dropping, replaying and scaling, without anything that runs them.
 
 A policy is a frozen class of parameters and a pure function of plain numbers or arrays and of uniform draws `u`. It
 knows no clock, engine, socket or log and draws nothing itself, so the engines, the planner and the live cluster call
 the same functions. Where a rule is arithmetic it is one compiled function, and the readable one calls it.
 
-`POLICIES` lists every policy by family and name. A new policy touches its module, its registry line and its test; the
-common battery of tests finds it there.
+`POLICIES` lists every policy that a scenario names, by family. A new policy touches its module, its registry line and
+its test; the common battery of tests finds it there.
 
 Examples
 --------
@@ -20,8 +20,9 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from realtime_sim.policies import backoff, balancing, delivery, keepalive, lifecycle, overflow
+from realtime_sim.policies import autoscaling, backoff, balancing, delivery, keepalive, lifecycle, overflow, replicas
 from realtime_sim.policies._checks import bounds
+from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler, decide
 from realtime_sim.policies.backoff import delay_s
 from realtime_sim.policies.balancing import choose
 from realtime_sim.policies.delivery import guarantee, missed_fate, replayable
@@ -32,13 +33,16 @@ from realtime_sim.policies.overflow import admit
 __all__ = [
     "POLICIES",
     "Event",
+    "HorizontalPodAutoscaler",
     "Keepalive",
     "State",
     "admit",
+    "autoscaling",
     "backoff",
     "balancing",
     "bounds",
     "choose",
+    "decide",
     "delay_s",
     "delivery",
     "detection_delay_s",
@@ -49,6 +53,7 @@ __all__ = [
     "next_state",
     "overflow",
     "replayable",
+    "replicas",
     "survives_idle_timeout",
 ]
 
@@ -60,4 +65,4 @@ POLICIES = MappingProxyType(
         "overflow": overflow.REGISTRY,
     }
 )
-"""Every policy by family and name. Entries are classes, but for keepalives, which are ready-made instances."""
+"""Every policy that a scenario names, by family. Entries are classes, but for keepalives: ready-made instances."""

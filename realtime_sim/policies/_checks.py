@@ -77,6 +77,21 @@ def growth(name: str, value: object) -> float:
     return given
 
 
+def between(name: str, value: object, low: float, high: float) -> float:
+    """A number from `low` to `high`, both included.
+
+    Examples
+    --------
+    >>> between("stabilization_window_s", 7200, 0, 3600)
+    Traceback (most recent call last):
+    ValueError: stabilization_window_s must lie between 0 and 3600, got 7200
+    """
+    given = number(name, value)
+    if not low <= given <= high:
+        raise ValueError(f"{name} must lie between {low!r} and {high!r}, got {value!r}")
+    return given
+
+
 def share(name: str, value: object) -> float:
     """A number from zero to one, both included.
 
@@ -86,10 +101,20 @@ def share(name: str, value: object) -> float:
     Traceback (most recent call last):
     ValueError: jitter must lie between 0 and 1, got 2
     """
-    given = number(name, value)
-    if not 0 <= given <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
-    return given
+    return between(name, value, 0, 1)
+
+
+def one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those allowed.
+
+    Examples
+    --------
+    >>> one_of("kind", "pod", ("pods", "percent"))
+    Traceback (most recent call last):
+    ValueError: kind must be 'pods' or 'percent', got 'pod'
+    """
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, allowed))}, got {value!r}")
 
 
 def whole(name: str, value: object, low: int) -> int:
