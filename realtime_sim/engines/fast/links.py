@@ -306,6 +306,10 @@ def hand_over(s, slot, place, connection, paced, at_ns, left_broker_ns, at_serve
     if not k.alive:
         send_in_vain(s, slot, place, k.server, k.client, at_ns)
         return
+    if not k.registered and not k.polls:  # the server has closed it
+        if cause_at(s, s.messages[slot].block + place) == 0:
+            set_cause(s, s.messages[slot].block + place, CONNECTION_LOST)
+        return
     take_off(s, slot, place)
     if k.polls:
         if not paced and _answers_at_once(s, connection, s.payload[s.messages[slot].traffic], at_ns):

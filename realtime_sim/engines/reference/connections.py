@@ -56,8 +56,9 @@ class Connection:
         pace (`paced`) fills no buffer."""
         cohort, network = self.client.cohort, self.client.cohort.network
         n_bytes = wire_bytes(cohort.transport, message.payload_bytes, cohort.tls)
-        if not self.alive:
-            self.server.egress(at_ns, n_bytes)  # the server does not know better
+        if not self.alive or not self.server.holds(self):
+            if not self.alive:
+                self.server.egress(at_ns, n_bytes)  # the server does not know better
             message.causes.setdefault(self.client.id, "connection_lost")
             return
         message.flying[self.client.id] = self
