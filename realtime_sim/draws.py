@@ -76,6 +76,7 @@ class Stream:
     DETECTION = 17  # ids: client, connection, 0 for the client's own detection and 1 for the server's
     FAULT = 18  # ids: fault, client
     BROKER_COST = 19  # ids: publish, 0, traffic
+    AGE = 20  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
 
 
 ARRIVAL = Stream.ARRIVAL  # compiled code reads plain numbers, no attributes of a class

@@ -173,9 +173,9 @@ class Trace:
         `COUNTERS`, over the whole run.
     series : dict of str to ndarray
         Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, `COUNTERS` and `expected` among
-        them, but for `connections`, `queue_length`, `ready`, `subscriptions`, `broker_queue` and `under_way`, which are
-        states. A server that was not there yet has 0. `under_way_area_ns` is the number of deliveries under way
-        integrated over time.
+        them, but for `connections`, `queue_length`, `ready`, `desired`, `subscriptions`, `broker_queue` and
+        `under_way`, which are states. A server that was not there yet has 0. `under_way_area_ns` is the number of
+        deliveries under way integrated over time.
     servers : dict of str to ndarray of int64, shape (servers,)
         `SERVER_TOTALS`.
     disturbances : tuple of (str, int)

@@ -92,6 +92,7 @@ def scenarios(draw) -> dict:
         "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
         "max_connections": pick(None, 5), "egress": pick(None, 20_000),
         "startup": pick("0s", "200ms"), "grace": pick("0s", "400ms"),
+        "connection_age": pick(None, None, {"low": "300ms", "high": "900ms"}, "500ms"),
     }  # fmt: skip
     members = sum(cohort["count"] for cohort in clients)
     return {
@@ -113,5 +114,12 @@ def scenarios(draw) -> dict:
             {"name": "inbox", "per_user": True},
         ],
         "traffic": traffic,
+        "autoscaling": pick(None, None, None, {
+            "max_replicas": 5, "sync_period": pick("300ms", "500ms"), "tolerance": 0,
+            "metrics": [pick({"name": "connections", "target": 3}, {"name": "cpu", "target": 20},
+                             {"name": "messages_per_s", "target": 20})],
+            "scale_down": pick(None, {"stabilization": "0s",
+                                      "policies": [{"kind": "pods", "value": 1, "period": "500ms"}]}),
+        }),
         "faults": [fault for fault in faults if pick(True, False, False)],
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What a user writes: a frozen description of clients, servers, broker, rooms, traffic and faults. It never runs."""
 
+from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.clients import EVERYONE, Cohort, Keepalive, Network, RoomGroup, Session, Traffic
 from realtime_sim.scenario.distributions import Constant, Empirical, Exponential, Gamma, Lognormal, Uniform
 from realtime_sim.scenario.faults import (
@@ -24,8 +25,8 @@ from realtime_sim.scenario.system import (
 )
 
 __all__ = [
-    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical", "Exponential",
-    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "PauseServer", "Rebalance",
-    "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Session", "Slo",
+    "EVERYONE", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical",
+    "Exponential", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "PauseServer",
+    "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Session", "Slo",
     "SlowServer", "Traffic", "Uniform",
 ]  # fmt: skip

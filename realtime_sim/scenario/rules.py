@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from realtime_sim.errors import nearest
+from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
 from realtime_sim.scenario.faults import FAULTS, KillServer
 from realtime_sim.scenario.quantities import Broken, Part
@@ -33,6 +34,7 @@ def broken(scenario: Any) -> Iterator[Broken]:
     yield from _references(scenario)
     yield from _rooms(scenario)
     yield from _faults(scenario)
+    yield from _scaling(scenario)
 
 
 def _times(scenario: Any) -> Iterator[Broken]:
@@ -118,6 +120,16 @@ def _faults(scenario: Any) -> Iterator[Broken]:
         if event.kind == "rolling_deploy" and event.surge == 0 and event.max_unavailable == 0:
             step = "allow one more server, or one less"
             yield Broken("must not be 0 where max_unavailable is 0 too", step, f"faults[{i}].surge")
+
+
+def _scaling(scenario: Any) -> Iterator[Broken]:
+    scaling, count = scenario.autoscaling, scenario.servers.count
+    if isinstance(scaling, Autoscaling) and not scaling.min_replicas <= count <= scaling.max_replicas:
+        rule = (
+            f"must be from autoscaling.min_replicas to max_replicas ({scaling.min_replicas} to {scaling.max_replicas})"
+        )
+        if count == count:  # it is known
+            yield Broken(rule, "start with a count that the autoscaler allows", "servers.count")
 
 
 def _numbered(n_servers: int) -> str:

@@ -60,7 +60,7 @@ def run(
         if trace is not None:
             return trace
     _prepare("cluster", progress)
-    if workload.scenario.faults or control:
+    if _is_controlled(workload.scenario) or control:
         _prepare("actions", progress)
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
@@ -78,8 +78,13 @@ def prepare(scenario: Scenario, record: str) -> None:
         `"summary"` or `"full"`.
     """
     _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
-    if scenario.faults:
+    if _is_controlled(scenario):
         _prepare("actions", lambda _: None)
+
+
+def _is_controlled(scenario: Scenario) -> bool:
+    """Whether the control plane does more than look."""
+    return bool(scenario.faults) or scenario.autoscaling is not None
 
 
 def _prepare(kernel: str, progress: Callable[[float], None]) -> None:
@@ -118,7 +123,9 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         record == "summary"
         and stays
         and not scenario.faults
+        and scenario.autoscaling is None
         and all(stream.source == "backend" for stream in scenario.traffic)
         and (kind == "redis_pubsub" or (kind == "none" and servers.count == 1))
         and servers.fanout == "broadcast"
+        and servers.connection_age is None
     )

@@ -20,7 +20,7 @@ from realtime_sim.engines.fast.links import broke, give_up_slot, slot_at
 from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.servers import die, dispatch
 from realtime_sim.engines.fast.state import LOOP, SERVER
-from realtime_sim.engines.fast.subscriptions import settle_home, unregister
+from realtime_sim.engines.fast.subscriptions import send_away, settle_home
 from realtime_sim.engines.order import Phase
 
 HEALTH, LOST, NOTICES, HEARTBEAT, FAULT = (
@@ -93,17 +93,6 @@ def drop(s, clients, share, silent, disturbance, now):
 
 
 @compiled()
-def _send_away(s, server, client, disturbance):
-    slot = slot_at(s, server, client)
-    k = s.connections[slot]
-    if k.alive:
-        _cut_off(s, slot, disturbance)
-        last_word_ns = max(s.now + k.half_rtt_ns, k.last_arrival_ns + 1)
-        insert(s, last_word_ns, key_of(LOST, server, client), -1, slot, k.serial)
-    unregister(s, slot, k.serial)
-
-
-@compiled()
 def close(s, server, n, disturbance, now):
     """A server sends `n` of its clients away, those of the lowest numbers."""
     _now(s, now)
@@ -113,7 +102,10 @@ def close(s, server, n, disturbance, now):
         client = word * 64
         while bits != 0 and n > 0:
             if bits & np.uint64(1):
-                _send_away(s, server, client, disturbance)
+                slot = slot_at(s, server, client)
+                if s.connections[slot].alive:
+                    _cut_off(s, slot, disturbance)
+                send_away(s, slot, s.connections[slot].serial)
                 n -= 1
             bits >>= np.uint64(1)
             client += 1

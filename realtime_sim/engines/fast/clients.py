@@ -14,6 +14,7 @@ from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS
 from realtime_sim.engines.fast.admission import (
     ANSWERED,
+    AT_START,
     POLL_FAILED,
     is_full,
     pick,
@@ -58,7 +59,7 @@ SESSION_END, NOTICES, LOST = int(Phase.SESSION_END), int(Phase.SERVER_NOTICES), 
 
 IDLE, CONNECTING, IS_OPEN, IS_LOST, BACKING_OFF, CLOSED, HAS_GIVEN_UP = (int(state) for state in lifecycle.State)
 
-AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
+WAITING, READY, ASKING, STAYING, AWAY, DONE = range(AT_START + 1, 7)
 """Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; away; given up."""
 
 ASKS = -1

@@ -17,11 +17,11 @@ from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import POLL_AGAIN, hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
-from realtime_sim.engines.fast.subscriptions import unregister
+from realtime_sim.engines.fast.subscriptions import send_away, unregister
 from realtime_sim.engines.order import Phase
 
-HEALTH, SESSION_END, LOST, NOTICES = (
-    int(phase) for phase in (Phase.HEALTH, Phase.SESSION_END, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES)
+HEALTH, SESSION_END, LOST, NOTICES, AGED = (
+    int(phase) for phase in (Phase.HEALTH, Phase.SESSION_END, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.AGED)
 )
 JOB_END, BROKER_JOB_END, PUBLISH, BATCH = (
     int(phase) for phase in (Phase.JOB_END, Phase.BROKER_JOB_END, Phase.PUBLISH, Phase.BATCH)
@@ -66,6 +66,8 @@ def _handle_rare(s, phase, server, client, ref, aux):
         notice(s, ref, aux)
     elif phase == NOTICES:
         unregister(s, ref, aux)
+    elif phase == AGED:
+        send_away(s, ref, aux)
     elif phase == HEARTBEAT:
         ping(s, server, client, aux, s.ping_interval_ns[client])
     elif phase == BATCH:

@@ -66,7 +66,7 @@ def open_slot(s, client):
     k.link_free_ns, k.last_arrival_ns, k.waiting_bytes = 0, 0, 0
     k.alive, k.registered, k.over = True, False, False
     c = s.clients[client]
-    k.half_rtt_ns, k.session_ends_ns, k.cohort = c.half_rtt_ns, c.session_ends_ns, c.cohort
+    k.half_rtt_ns, k.ends_ns, k.cohort = c.half_rtt_ns, c.session_ends_ns, c.cohort
     k.polls = s.cohorts[c.cohort].polls
     if k.polls:
         q = s.pollers[slot]
@@ -180,7 +180,7 @@ def is_sure(s, connection, arrival_ns):
     return (
         k.alive
         and arrival_ns < s.horizon_ns
-        and arrival_ns < k.session_ends_ns
+        and arrival_ns < k.ends_ns
         and s.cohorts[k.cohort].overflow != CUTS
         and (k.half_rtt_ns > 0 or not k.polls)  # a poll may fail at the very time the last answer arrives
     )
@@ -277,7 +277,7 @@ def _answers_at_once(s, connection, n_bytes, at_ns):
         return False
     if at_ns == s.now or k.half_rtt_ns == 0:
         return False
-    if not q.parked_ns <= at_ns <= q.parked_ns + s.hold_ns or at_ns >= s.horizon_ns or at_ns >= k.session_ends_ns:
+    if not q.parked_ns <= at_ns <= q.parked_ns + s.hold_ns or at_ns >= s.horizon_ns or at_ns >= k.ends_ns:
         return False
     h = s.cohorts[k.cohort]
     return overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, k.waiting_bytes, n_bytes) == ACCEPT

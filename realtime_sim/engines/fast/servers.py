@@ -96,7 +96,7 @@ def _will_get(s, server, job, started_ns):
     gather(s, server, s.jobs[job].message)
     for i in range(s.n_gathered):
         k = s.connections[s.gathered[i, 1]]
-        if not k.alive or k.session_ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:
+        if not k.alive or k.ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:
             return False
     return True
 

@@ -88,6 +88,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "backlog": servers.backlog,
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
         "egress": float(servers.egress or 0.0),
+        "ages": servers.connection_age is not None,
         "task_per_client": servers.fanout == "task_per_client",
         "http_request_ns": to_ns(costs.http_request_s),
         "event_ns": to_ns(costs.event_s),
@@ -229,6 +230,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
         broker.publisher_link.sampler(),
         broker.server_link.sampler() if broker.kind != "none" else _NOTHING,
         broker.publish.sampler() if broker.kind == "redis_pubsub" else _NOTHING,
+        servers.connection_age.sampler() if servers.connection_age else _NOTHING,
     ]
     for cohort in scenario.clients:
         session = cohort.session

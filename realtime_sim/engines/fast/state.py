@@ -70,8 +70,8 @@ CONNECTION = np.dtype(
     [
         ("link_free_ns", "i8"),
         ("last_arrival_ns", "i8"),
-        ("half_rtt_ns", "i8"),  # this and two more of its client's, so that a delivery reads one line
-        ("session_ends_ns", "i8"),
+        ("half_rtt_ns", "i8"),  # this and its cohort are its client's too, so that a delivery reads one line
+        ("ends_ns", "i8"),  # by the end of the session, or of old age
         ("waiting_bytes", "i8"),
         ("serial", "i4"),  # tells it from an earlier one in the same place
         ("client", "i4"),
@@ -301,15 +301,15 @@ NUMBERS = [
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
-    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "subscribe", "unsubscribe", "has_member",
-    "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
+    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
+    "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
     "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
     "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
     "ping", "_fan_out", "_finish",
 ]  # fmt: skip
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
-FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
+FLAGS = ["ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
