@@ -302,8 +302,8 @@ APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
     "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
-    "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
-    "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
+    "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry",
+    "deadline", "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
     "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
     "ping", "_fan_out", "_finish",
 ]  # fmt: skip
