@@ -18,6 +18,7 @@ from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.jobs import PAUSE, new_job, submit_first
 from realtime_sim.engines.fast.links import broke, give_up_slot, slot_at
 from realtime_sim.engines.fast.polling import drop_waiting
+from realtime_sim.engines.fast.recording import CLOSED_ABNORMAL, CLOSED_GOING_AWAY
 from realtime_sim.engines.fast.servers import die, dispatch
 from realtime_sim.engines.fast.state import LOOP, SERVER
 from realtime_sim.engines.fast.subscriptions import send_away, settle_home
@@ -34,8 +35,8 @@ def _now(s, now):
 
 
 @compiled()
-def _cut_off(s, slot, disturbance):
-    broke(s, slot)
+def _cut_off(s, slot, how, disturbance):
+    broke(s, slot, how)
     d = s.details[s.connections[slot].client]
     if d.fault < 0:
         d.fault = disturbance
@@ -62,7 +63,7 @@ def kill(s, server, silent, disturbance, now, detection):
             drop_waiting(s, slot)
         s.load[server] -= 1
         if k.alive:
-            _cut_off(s, slot, disturbance)
+            _cut_off(s, slot, CLOSED_ABNORMAL, disturbance)
             delay_ns = detection_ns(s, k.client, 0) if silent else s.clients[k.client].half_rtt_ns
             insert(s, now + delay_ns, key_of(LOST, server, k.client), -1, slot, k.serial)
         give_up_slot(s, slot)
@@ -85,7 +86,7 @@ def drop(s, clients, share, silent, disturbance, now):
             continue
         k = s.connections[slot]
         k.alive = False
-        _cut_off(s, slot, disturbance)
+        _cut_off(s, slot, CLOSED_ABNORMAL, disturbance)
         client_ns = detection_ns(s, client, 0) if silent else 0
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
         insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
@@ -104,7 +105,7 @@ def close(s, server, n, disturbance, now):
             if bits & np.uint64(1):
                 slot = slot_at(s, server, client)
                 if s.connections[slot].alive:
-                    _cut_off(s, slot, disturbance)
+                    _cut_off(s, slot, CLOSED_GOING_AWAY, disturbance)
                 send_away(s, slot, s.connections[slot].serial)
                 n -= 1
             bits >>= np.uint64(1)

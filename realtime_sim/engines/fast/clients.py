@@ -38,6 +38,8 @@ from realtime_sim.engines.fast.ledger import left
 from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.recording import (
     ATTEMPTS,
+    CLOSED_ABNORMAL,
+    CLOSED_NORMAL,
     CONNECTED_AT_START,
     GAVE_UP,
     LOST_CONNECTIONS,
@@ -289,6 +291,8 @@ def notice(s, slot, serial):
 def leave(s, client):
     """The session is over, whatever the client is doing."""
     c = s.clients[client]
+    if c.state == IS_OPEN:
+        s.counters[CLOSED_NORMAL] += 1
     if c.connection >= 0:
         slot = c.connection
         k = s.connections[slot]
@@ -323,7 +327,7 @@ def detection_ns(s, client, side):
 def _miss_answer(s, slot):
     """A poll went to a server that died silently: the keepalive tells the client, and its own server as well."""
     k = s.connections[slot]
-    broke(s, slot)
+    broke(s, slot, CLOSED_ABNORMAL)
     for side, phase in ((0, LOST), (1, NOTICES)):
         time = s.now + detection_ns(s, k.client, side)
         insert(s, time, key_of(phase, k.server, k.client), -1, slot, k.serial)
@@ -360,5 +364,5 @@ def poll_failed(s, slot, serial):
     if k.serial != serial:
         return
     insert(s, s.now + s.clients[k.client].half_rtt_ns, key_of(NOTICES, k.server, k.client), -1, slot, serial)
-    broke(s, slot)
+    broke(s, slot, CLOSED_ABNORMAL)
     notice(s, slot, serial)

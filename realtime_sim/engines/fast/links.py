@@ -26,7 +26,7 @@ from realtime_sim.engines.fast.ledger import (
     set_cause,
     take_off,
 )
-from realtime_sim.engines.fast.recording import record_copy
+from realtime_sim.engines.fast.recording import CLOSED_POLICY, record_copy
 from realtime_sim.engines.fast.state import CONNECTION, PARCEL, POLLER
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import lifecycle, overflow
@@ -202,12 +202,13 @@ def received(
 
 
 @compiled()
-def broke(s, connection):
-    """The connection breaks; whether the client knows is another matter."""
+def broke(s, connection, how):
+    """The connection breaks, to be counted as `how`; whether the client knows is another matter."""
     c = s.clients[s.connections[connection].client]
     s.calm = False
     if c.connection == connection and c.state == STATE_OPEN:
         c.state = STATE_LOST
+        s.counters[how] += 1
 
 
 @compiled()
@@ -215,7 +216,7 @@ def _cut(s, connection):
     """The server closes the connection because its send buffer is full."""
     k = s.connections[connection]
     k.alive = False
-    broke(s, connection)
+    broke(s, connection, CLOSED_POLICY)
     insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
     insert(s, s.now + k.half_rtt_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
 

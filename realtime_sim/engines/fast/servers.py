@@ -122,6 +122,8 @@ def _is_first(s, server, loop, other):
     a, b = s.loops[server, loop], s.loops[server, other]
     if a.job >= 0 or b.job >= 0:
         return a.job < 0
+    if a.free_ns == s.now and a.awaited != b.awaited:
+        return b.awaited  # its end is still to come
     if a.turn > 0 and b.turn > 0:
         return a.turn < b.turn
     if a.turn > 0:
@@ -148,8 +150,8 @@ def _take_up_all(s, server):
         loop = _first_free(s, server)
         p = s.loops[server, loop]
         started_ns = max(s.now, p.free_ns)
-        if p.job >= 0:
-            return
+        if p.job >= 0 or (p.awaited and p.free_ns == s.now):
+            return  # when its end comes it will see to what waits
         if started_ns > s.now and not _is_foreseeable(s, server, v.first, started_ns):
             if not p.awaited:
                 p.awaited = True

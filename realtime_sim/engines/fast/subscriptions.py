@@ -9,6 +9,7 @@ from realtime_sim.engines.fast.bits import clear_bit, has_bit, set_bit
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.polling import drop_waiting
+from realtime_sim.engines.fast.recording import CLOSED_GOING_AWAY
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import COUNTERS
@@ -195,7 +196,7 @@ def send_away(s, slot, serial):
     if k.serial != serial or not k.registered:
         return
     if k.alive:
-        broke(s, slot)
+        broke(s, slot, CLOSED_GOING_AWAY)
         last_word_ns = max(s.now + k.half_rtt_ns, k.last_arrival_ns + 1)
         insert(s, last_word_ns, key_of(LOST, k.server, k.client), -1, slot, serial)
     unregister(s, slot, serial)
