@@ -11,10 +11,10 @@ from realtime_sim.control import start_control
 from realtime_sim.draws import uniform
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.constants import PING_ROUNDS
-from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.agenda import head, insert, key_of, peek
 from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.brokers import broker_forgets
-from realtime_sim.engines.fast.clients import begin, detection_ns
+from realtime_sim.engines.fast.clients import begin, detection_ns, notice
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.kernel import advance, drain
@@ -67,9 +67,7 @@ class CompiledCluster:
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
         close_books(self.state)
-        trace = self._trace()
-        _free(self.state)
-        return trace
+        return self._trace()
 
     def _advance(self, until_ns: int) -> None:
         """Handle everything before `until_ns`; nothing but a fault can break a connection by surprise."""
@@ -89,6 +87,7 @@ class CompiledCluster:
     def _trace(self) -> Trace:
         recorder = self.recorder
         totals, rows, recovered, affected, never_connected = _final(self.state)
+        _free(self.state)  # before the trace is made, which takes room of its own
         for row, name in enumerate(SERVER_TOTALS):
             recorder.servers[name][:] = totals[row]
         recorder.affected = affected[: len(self.scenario.faults)].tolist()
@@ -114,7 +113,8 @@ class CompiledCluster:
 
     def drop_clients(self, cohort: str, share: float, silent: bool, fault: int) -> None:
         """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
-        _drop(self.state, self.workload.clients_of(cohort), share, silent, fault, self.clock.now)
+        alone = self._fault_ns.count(self.clock.now) == 1
+        _drop(self.state, self.workload.clients_of(cohort), share, silent, alone, fault, self.clock.now)
 
     def observe(self) -> None:
         """Record one sample."""
@@ -240,9 +240,17 @@ def _kill(s, server, silent, fault, now, detection):
     v.n_connections = 0
 
 
-@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG)
-def _drop(s, clients, share, silent, fault, now):
-    s.now = now
+@compiled()
+def _lost_come_next(s):
+    """Whether nothing that is due now comes before clients notice what they have lost, or with them."""
+    return peek(s) != s.now or head(s)[0] >= key_of(NOTICES, -1, -1)
+
+
+@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG, alone=FLAG)
+def _drop(s, clients, share, silent, alone, fault, now):
+    """Clients notice at once, and one knows nothing of the other: without an event where nothing comes between."""
+    s.now, s.phase = now, LOST
+    at_once = alone and not silent and _lost_come_next(s)
     for i in range(len(clients)):
         client = clients[i]
         slot = s.clients[client].connection
@@ -253,8 +261,11 @@ def _drop(s, clients, share, silent, fault, now):
         _cut_off(s, slot, fault)
         client_ns = detection_ns(s, client, 0) if silent else 0
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
-        insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
         insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
+        if at_once:
+            notice(s, slot, np.int64(k.serial))
+        else:
+            insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
 
 
 CALLED = (
