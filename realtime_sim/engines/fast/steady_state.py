@@ -23,8 +23,8 @@ __all__ = ["STEADY", "SteadyState", "make_steady_state"]
 
 NEVER_NS = 2**62
 
-JOBS = 2048
-"""Jobs that go through the stages together."""
+JOBS = 8192
+"""Jobs that go through the stages together: what is known of them fits the second cache, and a call costs little."""
 
 BLOCK = 1024
 """Copies that are worked on together: what is known of them fits the processor's first cache."""
