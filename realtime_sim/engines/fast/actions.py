@@ -10,9 +10,9 @@ import numpy as np
 
 from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import NORMAL_PACE, PING_ROUNDS
-from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.agenda import head, insert, key_of, peek
 from realtime_sim.engines.fast.brokers import broker_forgets
-from realtime_sim.engines.fast.clients import detection_ns
+from realtime_sim.engines.fast.clients import detection_ns, notice
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.jobs import PAUSE, new_job, submit_first
@@ -73,10 +73,21 @@ def kill(s, server, silent, disturbance, now, detection):
     v.n_connections = 0
 
 
-@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG)
-def drop(s, clients, share, silent, disturbance, now):
-    """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
-    _now(s, now)
+@compiled()
+def _lost_come_next(s):
+    """Whether nothing that is due now comes before clients notice what they have lost, or with them."""
+    return peek(s) != s.now or head(s)[0] >= key_of(NOTICES, -1, -1)
+
+
+@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG, alone=FLAG)
+def drop(s, clients, share, silent, alone, disturbance, now):
+    """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings.
+
+    Clients notice at once, and one knows nothing of the other: without an event where nothing comes between, and
+    nothing else is done at that time (`alone`).
+    """
+    s.now, s.phase = now, LOST
+    at_once = alone and not silent and _lost_come_next(s)
     for i in range(len(clients)):
         client = clients[i]
         slot = s.clients[client].connection
@@ -89,8 +100,11 @@ def drop(s, clients, share, silent, disturbance, now):
         _cut_off(s, slot, CLOSED_ABNORMAL, disturbance)
         client_ns = detection_ns(s, client, 0) if silent else 0
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
-        insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
         insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
+        if at_once:
+            notice(s, slot, np.int64(k.serial))
+        else:
+            insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
 
 
 @compiled()

@@ -55,6 +55,7 @@ def pick(s, client):
     u1, u2 = 0.0, 0.0
     if s.balancer == DRAWS[0] or s.balancer == DRAWS[1]:
         u1 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 0)
+    if s.balancer == DRAWS[1]:
         u2 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 1)
     c.n_requests += 1
     previous = c.last_server if s.sticky else -1
@@ -161,7 +162,8 @@ def _opened(s, server, client, slot):
             which = cohort_sampler(c.cohort, SESSION)
             c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, d.n_sessions, 0)
             s.connections[slot].ends_ns = c.session_ends_ns
-            insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
+            if c.session_ends_ns <= s.over_ns:  # most last longer than most runs
+                insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
     else:
         s.counters[RECONNECTS] += 1
         if s.cohorts[c.cohort].replays:

@@ -58,9 +58,7 @@ class CompiledCluster:
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
         close_books(self.state)
-        trace = self._trace()
-        _free(self.state)
-        return trace
+        return self._trace()
 
     def _advance(self, until_ns: int) -> None:
         """Handle everything before `until_ns`; only the control plane can break a connection by surprise, and it does
@@ -80,6 +78,7 @@ class CompiledCluster:
     def _trace(self) -> Trace:
         recorder = self.recorder
         totals, rows, recovered, affected, never_connected = _final(self.state)
+        _free(self.state)  # before the trace is made, which takes room of its own
         for name, row in zip(SERVER_TOTALS, totals, strict=True):
             if name != "started_ns":  # known already
                 recorder.servers[name][:] = row
@@ -140,7 +139,9 @@ class CompiledCluster:
         """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
         actions.note_disturbance(self.state, disturbance)
         clients = self.workload.clients_of(cohort)
-        actions.drop(self.state, clients, share, silent, disturbance, self.clock.now)
+        # A fault of the scenario is all its process does then; what a user's does next is not known.
+        alone = disturbance < len(self.scenario.faults) and self.clock.next_besides(Phase.SAMPLE) > self.clock.now
+        actions.drop(self.state, clients, share, silent, alone, disturbance, self.clock.now)
 
     def observe(self) -> Observation:
         """What there is to see now."""

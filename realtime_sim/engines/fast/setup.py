@@ -82,6 +82,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "seed": scenario.seed,
         "batch_starts_ns": recorder.batch_starts_ns,
         "end_ns": to_ns(scenario.duration),
+        "over_ns": to_ns(scenario.duration) + to_ns(scenario.drain),  # at the latest
         "step_ns": max(1, to_ns(scenario.sample_interval)),
         "n_servers": servers.count,
         "n_workers": servers.workers,
@@ -129,15 +130,15 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "gathered": np.zeros((most, 2), dtype=np.int64),
         "wire": np.array(wire, dtype=np.int64).reshape(len(traffic), len(scenario.clients)),
         "send_ns": np.array([to_ns(costs.send_to_one_s(t.payload, own_task)) for t in traffic], dtype=np.int64),
-        "member_offsets": rooms.member_offsets.astype(np.int64, copy=False),
-        "members": rooms.members.astype(np.int32, copy=False),
-        "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
-        "rooms": rooms.rooms.astype(np.int32, copy=False),
+        "member_offsets": rooms.member_offsets,
+        "members": rooms.members,
+        "room_offsets": rooms.room_offsets,
+        "rooms": rooms.rooms,
         "publish_ns": publishes.time_ns,
-        "publish_traffic": publishes.traffic.astype(np.int32, copy=False),
-        "publish_number": publishes.number.astype(np.int32, copy=False),
-        "publish_room": publishes.room.astype(np.int32, copy=False),
-        "publish_sender": publishes.sender.astype(np.int32, copy=False),
+        "publish_traffic": publishes.traffic,
+        "publish_number": publishes.number,
+        "publish_room": publishes.room,
+        "publish_sender": publishes.sender,
     }
 
 
@@ -181,7 +182,7 @@ def _clients(workload: Workload) -> dict[str, object]:
     clients["cohort"], clients["half_rtt_ns"] = workload.cohort, workload.rtt_ns // 2
     details = _lines(n, st.DETAIL, dict.fromkeys(("chosen", "session_server", "newest", "fault"), -1))
     connections = _lines(n + 64, st.CONNECTION, dict.fromkeys(("elder", "serial", "server"), -1))
-    connections["client"][:n] = np.arange(n)
+    connections["client"][:n] = np.arange(n, dtype=np.int32)
     interval_ns = [0 if c.keepalive is None else to_ns(c.keepalive.interval) for c in scenario.clients]
     return {
         "clients": clients,

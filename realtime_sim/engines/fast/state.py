@@ -288,7 +288,7 @@ def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
 
 
 NUMBERS = [
-    "seed", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "seed", "end_ns", "over_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
