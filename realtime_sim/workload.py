@@ -69,10 +69,11 @@ class Rooms:
 
 @dataclass(frozen=True, slots=True)
 class Publishes:
-    """Messages in the order of their intended publish time; ties by stream, then by number.
+    """Messages in the order in which they are published; ties by stream, then by number.
 
     Arrays of length n: `time_ns` (int64), and as int32 `traffic` (index of the stream), `number` (within the stream),
-    `room`, `sender` (a client, or `BACKEND`).
+    `room`, `sender` (a client, or `BACKEND`). Latency counts from `intended_ns` (int64): where services stand before
+    the push, that is when the event occurred; elsewhere it is the same array as `time_ns`.
     """
 
     time_ns: np.ndarray
@@ -80,6 +81,7 @@ class Publishes:
     number: np.ndarray
     room: np.ndarray
     sender: np.ndarray
+    intended_ns: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time_ns)
@@ -286,12 +288,14 @@ def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishe
         number = np.arange(len(times), dtype=np.int32)
         columns.append((times, np.full(len(times), index, dtype=np.int32), number, room, sender))
     if not columns:
-        return Publishes(np.zeros(0, dtype=np.int64), *(np.zeros(0, dtype=np.int32) for _ in range(4)))
+        none = np.zeros(0, dtype=np.int64)
+        return Publishes(none, *(np.zeros(0, dtype=np.int32) for _ in range(4)), none)
     if len(columns) == 1:
-        return Publishes(*columns[0])  # their times ascend
+        return Publishes(*columns[0], columns[0][0])  # their times ascend
     whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
     order = np.argsort(whole[0], kind="stable")  # they stand by stream and number already
-    return Publishes(*(column[order] for column in whole))
+    sorted_columns = [column[order] for column in whole]
+    return Publishes(*sorted_columns, sorted_columns[0])
 
 
 def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_sim import Scenario, UnsupportedFeature, presets, simulate
+from realtime_sim.draws import Stream, uniforms
 from realtime_sim.engines import fast, reference
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast.memory import Block
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.fast.state import State
 from realtime_sim.recorder import Recorder
-from realtime_sim.workload import draw_workload
+from realtime_sim.units import to_ns
+from realtime_sim.workload import Publishes, Workload, draw_workload
 from tests.conftest import small
 from tests.strategies import scenarios
 
@@ -46,6 +49,40 @@ def test_presets_give_the_same_trace(name):
 def test_drawn_scenarios_give_the_same_trace(drawn):
     """All transports, brokers, balancers, backoffs, churn, limits, heartbeats, client publishes, faults."""
     assert difference(Scenario(**drawn), "full") == ""
+
+
+def late(workload: Workload, shares: np.ndarray) -> Workload:
+    """The workload with each message published after the time it was intended for, the last ones in the drain."""
+    scenario, publishes = workload.scenario, workload.publishes
+    room_ns = to_ns(scenario.duration + scenario.drain) - publishes.time_ns
+    time_ns = publishes.time_ns + (shares * room_ns).astype(np.int64)
+    order = np.argsort(time_ns, kind="stable")
+    columns = {name: getattr(publishes, name)[order] for name in ("traffic", "number", "room", "sender")}
+    moved = Publishes(time_ns[order], **columns, intended_ns=publishes.time_ns[order])
+    return dataclasses.replace(workload, publishes=moved)
+
+
+@given(scenarios(), st.sampled_from([0.001, 0.1, 1.0]))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_messages_that_are_published_late_give_the_same_trace(drawn, most):
+    """As services publish them: latency counts from before, and some come after the end of the run."""
+    workload = draw_workload(Scenario(**drawn))
+    shares = uniforms(workload.scenario.seed, Stream.ARRIVAL, 99, 0, len(workload.publishes)) * most
+    workload = late(workload, shares)
+    first, second = reference.run(workload, "full"), fast.run(workload, "full")
+    assert first.diff(second) is None
+
+
+@pytest.mark.parametrize("engine", [reference, fast])
+def test_what_is_published_after_the_end_is_delivered_within_the_drain_and_counts_from_its_intended_time(engine):
+    case = small(drain=20, traffic=[{"name": "t", "rate": 1, "arrivals": "constant"}])
+    workload = draw_workload(case)
+    n = len(workload.publishes)
+    trace = engine.run(late(workload, np.full(n, 0.75)), "full")
+    assert trace.deliveries["delivered"].sum() == trace.deliveries["expected"].sum() == n * case.n_clients
+    assert np.unique(trace.rows["published_ns"]).tolist() == [i * 10**9 for i in range(n)]
+    waited_ns = trace.rows["at_broker_ns"] - trace.rows["published_ns"]
+    assert waited_ns.min() >= 15.75e9 and trace.rows["received_ns"].min() > to_ns(case.duration)
 
 
 def test_results_do_not_depend_on_the_engine():

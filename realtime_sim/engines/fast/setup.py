@@ -133,6 +133,7 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
         "rooms": rooms.rooms.astype(np.int32, copy=False),
         "publish_ns": publishes.time_ns,
+        "intended_ns": publishes.intended_ns,
         "publish_traffic": publishes.traffic.astype(np.int32, copy=False),
         "publish_number": publishes.number.astype(np.int32, copy=False),
         "publish_room": publishes.room.astype(np.int32, copy=False),
