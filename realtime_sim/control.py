@@ -47,6 +47,8 @@ def start_control(env: simpy.Environment, cluster: Cluster, scenario: Scenario) 
     """
     env.process(monitor(env, cluster, scenario))
     for number, event in enumerate(scenario.faults):
+        if event.kind == "stop_service":
+            continue  # the services have run before, and know it
         process = {"kill_server": kill_server, "drop_clients": drop_clients}[event.kind]
         env.process(process(cluster, event, number))
 

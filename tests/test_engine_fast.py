@@ -17,6 +17,7 @@ from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast.memory import Block
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.fast.state import State
+from realtime_sim.engines.services import draw
 from realtime_sim.recorder import Recorder
 from realtime_sim.units import to_ns
 from realtime_sim.workload import Publishes, Workload, draw_workload
@@ -28,7 +29,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
 
 def difference(scenario: Scenario, record: str) -> str:
     """The first difference between the two engines' traces, with both values; empty where there is none."""
-    workload = draw_workload(scenario)
+    workload, _ = draw(scenario)
     found = reference.run(workload, record).diff(fast.run(workload, record))
     return "" if found is None else str(found)
 
@@ -71,6 +72,26 @@ def test_messages_that_are_published_late_give_the_same_trace(drawn, most):
     workload = late(workload, shares)
     first, second = reference.run(workload, "full"), fast.run(workload, "full")
     assert first.diff(second) is None
+
+
+@given(scenarios(), st.sampled_from(["bus", "direct"]), st.sampled_from([None, 0.3]))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_services_push_gives_the_same_trace(drawn, coupling, every):
+    """Two of them: one that fails at times, and one that stands still, catches up and reports at intervals."""
+    services = [
+        {"name": "mail", "consumes": "order", "service": {"mean": "30ms"}, "p_failure": 0.3, "retries": 1},
+        {"name": "numbers", "consumes": "order", "service": "40ms"},
+    ]
+    traffic = [
+        {"name": "mails", "to": "inbox", "from": "mail"},
+        {"name": "board", "from": "numbers", "every": every, "payload": 3_000},
+    ]
+    fault = {"at": "500ms", "kind": "stop_service", "service": "numbers", "for": "1s"}
+    drawn |= {
+        "events": [{"name": "order", "rate": 20}], "pipeline": {"coupling": coupling, "timeout": "300ms"},
+        "services": services, "traffic": drawn["traffic"] + traffic, "faults": [*drawn["faults"], fault],
+    }  # fmt: skip
+    assert difference(Scenario(**drawn), "full") == ""
 
 
 @pytest.mark.parametrize("engine", [reference, fast])

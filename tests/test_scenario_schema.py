@@ -47,8 +47,14 @@ servers: {count: 3, profile: zero, costs: {send: 20us, event: {mean: 1ms}}, memo
 balancer: {policy: power_of_two, affinity: cookie, detection: 0}
 broker: {kind: redis_pubsub, subscription: per_room, copy: -0s}
 rooms: [{name: group, count: 3, members: 4, zipf: "1.1", cohort: phones}, {name: inbox, per_user: true}]
-traffic: [{name: news, rate: 30/min, payload: 1.5 KB}, {name: chat, to: group, from: phones, rate: .5, stop: 1e2s}]
-faults: [{kind: kill_server, at: 3s, server: 0}, {kind: drop_clients, at: 4s, cohort: tabs, share: 0.5}]
+events: [{name: order, rate: 5/s, stop: 1min}]
+pipeline: {coupling: direct, append: {mean: 1ms}, workers: 10, backlog: 0, timeout: 2s}
+services: [{name: mail, consumes: order, service: {mean: 9ms}, p_failure: "0.1", retries: 0, retry_delay: 1s}]
+traffic:
+  - {name: news, rate: 30/min, payload: 1.5 KB}
+  - {name: chat, to: group, from: phones, rate: .5, stop: 1e2s}
+  - {name: board, from: mail, every: 500ms}
+faults: [{kind: stop_service, at: 5s, service: mail, for: 1min}, {kind: kill_server, at: 3s, server: 0}, {kind: drop_clients, at: 4s, cohort: tabs, share: 0.5}]
 slo: {p50: 10ms, p99: 1s, max_lost_ratio: 0.01, recover_within: 15s, survive_servers: 1}
 """
 

@@ -3,6 +3,7 @@
 from realtime_sim.scenario.clients import EVERYONE, Cohort, Keepalive, Network, RoomGroup, Session, Traffic
 from realtime_sim.scenario.distributions import Constant, Empirical, Exponential, Gamma, Lognormal, Uniform
 from realtime_sim.scenario.model import Scenario
+from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, StopService
 from realtime_sim.scenario.system import (
     Balancer,
     Costs,
@@ -17,7 +18,8 @@ from realtime_sim.scenario.system import (
 )
 
 __all__ = [
-    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DropClients", "Empirical", "Exponential", "Gamma", "Kafka",
-    "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "RedisPubSub", "RedisStreams", "RoomGroup",
-    "Scenario", "Servers", "Session", "Slo", "Traffic", "Uniform",
+    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DropClients", "Empirical", "Event", "Exponential", "Flow",
+    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "Pipeline", "RedisPubSub",
+    "RedisStreams", "RoomGroup", "Scenario", "Servers", "Service", "Session", "Slo", "StopService", "Traffic",
+    "Uniform",
 ]  # fmt: skip

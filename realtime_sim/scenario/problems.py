@@ -112,7 +112,7 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
 
 def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
     """The class whose fields may stand at `loc`."""
-    from realtime_sim.scenario import clients, model, system
+    from realtime_sim.scenario import clients, model, services, system
 
     parts: dict[str, type[BaseModel]] = {
         "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
@@ -120,6 +120,8 @@ def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
         "balancer": system.Balancer, "slo": model.Slo,
         "<none>": system.NoBroker, "<redis_pubsub>": system.RedisPubSub, "<redis_streams>": system.RedisStreams,
         "<kafka>": system.Kafka, "<kill_server>": system.KillServer, "<drop_clients>": system.DropClients,
+        "events": services.Event, "pipeline": services.Pipeline, "services": services.Service,
+        "<stop_service>": services.StopService,
     }  # fmt: skip
     words = [step for step in loc if isinstance(step, str)]
     return parts.get(words[-1], cls) if words else cls
@@ -140,7 +142,7 @@ def _get(value: object, key: str | int) -> object:
         return value.get(key)
     if isinstance(value, (list, tuple)) and isinstance(key, int) and key < len(value):
         return value[key]
-    return getattr(value, "source" if key == "from" else key, value) if isinstance(key, str) else value
+    return getattr(value, {"from": "source", "for": "lasts"}.get(key, key), value) if isinstance(key, str) else value
 
 
 def _shown(value: object) -> object:

@@ -22,6 +22,7 @@ from realtime_sim.scenario.quantities import (
     fault,
     whole_number,
 )
+from realtime_sim.scenario.services import StopService
 
 __all__ = ["Balancer", "Broker", "Costs", "Fault", "Servers", "Slo"]
 
@@ -343,7 +344,7 @@ class DropClients(Part):
     notice: Literal["rst", "silent"] = "rst"
 
 
-Fault = _by_kind(KillServer, DropClients)
+Fault = _by_kind(KillServer, DropClients, StopService)
 """Field type: one of the faults, told apart by `kind`."""
 
 
