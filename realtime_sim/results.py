@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, latency, objectives, recovery, stats, timelines
+from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
@@ -176,6 +176,24 @@ class Results:
         return recovery.recovery_of(self._traces)
 
     @cached_property
+    def services(self) -> pd.DataFrame:
+        """For each service ahead of the push tier what became of its events, how busy it was, and how long it took.
+
+        Of several replications means, with intervals (see `realtime_sim.services.services_of`).
+        """
+        return services.services_of(self._traces)
+
+    @cached_property
+    def catch_up(self) -> pd.DataFrame:
+        """For each `stop_service`: seconds from the restart until no event waited for the service any more."""
+        return services.catch_up_of(self._traces)
+
+    @cached_property
+    def service_lag(self) -> pd.DataFrame:
+        """Events of each service that wait or are in work, one row for each sample, of the first replication."""
+        return services.lag_of(self.trace)
+
+    @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
@@ -246,7 +264,16 @@ class Results:
             busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
             name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
             rows.append((name, self._over(busiest), "ratio"))
+        for name, row in self.services.iterrows():
+            for figure, unit in (("mean_s", "s"), ("p99_s", "s"), ("utilization", "ratio"), ("highest_lag", "per run")):
+                found = Estimate(row[figure], row.get(f"{figure}_low"), row.get(f"{figure}_high"))
+                rows.append((f"service {name} {figure.removesuffix('_s').replace('_', ' ')}", found, unit))
         for number, event in enumerate(self.scenario.faults):
+            if event.kind == "stop_service":
+                row = self.catch_up.loc[number]
+                figure = Estimate(row["catch_up_s"], row.get("catch_up_low_s"), row.get("catch_up_high_s"))
+                rows.append((f"catch-up of {event.service} after fault {number}", figure, "s"))
+                continue
             row = self.recovery.loc[number]
             figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
             rows.append((f"recovery from fault {number} ({event.kind})", figure, "s"))
@@ -309,13 +336,16 @@ class Results:
                 "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
+            "services": self.services.to_dict("index"),
+            "catch_up": self.catch_up.reset_index().to_dict("records"),
             "recovery": self.recovery.to_dict("records"),
             "objectives": self.objectives().reset_index().to_dict("records"),
             "summary": self.summary.to_dict("index"),
             "monitoring": self.monitoring,
             "warnings": list(self.warnings),
             "timeseries": {name: series[name].tolist() for name in series}
-            | {"latency_over_time": self.latency_over_time.to_dict("list")},
+            | {"latency_over_time": self.latency_over_time.to_dict("list")}
+            | {"service_lag": self.service_lag.reset_index().to_dict("list")},
         }
         return _without_nan(plain)
 
