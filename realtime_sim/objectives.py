@@ -68,9 +68,9 @@ def _losses(results: Results) -> list[tuple]:
 
 def _worst_service(results: Results) -> tuple[str, float]:
     """The service that the largest share of events came to nothing at: what it should push is expected of nobody."""
-    if not results.scenario.services:
-        return "", 0.0
     services = results.services
+    if services.empty:
+        return "", 0.0
     shares = (services["events"] - services["done"]) / services["events"].clip(lower=1)
     return str(shares.idxmax()), float(shares.max())
 

@@ -40,7 +40,7 @@ def services_of(traces: Sequence[Trace]) -> pd.DataFrame:
         Utilization, redelivered and lag are those of the whole run. NaN where nothing was finished.
     """
     rows = {}
-    for service in traces[0].scenario.services:
+    for service in _known(traces[0]):
         row: dict[str, float] = {}
         for column in COLUMNS:
             each = np.array([_figure(trace, service, column) for trace in traces], dtype=float)
@@ -51,6 +51,11 @@ def services_of(traces: Sequence[Trace]) -> pd.DataFrame:
                 row |= {f"{column}_low": max(0.0, low), f"{column}_high": high}
         rows[service.name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("service")
+
+
+def _known(trace: Trace) -> list[Service]:
+    """Services of a scenario that the producer of the trace has run."""
+    return [service for service in trace.scenario.services if service.name in trace.services]
 
 
 def _figure(trace: Trace, service: Service, column: str) -> float:
@@ -103,7 +108,7 @@ def _stops(trace: Trace) -> Iterator[tuple[int, tuple[int, StopService]]]:
     """Number of each `stop_service` among all faults, its place among those of its service, and itself."""
     seen: dict[str, int] = {}
     for number, fault in enumerate(trace.scenario.faults):
-        if fault.kind == "stop_service":
+        if fault.kind == "stop_service" and fault.service in trace.services:
             place = seen.get(fault.service, 0)
             seen[fault.service] = place + 1
             yield number, (place, fault)
@@ -112,14 +117,12 @@ def _stops(trace: Trace) -> Iterator[tuple[int, tuple[int, StopService]]]:
 def lag_of(trace: Trace) -> pd.DataFrame:
     """Events of each service that are there and not finished, over time: waiting, or in work."""
     time_s = from_ns(trace.series["time_ns"].astype(float))
-    lags = {service.name: trace.services[service.name]["lag"] for service in trace.scenario.services}
+    lags = {service.name: trace.services[service.name]["lag"] for service in _known(trace)}
     return pd.DataFrame(lags, index=pd.Index(time_s, name="time_s")).rename_axis("service", axis=1)
 
 
 def warnings_of(traces: Sequence[Trace]) -> str:
     """Services that cannot keep up, and events that came to nothing, as one text; empty where there are none."""
-    if not traces[0].scenario.services:
-        return ""
     texts = []
     for name, row in services_of(traces).iterrows():
         if row["utilization"] >= BUSY:

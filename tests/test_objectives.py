@@ -39,6 +39,7 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
         | {"p50": Estimate(0.05, 0.04, 0.06)},
         deliveries=pd.DataFrame(deliveries, index=["total"]),
         recovery=recovery_of(traces),
+        services=pd.DataFrame(),
         connections=dict.fromkeys(FAILURES, 0) | {"refused": refused, "never_connected": 7},
     )  # fmt: skip
     return objectives_of(fake)

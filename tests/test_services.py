@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from functools import cache
@@ -59,6 +60,13 @@ def test_a_scenario_without_services_has_empty_frames():
     results = simulate(small(traffic=[{"name": "t", "rate": 5}]))
     assert len(results.services) == len(results.catch_up) == 0 and results.service_lag.shape[1] == 0
     assert json.loads(results.to_json())["services"] == {}
+
+
+def test_a_trace_whose_producer_ran_no_services_has_empty_frames_too():
+    run = constant(faults=[{"kind": "stop_service", "service": "mail", "at": 1, "for": 1}])
+    bare = Results([dataclasses.replace(run.trace, services={})])
+    assert len(bare.services) == len(bare.catch_up) == bare.service_lag.shape[1] == 0
+    assert "service" not in " ".join(bare.summary.index) and bare.to_json()
 
 
 def test_catching_up_is_told_for_each_stop_and_never_where_the_run_ended_before():
