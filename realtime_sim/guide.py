@@ -253,7 +253,7 @@ def profiles_text(name: str = "") -> str:
     texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
     if not name:
         texts.append("\n".join(["broker: CPU of the broker for each kind of work", *_figures(BROKER_COSTS)]))
-        texts.append("\n".join(["pipeline and services: their defaults", *_figures(PIPELINE_DEFAULTS)]))
+        texts.append("\n".join(["pipeline: defaults of the pipeline and of services", *_figures(PIPELINE_DEFAULTS)]))
     return "\n\n".join(texts)
 
 

@@ -93,9 +93,9 @@ class PipelineRun:
         time_ns, intended_ns = served.ended_ns[number], served.event_ns[number]
         if stream.every is not None:
             every_ns = max(1, to_ns(stream.every))
-            number, first = np.unique(-(-time_ns // every_ns), return_index=True)
+            ends, first = np.unique(-(-time_ns // every_ns), return_index=True)
             intended_ns = np.minimum.reduceat(intended_ns, first) if len(first) else intended_ns
-            time_ns = number * every_ns
+            time_ns, number = ends * every_ns, np.arange(len(ends))
         kept = time_ns <= to_ns(self.scenario.duration + self.scenario.drain)
         return Pushes(time_ns[kept], intended_ns[kept], number[kept].astype(np.int32))
 

@@ -146,6 +146,12 @@ def test_a_call_that_is_not_answered_times_out_and_holds_its_worker():
     assert run.services[1].ended_ns[[0, 3]].tolist() == [to_ns(1.01), to_ns(2.51)]
 
 
+def test_an_answer_at_the_end_of_the_patience_still_counts():
+    pipeline = {"coupling": "direct", "timeout": "10ms"}
+    assert set(alone(service(time="10ms"), pipeline=pipeline).fate) == {DONE}
+    assert set(alone(service(time=0.010000001), pipeline=pipeline).fate) == {TIMED_OUT}
+
+
 def test_a_failed_call_ends_the_chain():
     run = ran(service("a", p_failure=1, retries=1), service("b"), pipeline={"coupling": "direct"})
     assert set(run.services[0].fate) == {DEAD_LETTER} and set(run.services[0].attempts) == {2}

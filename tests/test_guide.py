@@ -9,7 +9,7 @@ import pytest
 from realtime_sim import guide
 from realtime_sim.errors import ScenarioError
 from realtime_sim.policies import POLICIES
-from realtime_sim.profiles import BROKER_COSTS, PROFILES
+from realtime_sim.profiles import BROKER_COSTS, PIPELINE_DEFAULTS, PROFILES
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.quantities import docstring
 
@@ -112,6 +112,7 @@ def test_every_policy_is_there_with_what_it_does_and_its_defaults():
 def test_every_profile_is_there_with_each_figure_and_its_source():
     text = guide.profiles_text()
     figures = {name: profile.figures for name, profile in PROFILES.items()} | {"broker": BROKER_COSTS}
+    figures |= {"pipeline": PIPELINE_DEFAULTS}
     assert {name: len(found) for name, found in rows(text).items()} == {name: len(of) for name, of in figures.items()}
     assert all(figure.source in text for of in figures.values() for figure in of.values())
     assert guide.profiles_text("centrifugo") in text

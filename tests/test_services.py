@@ -87,6 +87,7 @@ def test_lag_over_time_is_sampled_with_everything_else():
     """Stopped from 2.05 to 5.05 s: 30 events of 3 s wait, and are worked off with 40 to spare each second."""
     fault = {"kind": "stop_service", "service": "mail", "at": 2.05, "for": 3}
     lag = constant(faults=[fault]).service_lag
+    assert constant(sample_interval=3).service_lag.index.tolist() == [0, 3, 6, 9, 10]
     assert lag.index.tolist() == list(range(11))
     assert lag["mail"].tolist() == [0, 0, 0, 9, 19, 29, 0, 0, 0, 0, 0]
 

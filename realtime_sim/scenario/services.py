@@ -12,7 +12,6 @@ from realtime_sim.profiles import PIPELINE_DEFAULTS
 from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import (
     Broken,
-    Count,
     Duration,
     Index,
     Name,
@@ -21,6 +20,7 @@ from realtime_sim.scenario.quantities import (
     Rate,
     Ratio,
     fault,
+    whole_number,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from realtime_sim.scenario.model import Scenario
 
 __all__ = ["Event", "Flow", "Pipeline", "Service", "StopService", "flow_of", "rules_of_sources"]
+
+MAX_WORKERS = 10_000
+"""Most workers of one service, or of one producer: each is an actor of its own."""
+
+_Workers = whole_number(high=MAX_WORKERS, too_much="simulate a part of them, with a part of the events", example=4)
+_Retries = whole_number(0, 1_000, "a retry without end never becomes a dead letter", 3)
 
 
 class Event(Part):
@@ -74,7 +80,7 @@ class Pipeline(Part):
     fetch : Distribution
         With `bus`, time from then until a service has read it, seconds.
     workers : int
-        With `direct`, workers of the producer of each kind of event.
+        With `direct`, workers of the producer of each kind of event, 1 to 10,000.
     backlog : int
         With `direct`, events that may wait for one of these workers; those beyond are rejected.
     timeout : float or str
@@ -84,7 +90,7 @@ class Pipeline(Part):
     coupling: Literal["bus", "direct"] = "bus"
     append: Distribution = Constant(value=PIPELINE_DEFAULTS["append_s"].value)
     fetch: Distribution = Constant(value=PIPELINE_DEFAULTS["fetch_s"].value)
-    workers: Count = PIPELINE_DEFAULTS["workers"].value
+    workers: _Workers = PIPELINE_DEFAULTS["workers"].value
     backlog: Index = PIPELINE_DEFAULTS["backlog"].value
     timeout: PositiveDuration = PIPELINE_DEFAULTS["timeout_s"].value
 
@@ -101,13 +107,14 @@ class Service(Part):
     service : Distribution
         Time of one attempt at one event, seconds.
     replicas : int
-        Processes; together they are one consumer group.
+        Processes, 1 to 10,000; together they are one consumer group.
     workers : int
-        Events that one process works on at once.
+        Events that one process works on at once, 1 to 10,000; of all replicas together also at most 10,000.
     p_failure : float
         Share of the attempts that fail, 0 to 1.
     retries : int
-        Further attempts at an event after a failed one, by the same worker. After the last one it is a dead letter.
+        Further attempts at an event after a failed one, by the same worker, 0 to 1,000. After the last one it is a
+        dead letter.
     retry_delay : float or str
         Time between a failed attempt and the next, seconds.
     """
@@ -115,11 +122,18 @@ class Service(Part):
     name: Name
     consumes: Name
     service: Distribution
-    replicas: Count = 1
-    workers: Count = 1
+    replicas: _Workers = 1
+    workers: _Workers = 1
     p_failure: Ratio = 0.0
-    retries: Index = PIPELINE_DEFAULTS["retries"].value
+    retries: _Retries = PIPELINE_DEFAULTS["retries"].value
     retry_delay: Duration = PIPELINE_DEFAULTS["retry_delay_s"].value
+
+    @model_validator(mode="after")
+    def _few_enough(self) -> Service:
+        if self.n_workers > MAX_WORKERS:
+            step = "simulate a part of them, with as large a part of the events"
+            raise fault(f"must give at most {MAX_WORKERS:_} workers with replicas", step, at="workers")
+        return self
 
     @property
     def n_workers(self) -> int:
