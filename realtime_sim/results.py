@@ -264,13 +264,7 @@ class Results:
             busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
             name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
             rows.append((name, self._over(busiest), "ratio"))
-        for number, row in self.catch_up.iterrows():
-            found = Estimate(row["catch_up_s"], row.get("catch_up_low_s"), row.get("catch_up_high_s"))
-            rows.append((f"catch-up of {row['service']} after fault {number}", found, "s"))
-        for name, row in self.services.iterrows():
-            for figure, unit in (("mean_s", "s"), ("p99_s", "s"), ("utilization", "ratio"), ("highest_lag", "per run")):
-                found = Estimate(row[figure], row.get(f"{figure}_low"), row.get(f"{figure}_high"))
-                rows.append((f"service {name} {figure.removesuffix('_s').replace('_', ' ')}", found, unit))
+        rows += services.summary_of(self.services, self.catch_up)
         for number, event in enumerate(self.scenario.faults):
             if event.kind == "stop_service":
                 continue  # it cuts nobody off

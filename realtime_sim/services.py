@@ -15,7 +15,7 @@ from realtime_sim.stats import Estimate
 from realtime_sim.trace import Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
-__all__ = ["catch_up_of", "lag_of", "services_of", "warnings_of"]
+__all__ = ["catch_up_of", "lag_of", "services_of", "summary_of", "warnings_of"]
 
 BUSY = 0.95
 """From this utilization on a warning says that events pile up, or would with any more of them."""
@@ -119,6 +119,19 @@ def lag_of(trace: Trace) -> pd.DataFrame:
     time_s = from_ns(trace.series["time_ns"].astype(float))
     lags = {service.name: trace.services[service.name]["lag"] for service in _known(trace)}
     return pd.DataFrame(lags, index=pd.Index(time_s, name="time_s")).rename_axis("service", axis=1)
+
+
+def summary_of(services: pd.DataFrame, catch_up: pd.DataFrame) -> list[tuple[str, Estimate, str]]:
+    """Name, figure and unit of what one quotes of each service and of each stop, from their frames."""
+    rows = []
+    for name, row in services.iterrows():
+        for column, unit in (("mean_s", "s"), ("p99_s", "s"), ("utilization", "ratio"), ("highest_lag", "per run")):
+            found = Estimate(row[column], row.get(f"{column}_low"), row.get(f"{column}_high"))
+            rows.append((f"service {name} {column.removesuffix('_s').replace('_', ' ')}", found, unit))
+    for number, row in catch_up.iterrows():
+        found = Estimate(row["catch_up_s"], row.get("catch_up_low_s"), row.get("catch_up_high_s"))
+        rows.append((f"catch-up of {row['service']} after fault {number}", found, "s"))
+    return rows
 
 
 def warnings_of(traces: Sequence[Trace]) -> str:

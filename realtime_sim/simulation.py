@@ -27,7 +27,7 @@ LARGEST = {
 """What one run may hold that an engine is made for: either takes half an hour, or a few gigabytes, for as much."""
 
 MAX_WORK = 5_000_000
-"""Most events times services of one run: the services are simulated by generators, which takes minutes for as much."""
+"""Most events times services of one run: the services are simulated by generators, which takes a minute or two."""
 
 MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
