@@ -56,7 +56,8 @@ def comparison(runs: Mapping[str, Results], title: str = "") -> str:
     -------
     str
         Two aligned tables; 95 % intervals stand in brackets. `lost` is the sum over replications, the recovery that of
-        the slowest fault in the first.
+        the slowest fault in the first. Where there are services, a third one with the p99 from event to finished, and
+        how many events came to nothing.
     """
     figures = [[title, "mean, ms [95 % interval]", "p50, ms", "p99, ms", "lost", "recovery, s"]]
     for label, run in runs.items():
@@ -66,7 +67,19 @@ def comparison(runs: Mapping[str, Results], title: str = "") -> str:
     hops = [["mean of each hop, ms", *runs]]
     for hop in (*HOPS, None):
         hops.append([hop or "total", *(_cell(run.latency_s(hop=hop)["mean"]) for run in runs.values())])
-    return f"{_table(figures)}\n\n{_table(hops)}"
+    tables = [figures, hops]
+    if names := list(dict.fromkeys(name for run in runs.values() for name in run.services.index)):
+        header = ["event to finished, p99 in ms (came to nothing)", *runs]
+        tables.append([header, *([name, *(_service(run, name) for run in runs.values())] for name in names)])
+    return "\n\n".join(map(_table, tables))
+
+
+def _service(run: Results, name: str) -> str:
+    if name not in run.services.index:
+        return "-"
+    row = run.services.loc[name]
+    p99 = f"{row['p99_s'] * 1e3:,.1f}" if row["done"] else "-"
+    return f"{p99} ({row['events'] - row['done']:,.0f})"
 
 
 def _cell(figure: Estimate) -> str:

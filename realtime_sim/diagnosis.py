@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
-from realtime_sim import stats, timelines
+from realtime_sim import services, stats, timelines
 from realtime_sim.latency import QUANTILES
 from realtime_sim.trace import CAUSES, FAILURES, HOPS
 from realtime_sim.transports import TRANSPORTS
@@ -36,7 +36,7 @@ def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
         _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
+        _no_route, _unknown_sessions, _services, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -221,7 +221,7 @@ def _little(results: Results) -> str:
     chosen = trace.series["time_ns"] >= results.scenario.warmup_s * NS_PER_S
     n = len(trace.batch_count)
     time_ns, area_ns = trace.series["time_ns"][chosen], trace.series["under_way_area_ns"][chosen]
-    if len(time_ns) <= n or trace.disturbances or not trace.batch_count.all():
+    if len(time_ns) <= n or trace.disturbances or trace.services or not trace.batch_count.all():
         return ""
     cuts = np.linspace(0, len(time_ns) - 1, n + 1).astype(int)
     counted = np.diff(area_ns[cuts]) / np.diff(time_ns[cuts])
@@ -267,6 +267,10 @@ def _unknown_sessions(results: Results) -> str:
         f"{n:,.0f} requests of sessions over several requests ({', '.join(several)}) reached a server that did not "
         f"know the session. Set balancer.affinity: cookie."
     )
+
+
+def _services(results: Results) -> str:
+    return services.warnings_of(results.traces)
 
 
 def _implausible_slo(results: Results) -> str:

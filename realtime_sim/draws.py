@@ -32,7 +32,6 @@ __all__ = [
     "inlined_uniform",
     "normal_quantile",
     "philox4x32",
-    "poisson_ns",
     "sample",
     "sample_ns",
     "samples_ns",
@@ -76,10 +75,12 @@ class Stream:
     DETECTION = 17  # ids: client, connection, 0 for the client's own detection and 1 for the server's
     FAULT = 18  # ids: fault, client
     BROKER_COST = 19  # ids: publish, 0, traffic
-    AGE = 20  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
-
-
-ARRIVAL = Stream.ARRIVAL  # compiled code reads plain numbers, no attributes of a class
+    EVENT = 20  # ids: kind of event, event
+    APPEND = 21  # ids: kind of event, event
+    FETCH = 22  # ids: service, event
+    SERVICE = 23  # ids: service, event, attempt
+    FAILURE = 24  # ids: service, event, attempt
+    AGE = 25  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
 
 
 @njit(inline="always")
@@ -405,47 +406,3 @@ def samples_ns(sampler, u):
     out = np.empty(len(u), dtype=np.int64)
     fill_samples_ns(sampler.kind, sampler.a, sampler.b, sampler.x, sampler.y, u, out)
     return out
-
-
-DRAWN_AT_ONCE = 1024
-"""Draws that stay in the processor's first cache until they are used."""
-
-
-@njit(cache=True, error_model="numpy")
-def poisson_ns(seed, traffic, rate, start, stop):
-    """Times of a Poisson process of publishes: exponential gaps, added up.
-
-    Parameters
-    ----------
-    seed, traffic : int
-        The gaps are drawn from the stream `ARRIVAL` for these ids.
-    rate : float
-        Publishes per second.
-    start, stop : float
-        When it begins and ends, seconds.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Ascending, nanoseconds, all before `stop` in whole nanoseconds.
-
-    Examples
-    --------
-    >>> times = poisson_ns(0, 0, 1000.0, 2.0, 3.0)
-    >>> len(times), bool(times[0] >= 2e9), bool(times[-1] < 3e9)
-    (983, True, True)
-    """
-    end_ns, chunk = np.int64(np.rint(stop * 1e9)), int((stop - start) * rate * 1.05) + 100
-    out, n, last = np.empty(chunk, dtype=np.int64), 0, start
-    while True:
-        passed = 0.0
-        if n > 0:
-            out = np.concatenate((out, np.empty(chunk, dtype=np.int64)))
-        for i in range(chunk):
-            if i % DRAWN_AT_ONCE == 0:
-                u = uniforms(seed, ARRIVAL, traffic, n + i, DRAWN_AT_ONCE)
-            passed += _exponential(1.0, u[i % DRAWN_AT_ONCE]) / rate
-            out[n + i] = np.int64(np.rint((last + passed) * 1e9))
-            if out[n + i] >= end_ns:
-                return out[: n + i]
-        n, last = n + chunk, last + passed

@@ -13,7 +13,7 @@ from typing import Any
 from realtime_sim import units
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.policies import POLICIES
-from realtime_sim.profiles import BROKER_COSTS, PROFILES, Sourced, profile
+from realtime_sim.profiles import BROKER_COSTS, PIPELINE_DEFAULTS, PROFILES, Sourced, profile
 from realtime_sim.scenario import Empirical, Exponential, Gamma, Lognormal, Scenario, Uniform
 from realtime_sim.scenario.quantities import docstring, format_parameter, written_name
 
@@ -231,7 +231,7 @@ def _about_policy(entry: Any) -> str:
 
 
 def profiles_text(name: str = "") -> str:
-    """Every profile of costs, and the broker's: each figure with its source.
+    """Every profile of costs, the broker's, and the defaults of services: each figure with its source.
 
     Parameters
     ----------
@@ -253,6 +253,7 @@ def profiles_text(name: str = "") -> str:
     texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
     if not name:
         texts.append("\n".join(["broker: CPU of the broker for each kind of work", *_figures(BROKER_COSTS)]))
+        texts.append("\n".join(["pipeline: defaults of the pipeline and of services", *_figures(PIPELINE_DEFAULTS)]))
     return "\n\n".join(texts)
 
 

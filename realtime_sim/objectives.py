@@ -58,9 +58,21 @@ def _losses(results: Results) -> list[tuple]:
     ratio = float((total["lost"] + total["dropped"]) / total["expected"]) if total["expected"] else math.nan
     kept = None if math.isnan(ratio) else bool(ratio <= promised)
     note = "no deliveries" if math.isnan(ratio) else ""
+    name, share = _worst_service(results)
+    if share > promised:
+        kept, note = False, f"{share:.3g} of the events came to nothing at service {name}"
     if shut_out:
         kept, note = False, f"{shut_out:,.0f} clients were never connected and got nothing"
     return [("lost ratio", promised, ratio, ratio, kept, "ratio", note)]
+
+
+def _worst_service(results: Results) -> tuple[str, float]:
+    """The service that the largest share of events came to nothing at: what it should push is expected of nobody."""
+    services = results.services
+    if services.empty:
+        return "", 0.0
+    shares = (services["events"] - services["done"]) / services["events"].clip(lower=1)
+    return str(shares.idxmax()), float(shares.max())
 
 
 def _recovery(results: Results) -> list[tuple]:

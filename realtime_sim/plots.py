@@ -26,7 +26,7 @@ from realtime_sim.results import Results
 from realtime_sim.trace import HOPS
 from realtime_sim.units import from_ns
 
-__all__ = ["connections_per_server", "hop_waterfall", "latency_cdf", "reconnect_rate", "save", "summary_figure"]
+__all__ = ["connections_per_server", "hop_waterfall", "lag", "latency_cdf", "reconnect_rate", "save", "summary_figure"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
@@ -294,6 +294,24 @@ def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:
     return _over_time(results, ax, "Connection attempts", "per second")
 
 
+def lag(results: Results, ax: Axes | None = None) -> Axes:
+    """Events of each service that wait or are in work, over time; each `stop_service` is shaded in its colour."""
+    ax = _axes(ax)
+    series = results.service_lag
+    if not series.shape[1]:
+        _say(ax, "no services")
+        return _tidy(ax, _of(results, "Events that wait for a service"), "", "")
+    for i, service in enumerate(series):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        ax.plot(series.index, series[service], label=_as_written(service), **style)
+        for fault in results.scenario.faults:
+            if fault.kind == "stop_service" and fault.service == service:
+                end_s = min(fault.at + fault.lasts, series.index[-1])
+                ax.axvspan(fault.at, end_s, color=style["color"], alpha=0.15, linewidth=0)
+    _legend(ax)
+    return _over_time(results, ax, "Events that wait for a service, or are in work", "events")
+
+
 def _failed_per_s(results: Results) -> pd.Series:
     """Attempts that failed for want of room, of a server or of time, per second, as in `Results.timeseries`."""
     series = results.trace.series
@@ -307,15 +325,19 @@ def _steps(rates: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def summary_figure(results: Results) -> Figure:
-    """The four plots of a run on one page."""
-    figure = Figure(figsize=(12, 7.6), layout="constrained")
+    """The four plots of a run on one page, and that of its services where it has some."""
+    rows = 3 if results.scenario.services else 2
+    figure = Figure(figsize=(12, 3.8 * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 2)
+    grid = figure.add_gridspec(rows, 2)
+    axes = np.array([[figure.add_subplot(grid[row, column]) for column in range(2)] for row in range(2)])
     latency_cdf(results, axes[0, 0])
     hop_waterfall(results, axes[0, 1])
     connections_per_server(results, axes[1, 0])
     reconnect_rate(results, axes[1, 1])
+    if results.scenario.services:
+        lag(results, figure.add_subplot(grid[2, :]))
     total = results.deliveries.loc["total"]
     counts = f"{int(total['delivered']):,} of {int(total['expected']):,} deliveries arrived"
     figure.suptitle(f"{_as_written(results.scenario.name)}: {counts}", x=0.01, ha="left", fontsize=13)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from realtime_sim.costs import CostProfile
 from realtime_sim.errors import Problem, ScenarioError, nearest
 
-__all__ = ["BROKER_COSTS", "PROFILES", "Profile", "Sourced", "profile"]
+__all__ = ["BROKER_COSTS", "PIPELINE_DEFAULTS", "PROFILES", "Profile", "Sourced", "profile"]
 
 _MEASURED = "measured, 1,024 B messages on 2 vCPU, compression off: "
 _WAKE = (
@@ -202,6 +202,23 @@ BROKER_COSTS = MappingProxyType(
     }
 )
 """CPU of the broker for each kind of work, and the one-way time between two machines of one data centre."""
+
+PIPELINE_DEFAULTS = MappingProxyType(
+    {
+        "append_s": Sourced(
+            0.001, "Kafka end to end, median 2 ms: half of it to append (Kreps, LinkedIn, 2014) [derived]"
+        ),
+        "fetch_s": Sourced(
+            0.001, "Kafka end to end, median 2 ms: half of it to fetch (Kreps, LinkedIn, 2014) [derived]"
+        ),
+        "workers": Sourced(200, "Tomcat's maxThreads (server.tomcat.threads.max of Spring Boot)"),
+        "backlog": Sourced(100, "Tomcat's acceptCount, connections that wait once all of its workers are taken"),
+        "timeout_s": Sourced(15.0, "Envoy's timeout of a route (config.route.v3.RouteAction)"),
+        "retries": Sourced(9, "DefaultErrorHandler of Spring for Apache Kafka: FixedBackOff(0, 9)"),
+        "retry_delay_s": Sourced(0.0, "DefaultErrorHandler of Spring for Apache Kafka: FixedBackOff(0, 9)"),
+    }
+)
+"""Of the services ahead of the push tier: how a bus delays events, how direct calls wait, how failures are retried."""
 
 
 def profile(name: str) -> Profile:

@@ -12,9 +12,12 @@ from realtime_sim import stats
 from realtime_sim.trace import Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["common", "recovered_at_s", "recovery_of", "slowest_s"]
+__all__ = ["CUTS_NOBODY", "common", "recovered_at_s", "recovery_of", "slowest_s"]
 
 PERCENTS = (50, 95, 100)
+
+CUTS_NOBODY = ("pause_server", "slow_server", "stop_service")
+"""Kinds of faults that no connection is lost by."""
 
 
 def _until_s(trace: Trace, number: int, percent: int) -> float:

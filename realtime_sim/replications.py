@@ -6,6 +6,7 @@ how many run beside it. Processes come from joblib, whose `parallel_config` may 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import signal
@@ -17,10 +18,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from realtime_sim.engines import compile_engine
+from realtime_sim.engines.services import draw
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Scenario
 from realtime_sim.trace import Trace
-from realtime_sim.workload import draw_workload
 
 __all__ = ["PROCESSES_START_S", "Task", "processes_that_pay", "replicate"]
 
@@ -135,8 +136,10 @@ def _replication(
     task: Task, number: int, progress: Callable[[float], None] | None = None, started_by: int = 0
 ) -> Trace:
     """Draw and run one of several, here or, without `progress`, for the process `started_by`."""
-    workload = draw_workload(task.scenario.replace(seed=task.scenario.seed + number))
-    trace = task.run(workload, task.record, progress or _end_with_parent(started_by), task.control)
+    progress = progress or _end_with_parent(started_by)
+    workload, services = draw(task.scenario.replace(seed=task.scenario.seed + number), progress)
+    trace = task.run(workload, task.record, progress, task.control)
+    trace = dataclasses.replace(trace, services=services) if services else trace
     return trace if task.replications == 1 else trace.without_parts()
 
 

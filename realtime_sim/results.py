@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, latency, objectives, recovery, stats, timelines
+from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
@@ -185,6 +185,24 @@ class Results:
         return pd.DataFrame(rows, columns=["time_s", "actor", "action", "target", "reason"])
 
     @cached_property
+    def services(self) -> pd.DataFrame:
+        """For each service ahead of the push tier what became of its events, how busy it was, and how long it took.
+
+        Of several replications means, with intervals (see `realtime_sim.services.services_of`).
+        """
+        return services.services_of(self._traces)
+
+    @cached_property
+    def catch_up(self) -> pd.DataFrame:
+        """For each `stop_service`: seconds from the restart until no event waited for the service any more."""
+        return services.catch_up_of(self._traces)
+
+    @cached_property
+    def service_lag(self) -> pd.DataFrame:
+        """Events of each service that wait or are in work, one row for each sample, of the first replication."""
+        return services.lag_of(self.trace)
+
+    @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
@@ -255,7 +273,10 @@ class Results:
             busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
             name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
             rows.append((name, self._over(busiest), "ratio"))
+        rows += services.summary_of(self.services, self.catch_up)
         for number, row in self.recovery.iterrows():
+            if row["fault"] in recovery.CUTS_NOBODY:
+                continue
             figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
             rows.append((f"recovery from fault {number} ({row['fault']})", figure, "s"))
         columns = {"value": [], "low": [], "high": [], "unit": []}
@@ -317,6 +338,8 @@ class Results:
                 "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
+            "services": self.services.to_dict("index"),
+            "catch_up": self.catch_up.reset_index().to_dict("records"),
             "recovery": self.recovery.to_dict("records"),
             "decisions": self.decisions.to_dict("records"),
             "objectives": self.objectives().reset_index().to_dict("records"),
@@ -324,7 +347,8 @@ class Results:
             "monitoring": self.monitoring,
             "warnings": list(self.warnings),
             "timeseries": {name: series[name].tolist() for name in series}
-            | {"latency_over_time": self.latency_over_time.to_dict("list")},
+            | {"latency_over_time": self.latency_over_time.to_dict("list")}
+            | {"service_lag": self.service_lag.reset_index().to_dict("list")},
         }
         return _without_nan(plain)
 

@@ -28,6 +28,9 @@ LARGEST = {
 }
 """What one run may hold that an engine is made for: either takes half an hour, or a few gigabytes, for as much."""
 
+MAX_WORK = 5_000_000
+"""Most events times services of one run: the services are simulated by generators, which takes a minute or two."""
+
 MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
 
@@ -159,6 +162,19 @@ def _check_size(scenario: Scenario, engine: str, n_deliveries: float) -> None:
     check("rooms", "rooms", sum(personal) + sum(group.count for group in shared))
     check("rooms", "memberships", sum(personal) + sum(group.count * group.members for group in shared))
     check("traffic", "deliveries", n_deliveries)
+    if (work := _service_work(scenario)) > MAX_WORK:
+        found = f"events (more than {MAX_WORK:_} for all services together: {work:_.0f})"
+        raise UnsupportedFeature(found, engine, step)
+
+
+def _service_work(scenario: Scenario) -> float:
+    """Events that services are about to get, each counted once for every service."""
+    total = 0.0
+    for event in scenario.events:
+        n_services = sum(service.consumes == event.name for service in scenario.services)
+        stop = min(event.stop or scenario.duration, scenario.duration)
+        total += event.rate * (stop - event.start) * n_services
+    return total
 
 
 def _check_samples(scenario: Scenario, replications: int) -> None:
@@ -184,6 +200,6 @@ def expected_deliveries(scenario: Scenario) -> float:
     """
     total = 0.0
     for stream in scenario.traffic:
-        stop = min(stream.stop or scenario.duration, scenario.duration)
-        total += stream.rate * (stop - stream.start) * float(audience(scenario, stream)[-1].sum())
+        rate, start_s, stop_s = scenario.flow(stream)
+        total += rate * (stop_s - start_s) * float(audience(scenario, stream)[-1].sum())
     return total

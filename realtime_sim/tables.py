@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 
+from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.results import Results
 from realtime_sim.trace import FAILURES
 
-__all__ = ["connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text"]
+__all__ = [
+    "connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text",
+    "services_table",
+]  # fmt: skip
 
 VERDICTS = {True: "kept", False: "missed", None: "not decided"}
 
@@ -38,7 +42,9 @@ def report_text(results: Results) -> str:
         in_all = "" if results.n_replications == 1 else ", all replications together"
         parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s{in_all}: {counts}")
     parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
-    if len(results.recovery):
+    if scenario.services:
+        parts.append(services_table(results))
+    if any(kind not in CUTS_NOBODY for kind in results.recovery["fault"]):
         parts.append(recovery_table(results))
     if len(results.objectives()):
         parts.append(objectives_table(results))
@@ -99,6 +105,22 @@ def busiest_line(results: Results) -> str:
     return line
 
 
+def services_table(results: Results) -> str:
+    """Each service: what became of its events, how busy it was, how long it took; and how it caught up after stops."""
+    header = f"{'Services':24}{'events':>10}{'done':>10}{'failed':>10}{'busy':>8}{'mean, ms':>12}{'p99, ms':>12}"
+    lines = [header + f"{'most open':>12}"]
+    for name, row in results.services.iterrows():
+        failed = row["events"] - row["done"]
+        line = f"  {name[:22]:22}{row['events']:>10,.0f}{row['done']:>10,.0f}{failed:>10,.0f}{row['utilization']:>8.1%}"
+        lines.append(
+            f"{line}{_number(row['mean_s'] * 1e3):>12}{_number(row['p99_s'] * 1e3):>12}{row['highest_lag']:>12,.0f}"
+        )
+    for row in results.catch_up.itertuples():
+        caught_up = f"{row.catch_up_s:,.2f} s after the restart" if math.isfinite(row.catch_up_s) else "never"
+        lines.append(f"  {row.service} stopped at {row.at_s:g} s for {row.for_s:g} s; caught up: {caught_up}")
+    return "\n".join(lines)
+
+
 def recovery_table(results: Results) -> str:
     """Seconds after each fault until its clients were back; of replications the mean and the worst."""
     several = results.n_replications > 1
@@ -106,6 +128,8 @@ def recovery_table(results: Results) -> str:
         f"{'Recovery, s':24}{'cut off':>10}{'back':>10}{'50 %':>10}{'95 %':>10}{'all':>10}" + "   all, worst" * several
     ]
     for row in results.recovery.to_dict("records"):
+        if row["fault"] in CUTS_NOBODY:
+            continue
         name = f"{row['fault']} at {row['at_s']:g} s"
         line = f"  {name:22}{row['affected']:>10,.0f}{row['recovered']:>10,.0f}"
         for percent in (50, 95, 100):

@@ -42,9 +42,10 @@ HOPS = (
     "egress",
     "client_network",
 )
-"""From the intended publish time: to the broker (a client's own way and the server's ingest included), waiting and
-service at the broker, to the server, waiting in the server's queue, decoding and the sends before and of this copy,
-waiting for a client that is between two polls or reconnecting, the server's link, the client's network."""
+"""From the intended publish time: to the broker (a client's own way and the server's ingest included; for what a
+service pushes, everything since its event), waiting and service at the broker, to the server, waiting in the server's
+queue, decoding and the sends before and of this copy, waiting for a client that is between two polls or reconnecting,
+the server's link, the client's network."""
 
 STAMPS = (
     "published_ns",
@@ -200,6 +201,10 @@ class Trace:
         For each disturbance, how many clients it cut off.
     decisions : tuple of Decision
         What the control plane did, in the order of time.
+    services : dict of str to dict
+        Of each service ahead of the push tier: `fates` (events by `realtime_sim.pipeline.FATES`), their `attempts`,
+        `histogram` and `sum_ns` of the times from event to finished, all of events after the warm-up; over the whole
+        run `redelivered`, `busy_ns`, `highest_lag`, `lag` at the samples, and `caught_up_ns` for each of its stops.
     rows : dict of str to ndarray
         With level `"full"`, one row for each settled delivery: `message`, `client`, `server`, `outcome`, `STAMPS`.
     """
@@ -225,6 +230,7 @@ class Trace:
     recovery: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
     decisions: tuple[Decision, ...]
+    services: dict[str, dict[str, np.ndarray | int]] = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 
     def without_parts(self) -> Trace:

@@ -7,22 +7,27 @@ addresses in every engine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from realtime_sim.draws import Stream, poisson_ns, samples_ns, uniforms
-from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.arrivals import poisson_ns
+from realtime_sim.draws import Stream, samples_ns, uniforms
+from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.grouping import transposed
-from realtime_sim.scenario import EVERYONE, RoomGroup, Scenario, Traffic
+from realtime_sim.scenario import EVERYONE, Event, RoomGroup, Scenario, Traffic
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.units import to_ns
 
 __all__ = [
     "MAX_PUBLISHES",
     "Publishes",
+    "Pushes",
     "Rooms",
     "Workload",
+    "arrivals_ns",
     "audience",
     "distinct_sizes",
     "draw_workload",
@@ -70,10 +75,11 @@ class Rooms:
 
 @dataclass(frozen=True, slots=True)
 class Publishes:
-    """Messages in the order of their intended publish time; ties by stream, then by number.
+    """Messages in the order in which they are published; ties by stream, then by number.
 
     Arrays of length n: `time_ns` (int64), and as int32 `traffic` (index of the stream), `number` (within the stream),
-    `room`, `sender` (a client, or `BACKEND`).
+    `room`, `sender` (a client, or `BACKEND`). Latency counts from `intended_ns` (int64): where services stand before
+    the push, that is when the event occurred; elsewhere it is the same array as `time_ns`.
     """
 
     time_ns: np.ndarray
@@ -81,9 +87,19 @@ class Publishes:
     number: np.ndarray
     room: np.ndarray
     sender: np.ndarray
+    intended_ns: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time_ns)
+
+
+class Pushes(NamedTuple):
+    """What a service publishes on one stream: in the order of `time_ns` (int64), when the event behind each push
+    occurred (`intended_ns`, int64), and its `number` (int32), which addresses its draws."""
+
+    time_ns: np.ndarray
+    intended_ns: np.ndarray
+    number: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +124,15 @@ class Workload:
         return np.flatnonzero(self.cohort == index)
 
 
-def draw_workload(scenario: Scenario) -> Workload:
+def draw_workload(scenario: Scenario, pushes: Mapping[int, Pushes] | None = None) -> Workload:
     """The inputs of a run, drawn from the scenario and its seed.
+
+    `pushes` holds what services publish, by the number of the stream; `engines.services.draw` runs them first.
 
     Raises
     ------
+    EngineError
+        If pushes of a stream are missing.
     ScenarioError
         If the run would hold more than `MAX_PUBLISHES` publishes.
 
@@ -131,7 +151,7 @@ def draw_workload(scenario: Scenario) -> Workload:
         rtt_ns=_round_trips(scenario),
         connect_ns=_connect_times(scenario),
         rooms=rooms,
-        publishes=_publishes(scenario, rooms, cohort),
+        publishes=_publishes(scenario, rooms, cohort, pushes or {}),
     )
 
 
@@ -270,38 +290,61 @@ def audience(scenario: Scenario, stream: Traffic) -> tuple[np.ndarray, np.ndarra
     return sizes, rooms, weights, recipients
 
 
-def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray) -> Publishes:
-    expected = sum(t.rate * (min(t.stop or scenario.duration, scenario.duration) - t.start) for t in scenario.traffic)
+def _publishes(scenario: Scenario, rooms: Rooms, cohort: np.ndarray, pushes: Mapping[int, Pushes]) -> Publishes:
+    flows = [scenario.flow(stream) for stream in scenario.traffic]
+    expected = sum(flow.rate * (flow.stop_s - flow.start_s) for flow in flows)
     if expected > MAX_PUBLISHES:
         rule = f"must give at most {MAX_PUBLISHES:_} publishes in all"
         raise ScenarioError(Problem("traffic", rule, round(expected), "lower the rates or shorten duration"))
     columns: list[tuple[np.ndarray, ...]] = []
     for index, stream in enumerate(scenario.traffic):
-        times = _arrival_times(scenario, index, stream)
-        room = _targets(scenario, rooms, index, stream, len(times))
+        times, intended, number = pushes[index] if index in pushes else _own(scenario, index, stream)
+        n = len(times)
+        room = _targets(scenario, rooms, index, stream, int(number.max()) + 1 if n else 0)
+        room = room if n == len(room) else room[number]
         sender = _senders(scenario, rooms, index, stream, room, cohort)
-        number = np.arange(len(times), dtype=np.int32)
-        columns.append((times, np.full(len(times), index, dtype=np.int32), number, room, sender))
+        columns.append((times, np.full(n, index, dtype=np.int32), number, room, sender, intended))
     if not columns:
-        return Publishes(np.zeros(0, dtype=np.int64), *(np.zeros(0, dtype=np.int32) for _ in range(4)))
+        none = np.zeros(0, dtype=np.int64)
+        return Publishes(none, *(np.zeros(0, dtype=np.int32) for _ in range(4)), none)
     if len(columns) == 1:
         return Publishes(*columns[0])  # their times ascend
-    whole = [np.concatenate(column) for column in zip(*columns, strict=True)]
-    order = np.argsort(whole[0], kind="stable")  # they stand by stream and number already
-    return Publishes(*(column[order] for column in whole))
+    parts = list(zip(*columns, strict=True))
+    order = np.argsort(np.concatenate(parts[0]), kind="stable")  # they stand by stream and number already
+    *whole, time_ns = (np.concatenate(part)[order] for part in (*parts[1:-1], parts[0]))
+    return Publishes(time_ns, *whole, np.concatenate(parts[-1])[order] if pushes else time_ns)
 
 
-def _arrival_times(scenario: Scenario, index: int, stream: Traffic) -> np.ndarray:
-    """Intended publish times: equal steps, or a Poisson process (exponential gaps, added up).
+def _own(scenario: Scenario, index: int, stream: Traffic) -> Pushes:
+    """Publishes of a stream that no service stands behind, at the times they are intended for."""
+    if stream.rate is None:
+        raise EngineError(f"stream {stream.name!r} needs what its service pushes: run the services first")
+    times = arrivals_ns(scenario, index, stream, Stream.ARRIVAL)
+    return Pushes(times, times, np.arange(len(times), dtype=np.int32))
+
+
+def arrivals_ns(scenario: Scenario, index: int, source: Traffic | Event, stream: int) -> np.ndarray:
+    """When publishes or events occur: at equal steps, or in a Poisson process (exponential gaps, added up).
 
     All of them are before the end in whole nanoseconds: a time just before it must not be rounded up to it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With its seed and duration.
+    index : int
+        Number of the source among its kind.
+    source : Traffic or Event
+        With a rate.
+    stream : int
+        The `Stream` that its times are drawn from.
     """
-    start = stream.start
-    stop = min(stream.stop or scenario.duration, scenario.duration)
-    if stream.arrivals == "poisson":
-        return poisson_ns(scenario.seed, index, stream.rate, float(start), float(stop))
-    n = int(np.ceil((stop - start) * stream.rate - 1e-9))
-    due_ns = to_ns(start + np.arange(n) / stream.rate)
+    start = source.start
+    stop = min(source.stop or scenario.duration, scenario.duration)
+    if source.arrivals == "poisson":
+        return poisson_ns(scenario.seed, index, source.rate, float(start), float(stop), stream)
+    n = int(np.ceil((stop - start) * source.rate - 1e-9))
+    due_ns = to_ns(start + np.arange(n) / source.rate)
     return due_ns[due_ns < to_ns(stop)]
 
 
@@ -321,7 +364,7 @@ def _senders(
     scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, room: np.ndarray, cohort: np.ndarray
 ) -> np.ndarray:
     """A member of the room for `from: clients`, any client of the cohort for a cohort, `BACKEND` otherwise."""
-    if stream.source == "backend":
+    if scenario.from_backend(stream):
         return np.full(len(room), BACKEND, dtype=np.int32)
     u = uniforms(scenario.seed, Stream.SENDER, index, 0, len(room))
     if stream.source == "clients":

@@ -10,6 +10,7 @@ from realtime_sim.errors import ScenarioError
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
 from realtime_sim.trace import HOPS
+from tests.conftest import small
 
 FAULT = [{"at": "2s", "kind": "drop_clients", "cohort": "phones"}]
 SMALL = {"clients.phones.count": 200, "clients.phones.session": None, "rooms.group.count": 20}
@@ -56,3 +57,15 @@ def test_who_never_came_back_and_who_never_left_is_said():
 def test_one_value_is_nothing_to_compare():
     with pytest.raises(ScenarioError, match="servers.count must have two values or more to compare"):
         variants(CHAT, "servers.count", {"2": 2})
+
+
+def test_services_stand_side_by_side_with_what_came_to_nothing():
+    """One fails every attempt; the other has 10 ms to do, at 5 events a second."""
+    services = [{"name": name, "consumes": "order", "service": "10ms", "retries": 0} for name in ("mail", "numbers")]
+    case = small(
+        events=[{"name": "order", "rate": 5, "arrivals": "constant"}], services=services, pipeline={"append": 0}
+    )
+    runs = {label: simulate(one) for label, one in variants(case, "services.mail.p_failure", {"0": 0, "1": 1}).items()}
+    table = comparison(runs, "failing").split("\n\n")[-1].splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["mail", "numbers"]
+    assert table[1].split()[1:] == ["11.0", "(0)", "-", "(50)"]

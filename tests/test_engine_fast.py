@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_sim import Scenario, UnsupportedFeature, presets, simulate
+from realtime_sim.draws import Stream, uniforms
 from realtime_sim.engines import fast, reference
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast.memory import Block
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.fast.state import State
+from realtime_sim.engines.services import draw
 from realtime_sim.recorder import Recorder
-from realtime_sim.workload import draw_workload
+from realtime_sim.units import to_ns
+from realtime_sim.workload import Publishes, Workload, draw_workload
 from tests.conftest import small
 from tests.strategies import scenarios
 
@@ -25,7 +29,7 @@ EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
 
 def difference(scenario: Scenario, record: str) -> str:
     """The first difference between the two engines' traces, with both values; empty where there is none."""
-    workload = draw_workload(scenario)
+    workload, _ = draw(scenario)
     found = reference.run(workload, record).diff(fast.run(workload, record))
     return "" if found is None else str(found)
 
@@ -70,6 +74,60 @@ def test_who_drops_notices_in_the_written_order_whatever_else_happens_then(sessi
         traffic=[{"name": "t", "rate": 10, "arrivals": "constant"}],
     )  # fmt: skip
     assert difference(case, "full") == ""
+
+
+def late(workload: Workload, shares: np.ndarray) -> Workload:
+    """The workload with each message published after the time it was intended for, the last ones in the drain."""
+    scenario, publishes = workload.scenario, workload.publishes
+    room_ns = to_ns(scenario.duration + scenario.drain) - publishes.time_ns
+    time_ns = publishes.time_ns + (shares * room_ns).astype(np.int64)
+    order = np.argsort(time_ns, kind="stable")
+    columns = {name: getattr(publishes, name)[order] for name in ("traffic", "number", "room", "sender")}
+    moved = Publishes(time_ns[order], **columns, intended_ns=publishes.time_ns[order])
+    return dataclasses.replace(workload, publishes=moved)
+
+
+@given(scenarios(), st.sampled_from([0.001, 0.1, 1.0]))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_messages_that_are_published_late_give_the_same_trace(drawn, most):
+    """As services publish them: latency counts from before, and some come after the end of the run."""
+    workload = draw_workload(Scenario(**drawn))
+    shares = uniforms(workload.scenario.seed, Stream.ARRIVAL, 99, 0, len(workload.publishes)) * most
+    workload = late(workload, shares)
+    first, second = reference.run(workload, "full"), fast.run(workload, "full")
+    assert first.diff(second) is None
+
+
+@given(scenarios(), st.sampled_from(["bus", "direct"]), st.sampled_from([None, 0.3]))
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_services_push_gives_the_same_trace(drawn, coupling, every):
+    """Two of them: one that fails at times, and one that stands still, catches up and reports at intervals."""
+    services = [
+        {"name": "mail", "consumes": "order", "service": {"mean": "30ms"}, "p_failure": 0.3, "retries": 1},
+        {"name": "numbers", "consumes": "order", "service": "40ms"},
+    ]
+    traffic = [
+        {"name": "mails", "to": "inbox", "from": "mail"},
+        {"name": "board", "from": "numbers", "every": every, "payload": 3_000},
+    ]
+    fault = {"at": "500ms", "kind": "stop_service", "service": "numbers", "lasts": "1s"}
+    drawn |= {
+        "events": [{"name": "order", "rate": 20}], "pipeline": {"coupling": coupling, "timeout": "300ms"},
+        "services": services, "traffic": drawn["traffic"] + traffic, "faults": [*drawn["faults"], fault],
+    }  # fmt: skip
+    assert difference(Scenario(**drawn), "full") == ""
+
+
+@pytest.mark.parametrize("engine", [reference, fast])
+def test_what_is_published_after_the_end_is_delivered_within_the_drain_and_counts_from_its_intended_time(engine):
+    case = small(drain=20, traffic=[{"name": "t", "rate": 1, "arrivals": "constant"}])
+    workload = draw_workload(case)
+    n = len(workload.publishes)
+    trace = engine.run(late(workload, np.full(n, 0.75)), "full")
+    assert trace.deliveries["delivered"].sum() == trace.deliveries["expected"].sum() == n * case.n_clients
+    assert np.unique(trace.rows["published_ns"]).tolist() == [i * 10**9 for i in range(n)]
+    waited_ns = trace.rows["at_broker_ns"] - trace.rows["published_ns"]
+    assert waited_ns.min() >= 15.75e9 and trace.rows["received_ns"].min() > to_ns(case.duration)
 
 
 def test_results_do_not_depend_on_the_engine():

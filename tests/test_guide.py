@@ -9,7 +9,7 @@ import pytest
 from realtime_sim import guide
 from realtime_sim.errors import ScenarioError
 from realtime_sim.policies import POLICIES
-from realtime_sim.profiles import BROKER_COSTS, PROFILES
+from realtime_sim.profiles import BROKER_COSTS, PIPELINE_DEFAULTS, PROFILES
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.quantities import docstring
 
@@ -43,7 +43,7 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
     ]:  # fmt: skip
         python = {"source", "copy_cost"}  # what Python calls `from` and `copy`
         assert named[heading][1:] == [name for name in SCHEMA["$defs"][part]["properties"] if name not in python]
-    assert len(named) == 1 + len(SCHEMA["$defs"])
+    assert len(named) == 1 + len(SCHEMA["$defs"]) + 2  # the rules of scaling up and down, and their policies, are alike
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,9 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
         ("seed", "seed whole number 0 From 0 to 2**63 - 1."),
         ("servers.memory", "memory size, B - Memory of one server, bytes; it refuses connections that it cannot hold."),
         ("servers.egress", "egress bandwidth, B/s - Link of one server to its clients, bytes per second."),
-        ("traffic.rate", "rate rate, 1/s required Publishes of the whole stream per second, above 0."),
+        ("events.rate", "rate rate, 1/s required Events per second, above 0."),
+        ("traffic.rate", "rate rate, 1/s - Publishes of the whole stream per second, above 0; must be given unless"),
+        ("pipeline.timeout", "timeout time, s 15s With `direct`, the longest time a worker waits for an answer"),
         ("traffic[0].payload", "payload size, B 200B Size of a message without its framing, bytes."),
         ("clients[0].network.rtt", "rtt distribution, s 0s Round trip, seconds; drawn once for each client, and it"),
         ("clients.keepalive.interval", "interval time, s required Time between two pings, seconds, at least 10 ms."),
@@ -89,7 +91,10 @@ def test_a_part_is_shown_with_the_parts_below_it():
 
 @pytest.mark.parametrize(
     ("path", "step"),
-    [("servers.cout", "did you mean 'servers.count'?"), ("x", "known parts: balancer, broker, clients, distribution")],
+    [
+        ("servers.cout", "did you mean 'servers.count'?"),
+        ("x", "known parts: autoscaling, balancer, broker, clients, distribution"),
+    ],
 )
 def test_what_is_not_there_is_refused(path, step):
     with pytest.raises(ScenarioError, match="path must be a part or a field of a scenario") as caught:
@@ -110,6 +115,7 @@ def test_every_policy_is_there_with_what_it_does_and_its_defaults():
 def test_every_profile_is_there_with_each_figure_and_its_source():
     text = guide.profiles_text()
     figures = {name: profile.figures for name, profile in PROFILES.items()} | {"broker": BROKER_COSTS}
+    figures |= {"pipeline": PIPELINE_DEFAULTS}
     assert {name: len(found) for name, found in rows(text).items()} == {name: len(of) for name, of in figures.items()}
     assert all(figure.source in text for of in figures.values() for figure in of.values())
     assert guide.profiles_text("centrifugo") in text

@@ -16,6 +16,7 @@ from realtime_sim.recovery import recovery_of
 from realtime_sim.simulation import simulate
 from realtime_sim.stats import Estimate
 from realtime_sim.trace import FAILURES
+from realtime_sim.units import to_ns
 from tests.conftest import small
 
 FAULTS = [{"at": 1, "kind": "drop_clients", "cohort": "desks", "share": 0.5}]
@@ -32,13 +33,15 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     scenario = small(slo=slo, faults=FAULTS * len(recovery or []))
     times = [np.full(n if seconds == seconds else 0, 1e9 + seconds * 1e9) for n, seconds in recovery or []]
     affected = tuple(n for n, _ in recovery or [])
-    traces = [SimpleNamespace(scenario=scenario, recovery=times, affected=affected)]
+    disturbances = tuple((fault.kind, to_ns(fault.at)) for fault in scenario.faults)
+    traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected)]
     fake = SimpleNamespace(
-        scenario=scenario, traces=traces, n_replications=1,
+        scenario=scenario, traces=traces, trace=traces[0], n_replications=1,
         latency_s=lambda: dict.fromkeys(("p90", "p95", "p99", "p999"), Estimate(other_s))
         | {"p50": Estimate(0.05, 0.04, 0.06)},
         deliveries=pd.DataFrame(deliveries, index=["total"]),
         recovery=recovery_of(traces),
+        services=pd.DataFrame(),
         connections=dict.fromkeys(FAILURES, 0) | {"refused": refused, "never_connected": 7},
     )  # fmt: skip
     return objectives_of(fake)

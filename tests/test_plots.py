@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from realtime_sim import plots, presets
@@ -99,8 +100,29 @@ def test_nothing_delivered_is_said_in_the_axes():
     assert plots.summary_figure(empty)
 
 
+def outage() -> Results:
+    scenario = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "slow_analytics.yaml")
+    return simulate(scenario.replace(duration=60))
+
+
+def test_each_service_has_a_line_of_its_lag_and_a_stop_is_shaded_in_its_colour():
+    results = outage()
+    ax = plots.lag(results)
+    notifications, analytics, _ = ax.get_lines()
+    assert analytics.get_ydata().tolist() == results.service_lag["analytics"].tolist()
+    assert analytics.get_ydata().max() > 1_000 > 20 > notifications.get_ydata().max()
+    (shade,) = ax.patches
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == (20, 50)
+    assert to_hex(shade.get_facecolor()) == to_hex(analytics.get_color())
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["notifications", "analytics"]
+
+
+def test_no_services_are_said_in_words(run):
+    assert [text.get_text() for text in plots.lag(run).texts] == ["no services"]
+
+
 def test_axes_are_saved_as_their_figure(run, tmp_path):
-    for name in ("latency_cdf", "hop_waterfall", "connections_per_server", "reconnect_rate"):
+    for name in ("latency_cdf", "hop_waterfall", "connections_per_server", "reconnect_rate", "lag"):
         plots.save(getattr(plots, name)(run), tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -137,7 +159,7 @@ def test_a_full_queue_counts_as_turned_away(run):
     assert drawn.sum() == sum(results[name][-1] for name in ("refused", "backlog_full", "no_server", "timeouts")) > 0
 
 
-@pytest.mark.parametrize("make", [storm, queue])
+@pytest.mark.parametrize("make", [storm, queue, outage])
 def test_no_number_has_an_exponent_and_no_two_texts_overlap(make):
     figure = plots.summary_figure(make())
     texts = texts_of(figure)
@@ -147,7 +169,7 @@ def test_no_number_has_an_exponent_and_no_two_texts_overlap(make):
     assert clashes == []
 
 
-@pytest.mark.parametrize("make", [storm, queue])
+@pytest.mark.parametrize("make", [storm, queue, outage])
 def test_a_label_stays_in_its_panel_and_clear_of_the_whisker(make):
     figure = plots.summary_figure(make())
     figure.draw_without_rendering()

@@ -53,7 +53,8 @@ def test_the_million_at_a_thousandth_of_its_size_keeps_its_promise():
 def test_an_example_runs_and_delivers(path):
     scenario = Scenario.from_yaml(path)
     assert scenario.description
-    results = simulate(scenario.replace(duration=min(scenario.duration, 25)))
+    faults = [fault for fault in scenario.faults if fault.at < 25]
+    results = simulate(scenario.replace(duration=min(scenario.duration, 25), faults=faults))
     assert results.deliveries.loc["total", "delivered"] > 500
 
 
@@ -82,6 +83,16 @@ def test_a_log_and_resume_cure_the_losses_of_a_dead_server():
     lossy = simulate(example("server_dies")).deliveries.loc["total", "lost"]
     cured = example("server_dies", broker={"kind": "redis_streams"}, **{"clients.browsers.resume": True})
     assert lossy > 0 and simulate(cured).deliveries.loc["total", "lost"] == 0
+
+
+def test_a_bus_keeps_services_apart_and_direct_calls_do_not():
+    """The figures of the example's comment."""
+    text = next(path for path in EXAMPLES if path.stem == "slow_analytics").read_text(encoding="utf-8")
+    bus, direct = (simulate(example("slow_analytics", **{"pipeline.coupling": name})) for name in ("bus", "direct"))
+    assert f"caught up {bus.catch_up['catch_up_s'].item():.1f} s after its restart" in text
+    assert (bus.services["done"] == bus.services["events"]).all()
+    events, done = direct.services.loc["notifications", ["events", "done"]]
+    assert f"{events - done:,.0f} of {events:,.0f} orders never reach the buyer" in text
 
 
 def test_an_unknown_preset_is_refused_with_the_nearest_name():

@@ -28,6 +28,12 @@ def test_every_cost_of_a_broker_has_a_source():
         assert re.search(r"\d{4}|redis", figure.source) and figure.value > 0
 
 
+def test_every_default_of_services_has_a_source():
+    assert all(len(figure.source) >= 20 for figure in profiles.PIPELINE_DEFAULTS.values())
+    append, fetch = (profiles.PIPELINE_DEFAULTS[name].value for name in ("append_s", "fetch_s"))
+    assert append + fetch == 0.002
+
+
 def test_no_number_stands_in_the_module_outside_a_pair_with_its_source():
     tree = ast.parse(Path(profiles.__file__).read_text(encoding="utf-8"))
     sourced = set()

@@ -116,7 +116,7 @@ def test_a_sample_holds_all_that_is_counted_so_far():
     series = settle(recorder, []).series
     counted = {name: values.tolist() for name, values in series.items() if values[-1]}
     assert set(COUNTERS) <= set(series)
-    assert counted == {"expected": [0, 3], "attempts": [0, 2], "server_died": [0, 1]}
+    assert counted == {"expected": [0, 3], "attempts": [0, 2], "server_died": [0, 1], "desired": [1, 1]}
 
 
 def test_arrays_that_an_engine_fills_itself_are_the_trace_s():

@@ -111,7 +111,7 @@ BROKEN = [
     ("traffic.chat.to", "rom", "traffic[0].to must be a room group or 'everyone', got 'rom'; did you mean 'room'?"),
     ("traffic.chat.rate", "5 per second", "traffic[0].rate must be"),
     ("traffic.chat.rate", 0, "traffic[0].rate must be above 0, got 0"),
-    ("traffic.chat.from", "phone", "traffic[0].from must be 'backend', 'clients' or a cohort, got 'phone'; did you mean 'phones'?"),
+    ("traffic.chat.from", "phone", "traffic[0].from must be 'backend', 'clients', a cohort or a service, got 'phone'; did you mean 'phones'?"),
     ("traffic.chat.start", "2min", "traffic[0].start must be before the end of the run"),
     ("traffic.chat.payload", "1.5B", "traffic[0].payload must be a whole number of bytes, got '1.5B'"),
     ("faults[0].at", "2h", "faults[0].at must be before the end of the run, got '2h'"),

@@ -6,7 +6,7 @@ import pytest
 
 from realtime_sim.results import Results
 from realtime_sim.simulation import simulate
-from realtime_sim.tables import objectives_table, recovery_table, report_text
+from realtime_sim.tables import objectives_table, recovery_table, report_text, services_table
 from tests.conftest import small
 
 NETWORK = {"rtt": "40ms"}
@@ -48,6 +48,21 @@ def test_recovery_is_told_in_seconds_and_never():
         "  drop_clients at 2 s            0         0         -         -         -",
     ]
     assert "recovery                       5     never       never   s        missed" in objectives_table(results)
+
+
+def test_services_are_told_with_what_failed_and_how_they_caught_up():
+    """Ten events a second of 50 ms each, stopped from 2.01 to 4.01 s; 10 ms were in vain."""
+    results = run(
+        events=[{"name": "order", "rate": 10, "arrivals": "constant"}],
+        pipeline={"append": 0, "fetch": 0},
+        services=[{"name": "mail", "consumes": "order", "service": "50ms"}],
+        faults=[{"at": 2.01, "kind": "stop_service", "service": "mail", "lasts": 2}],
+    )
+    header, row, stop = services_table(results).splitlines()
+    assert " ".join(header.split()) == "Services events done failed busy mean, ms p99, ms most open"
+    assert row.split()[:5] == ["mail", "100", "100", "0", "50.1%"] and row.split()[-1] == "21"
+    assert stop == "  mail stopped at 2.01 s for 2 s; caught up: 1.95 s after the restart"
+    assert services_table(results) in report_text(results) and "Recovery" not in report_text(results)
 
 
 def test_a_run_without_traffic_prints_no_rows_of_nan():

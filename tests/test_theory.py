@@ -9,6 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from realtime_sim import theory
+from realtime_sim.errors import ScenarioError
 
 RATES = st.floats(1e-3, 1e6)
 UTILIZATIONS = st.floats(0.0, 0.999)
@@ -115,6 +116,20 @@ def test_discords_guild_of_30000_takes_its_published_time(send_s, total_s):
 def test_the_gateway_quota_follows_from_littles_law():
     """AWS API Gateway: 500 connections a second, two hours each, 3,600,000 at a time."""
     assert theory.little(500, 7200) == 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("outage_s", "rate", "capacity", "time_s"),
+    [(30, 50, 100, 30), (10, 10, 20, 10), (60, 90, 100, 540), (30, 0, 100, 0), (0, 50, 100, 0), (1, 5, 5, math.inf)],
+)
+def test_a_backlog_is_worked_off_with_what_is_to_spare(outage_s, rate, capacity, time_s):
+    """T lam pile up, mu - lam are worked off in a second."""
+    assert theory.catch_up_s(outage_s, rate, capacity) == pytest.approx(time_s)
+
+
+def test_a_backlog_needs_a_capacity():
+    with pytest.raises(ScenarioError, match="capacity_per_s must be positive, got 0"):
+        theory.catch_up_s(1, 1, 0)
 
 
 @pytest.mark.parametrize(("rate", "extra_ms"), [(0.5, 2.5), (5, 22.6), (50, 49.9)])

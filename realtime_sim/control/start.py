@@ -47,6 +47,8 @@ def start_control(
     env = Environment(clock, machinery, to_ns(scenario.duration))
     env.process(monitor(env, machinery, scenario))
     for number, fault in enumerate(scenario.faults):
+        if fault.kind not in PROCESSES:
+            continue  # that of a service, which has run before and knows it
         cluster = Cluster(f"{fault.kind} {number}", env, machinery, scenario, recorder, number)
         env.process(PROCESSES[fault.kind](env, cluster, fault))
     if scenario.autoscaling is not None:

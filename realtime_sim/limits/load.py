@@ -75,7 +75,9 @@ class Load:
         self.costs = scenario.servers.resolved_costs
         self.streams = [_stream(scenario, stream) for stream in scenario.traffic]
         self.publish_rate = sum(stream.rate for stream in self.streams)
-        self.ingests = sum(stream.rate for stream in scenario.traffic if stream.source != "backend")
+        self.ingests = sum(
+            scenario.flow(stream).rate for stream in scenario.traffic if not scenario.from_backend(stream)
+        )
         self.churn, self.egress = [], []
         self.pings = self.requests = 0.0
         for c, cohort in enumerate(scenario.clients):
@@ -228,7 +230,8 @@ def _stream(scenario: Scenario, stream: Traffic) -> Stream:
     group = next((group for group in scenario.rooms if group.name == stream.to), None)
     sizes, rooms, weights, recipients = audience(scenario, stream)
     hottest, partitions = float(weights[-1] / rooms[-1]), _partition_ratios(scenario, stream, group)
-    return Stream(stream.to, stream.rate, stream.payload, sizes, weights, recipients, hottest, partitions)
+    rate = scenario.flow(stream).rate
+    return Stream(stream.to, rate, stream.payload, sizes, weights, recipients, hottest, partitions)
 
 
 def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | None) -> np.ndarray:

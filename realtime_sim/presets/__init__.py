@@ -12,7 +12,7 @@ from realtime_sim.scenario import Scenario
 
 __all__ = ["NAMES", "about", "load", "text"]
 
-NAMES = ("chat", "dashboard", "fallback", "ticker", "million")
+NAMES = ("chat", "dashboard", "orders", "fallback", "ticker", "million")
 """Every preset, the plain ones first."""
 
 

@@ -13,6 +13,7 @@ from realtime_sim.scenario.faults import (
     SlowServer,
 )
 from realtime_sim.scenario.model import Scenario
+from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, StopService
 from realtime_sim.scenario.system import (
     Balancer,
     Costs,
@@ -26,7 +27,7 @@ from realtime_sim.scenario.system import (
 
 __all__ = [
     "EVERYONE", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical",
-    "Exponential", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "PauseServer",
-    "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Session", "Slo",
-    "SlowServer", "Traffic", "Uniform",
+    "Event", "Exponential", "Flow", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker",
+    "PauseServer", "Pipeline", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario",
+    "Servers", "Service", "Session", "Slo", "SlowServer", "StopService", "Traffic", "Uniform",
 ]  # fmt: skip

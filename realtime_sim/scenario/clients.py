@@ -245,12 +245,15 @@ class Traffic(Part):
         What results call them.
     to : str
         A group of rooms, or `everyone`.
-    rate : float or str
-        Publishes of the whole stream per second, above 0.
+    rate : float or str, optional
+        Publishes of the whole stream per second, above 0; must be given unless a service publishes.
     payload : int or str
         Size of a message without its framing, bytes.
     source : str
-        Who publishes, in a file `from`: `backend`, `clients` (a member of the room) or a cohort.
+        Who publishes, in a file `from`: `backend`, `clients` (a member of the room), a cohort, or a service, which
+        publishes each event that it has finished.
+    every : float or str, optional
+        Of a service: publish once in so many seconds, if there is news, instead of once for each event.
     arrivals : str
         `poisson` publishes at random moments, `constant` at equal steps from `start`.
     pick : str
@@ -265,9 +268,10 @@ class Traffic(Part):
 
     name: Name
     to: Name = EVERYONE
-    rate: Rate
+    rate: Rate | None = None
     payload: Size = 200
     source: Annotated[Name, Field(alias="from")] = "backend"
+    every: PositiveDuration | None = None
     arrivals: Literal["poisson", "constant"] = "poisson"
     pick: Literal["uniform", "by_size"] = "uniform"
     echo: Flag = True

@@ -15,6 +15,7 @@ from realtime_sim.scenario.quantities import (
     Ratio,
     plain_number,
 )
+from realtime_sim.scenario.services import StopService
 from realtime_sim.scenario.system import by_kind
 
 __all__ = [
@@ -204,8 +205,8 @@ class Rebalance(Part):
     lasts: PositiveDuration | None = None
 
 
-FAULTS = (KillServer, DropClients, PauseServer, SlowServer, DrainServer, RollingDeploy, Rebalance)
-"""Every kind of fault; `control.faults` has a process for each."""
+FAULTS = (KillServer, DropClients, PauseServer, SlowServer, DrainServer, RollingDeploy, Rebalance, StopService)
+"""Every kind of fault; `control.faults` has a process for each, but for that of a service, which has run before."""
 
 Fault = by_kind(*FAULTS)
 """Field type: one of the faults, told apart by `kind`."""

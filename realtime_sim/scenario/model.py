@@ -13,6 +13,7 @@ from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
 from realtime_sim.scenario.faults import Fault
 from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
+from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, flow_of
 from realtime_sim.scenario.system import Balancer, Broker, NoBroker, Servers, Slo
 
 __all__ = ["Scenario"]
@@ -57,6 +58,12 @@ class Scenario(Part):
         What carries messages between the servers, told by its `kind`.
     rooms : list of RoomGroup or dict
         Who hears what.
+    events : list of Event or dict
+        What happens in the business, and how often, where services work on it before anything is published.
+    pipeline : Pipeline or dict
+        How events reach the services.
+    services : list of Service or dict
+        What works on the events.
     traffic : list of Traffic or dict
         What is published, and how often.
     autoscaling : Autoscaling or dict, optional
@@ -93,6 +100,9 @@ class Scenario(Part):
     balancer: Balancer = Balancer()
     broker: Broker = NoBroker(kind="none")
     rooms: listed(RoomGroup) = ()  # type: ignore[valid-type]
+    events: listed(Event) = ()  # type: ignore[valid-type]
+    pipeline: Pipeline = Pipeline()
+    services: listed(Service) = ()  # type: ignore[valid-type]
     traffic: listed(Traffic) = ()  # type: ignore[valid-type]
     autoscaling: Autoscaling | None = None
     faults: Annotated[tuple[Fault, ...], Field()] = ()
@@ -119,6 +129,17 @@ class Scenario(Part):
     def warmup_s(self) -> float:
         """Seconds left out of the figures: `warmup`, or a tenth of `duration`."""
         return self.duration / 10 if self.warmup is None else self.warmup
+
+    def flow(self, stream: Traffic) -> Flow:
+        """Mean publishes a second of one of the streams, and from when to when, seconds.
+
+        Of a stream that a service publishes it is what follows from the events.
+        """
+        return flow_of(self, stream)
+
+    def from_backend(self, stream: Traffic) -> bool:
+        """Whether the backend or one of its services publishes a stream, and no client."""
+        return stream.source in ("backend", *(service.name for service in self.services))
 
     @classmethod
     def from_yaml(cls, source: str | Path) -> Scenario:

@@ -19,12 +19,14 @@ from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
 from realtime_sim.scenario.faults import FAULTS, KillServer
 from realtime_sim.scenario.quantities import Broken, Part
+from realtime_sim.scenario.services import Event, Service, rules_of_sources
 from realtime_sim.scenario.system import Servers, kind_of
 
 __all__ = ["broken", "known"]
 
-_LISTS = {"clients": Cohort, "rooms": RoomGroup, "traffic": Traffic}
+_LISTS = {"clients": Cohort, "rooms": RoomGroup, "events": Event, "services": Service, "traffic": Traffic}
 _FAULTS = {kind_of(part): part for part in FAULTS}
+_SENDERS = ("backend", "clients")
 
 
 def broken(scenario: Any) -> Iterator[Broken]:
@@ -32,6 +34,7 @@ def broken(scenario: Any) -> Iterator[Broken]:
     yield from _times(scenario)
     yield from _unique_names(scenario)
     yield from _references(scenario)
+    yield from _services(scenario)
     yield from _rooms(scenario)
     yield from _faults(scenario)
     yield from _scaling(scenario)
@@ -42,9 +45,10 @@ def _times(scenario: Any) -> Iterator[Broken]:
         yield Broken("must be shorter than duration", "shorten it, or leave it out for a tenth", "warmup")
     if scenario.duration / scenario.sample_interval > 1_000_000:
         yield Broken("must be at most 1_000_000 times sample_interval", "lengthen that interval", "duration")
-    for i, stream in enumerate(scenario.traffic):
-        if stream.start >= scenario.duration:
-            yield Broken("must be before the end of the run", "start earlier", f"traffic[{i}].start")
+    for field in ("events", "traffic"):
+        for i, stream in enumerate(getattr(scenario, field)):
+            if stream.start >= scenario.duration:
+                yield Broken("must be before the end of the run", "start earlier", f"{field}[{i}].start")
     for i, event in enumerate(scenario.faults):
         if event.at >= scenario.duration:
             yield Broken("must be before the end of the run", "move it earlier", f"faults[{i}].at")
@@ -68,17 +72,35 @@ def _names(parts: Any) -> list[str] | None:
 
 def _references(scenario: Any) -> Iterator[Broken]:
     """Where one part names another."""
-    cohorts, rooms = _names(scenario.clients), _names(scenario.rooms)
-    senders = None if cohorts is None else ["backend", "clients", *cohorts]
+    cohorts, rooms, services = _names(scenario.clients), _names(scenario.rooms), _names(scenario.services)
+    senders = None if None in (cohorts, services) else [*_SENDERS, *cohorts, *services]
     heard = None if rooms is None else [*rooms, EVERYONE]
     for i, stream in enumerate(scenario.traffic):
         yield from _named(stream.to, heard, "must be a room group or 'everyone'", f"traffic[{i}].to")
-        yield from _named(stream.source, senders, "must be 'backend', 'clients' or a cohort", f"traffic[{i}].from")
+        rule = "must be 'backend', 'clients', a cohort or a service"
+        yield from _named(stream.source, senders, rule, f"traffic[{i}].from")
     for i, group in enumerate(scenario.rooms):
         yield from _named(group.cohort, cohorts, "must be a cohort", f"rooms[{i}].cohort")
     for i, event in enumerate(scenario.faults):
         if event.kind == "drop_clients":
             yield from _named(event.cohort, cohorts, "must be a cohort", f"faults[{i}].cohort")
+        if event.kind == "stop_service":
+            yield from _named(event.service, services, "must be a service", f"faults[{i}].service")
+
+
+def _services(scenario: Any) -> Iterator[Broken]:
+    """Services consume events that exist, and what they publish follows from them."""
+    events, services, cohorts = _names(scenario.events), _names(scenario.services), _names(scenario.clients)
+    for i, service in enumerate(scenario.services):
+        yield from _named(service.consumes, events, "must be an event", f"services[{i}].consumes")
+        if service.name in (*_SENDERS, *(cohorts or ())):
+            rule = "must not be 'backend', 'clients' or a cohort: traffic could not tell them apart"
+            yield Broken(rule, "choose another name", f"services[{i}].name")
+    for i, stream in enumerate(scenario.traffic):
+        if services is not None and stream.source in services:
+            yield from rules_of_sources(i, stream, is_service=True)
+        elif stream.source in (*_SENDERS, *(cohorts or ())):
+            yield from rules_of_sources(i, stream, is_service=False)
 
 
 def _named(word: object, names: list[str] | None, rule: str, at: str) -> Iterator[Broken]:

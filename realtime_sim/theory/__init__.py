@@ -1,10 +1,11 @@
 """Closed-form answers: what a run must show where mathematics already knows the result.
 
 `queues` holds mean figures of single queues, `waits` their distributions in closed form, `inversion` those found from
-transforms, `wakeups` the work of waking an idle server, `fanout` one message sent to many, `slowest` the last of n
-copies, and `transport` the arithmetic of connections. Times are seconds, rates are per second, queues are first come
-first served and in steady state. Waiting time excludes service, sojourn time includes it. A queue that gets more work
-than it can do (`utilization` of 1 or more) is no error: its waits and lengths are `inf`.
+transforms, `wakeups` the work of waking an idle server, `outages` what piles up behind a stopped one, `fanout` one
+message sent to many, `slowest` the last of n copies, and `transport` the arithmetic of connections. Times are seconds,
+rates are per second, queues are first come first served and in steady state. Waiting time excludes service, sojourn
+time includes it. A queue that gets more work than it can do (`utilization` of 1 or more) is no error: its waits and
+lengths are `inf`.
 
 Examples
 --------
@@ -25,6 +26,7 @@ from realtime_sim.theory.fanout import (
     serial_fanout_s,
 )
 from realtime_sim.theory.inversion import mg1_wait_quantile_s, mg1_wait_tail
+from realtime_sim.theory.outages import catch_up_s
 from realtime_sim.theory.queues import (
     QueueFigures,
     erlang_c,
@@ -60,6 +62,7 @@ __all__ = [
     "LongPollAnswers",
     "LongPollDelay",
     "QueueFigures",
+    "catch_up_s",
     "erlang_c",
     "fanout_md1",
     "fanout_md1_delay_cdf",

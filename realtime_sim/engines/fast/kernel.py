@@ -192,9 +192,12 @@ def advance(s, until_ns):
 
 @compiled()
 def drain(s, limit_ns):
-    """After the traffic: on until nothing is under way, at most to `limit_ns`. Returns whether there may be more."""
+    """After the end: on until nothing is under way nor to be published, at most to `limit_ns`.
+
+    Returns whether there may be more.
+    """
     for _ in range(AT_ONCE):
-        if s.n_open > 0:
+        if s.n_open > 0 or s.next_publish < len(s.publish_ns):
             if not _step(s, limit_ns + 1):
                 return False
         elif not _step(s, s.now + 1):  # what happens at one time belongs together

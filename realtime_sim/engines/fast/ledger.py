@@ -60,7 +60,7 @@ def new_message(s, id):
             s.states = states
     m = s.messages[slot]
     m.id, m.number, m.traffic, m.room = id, s.publish_number[id], s.publish_traffic[id], room
-    m.sender, m.published_ns = s.publish_sender[id], s.publish_ns[id]
+    m.sender, m.published_ns = s.publish_sender[id], s.intended_ns[id]
     m.at_broker_ns, m.appended_ns, m.done_ns, m.position, m.copies = -1, -1, -1, -1, 1
     m.n_open, m.n_idle, m.n_held, m.size, m.live, m.following = 0, 0, 0, size, True, -1
     m.batch = np.searchsorted(s.batch_starts_ns, m.published_ns, side="right") - 1

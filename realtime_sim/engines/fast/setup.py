@@ -135,6 +135,7 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "room_offsets": rooms.room_offsets,
         "rooms": rooms.rooms,
         "publish_ns": publishes.time_ns,
+        "intended_ns": publishes.intended_ns,
         "publish_traffic": publishes.traffic,
         "publish_number": publishes.number,
         "publish_room": publishes.room,

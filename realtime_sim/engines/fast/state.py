@@ -313,8 +313,9 @@ FLAGS = ["ages", "task_per_client", "sticky", "per_room", "has_history", "full",
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
-        "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last", "batch_filled",
-        "batch_serial", "counters", "affected", "batch_count", "group_count", "changes", "change_sum_ns",
+        "intended_ns", "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last",
+        "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count", "changes",
+        "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],

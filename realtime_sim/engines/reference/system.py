@@ -76,6 +76,7 @@ class System:
         self.handshake_cost = scenario.servers.handshake_cost.sampler()
         self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay)
         self.n_connections = 0
+        self.n_to_publish = len(workload.publishes)
         self.servers: list[Server] = []
         self.balancer = Balancer(self)
         for number in range(scenario.servers.count):
@@ -88,7 +89,7 @@ class System:
         start_control(self.clock, self.cluster, scenario, recorder, control)
 
     def run(self, progress: Callable[[float], None]) -> None:
-        """To the end of the traffic, and on while deliveries are under way and the drain lasts."""
+        """To the end of the run, and on while deliveries are under way or to be published and the drain lasts."""
         end_ns = to_ns(self.scenario.duration)
         block_ns = max(end_ns // N_PROGRESS, 1)
         for time_ns in [*range(block_ns, end_ns, block_ns), end_ns]:
@@ -96,7 +97,7 @@ class System:
             self.clock.run(until=self.clock.at(time_ns, Phase.RETRY, 2**62))
             progress(from_ns(time_ns))
         limit_ns = end_ns + to_ns(self.scenario.drain)
-        while self.ledger.n_open and self.clock.peek() <= limit_ns:
+        while (self.ledger.n_open or self.n_to_publish) and self.clock.peek() <= limit_ns:
             moment_ns = self.clock.peek()
             while self.clock.peek() == moment_ns:  # what happens at one time belongs together
                 self.clock.step()
@@ -110,16 +111,18 @@ class System:
         )
 
     def publish_all(self) -> Generator:
-        """Publish every message at its intended time."""
+        """Publish every message at its time; what services pushed late counts from the time it was intended for."""
         publishes = self.workload.publishes
         rows = zip(
-            publishes.time_ns, publishes.traffic, publishes.number, publishes.room, publishes.sender, strict=True
-        )
+            publishes.time_ns, publishes.traffic, publishes.number, publishes.room, publishes.sender,
+            publishes.intended_ns, strict=True,
+        )  # fmt: skip
         for id, row in enumerate(rows):
-            time_ns, traffic, number, room, sender = map(int, row)
+            time_ns, traffic, number, room, sender, intended_ns = map(int, row)
             yield self.clock.at(time_ns, Phase.PUBLISH, -1, -1, id)
+            self.n_to_publish -= 1
             payload_bytes = self.scenario.traffic[traffic].payload
-            self.publish(Message(id, traffic, number, room, sender, payload_bytes, time_ns))
+            self.publish(Message(id, traffic, number, room, sender, payload_bytes, intended_ns))
 
     def publish(self, message: Message) -> None:
         """A message sets out from the backend, or from a client through its server."""
