@@ -58,6 +58,7 @@ _TURNED_AWAY = {
     "timeouts": ("no answer came within connect_timeout", "Add servers, or spread the clients by ramp_up"),
     "session_unknown": ("requests reached servers that did not know them", "Set balancer.affinity: cookie"),
     "server_died": ("their server was dead", "Set balancer.detection lower"),
+    "throttled": ("servers turned them away", "Raise servers.admission, or add servers"),
 }
 """What a counter of failures says of those who never got in, and what to do."""
 

@@ -297,7 +297,7 @@ def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:
 def _failed_per_s(results: Results) -> pd.Series:
     """Attempts that failed for want of room, of a server or of time, per second, as in `Results.timeseries`."""
     series = results.trace.series
-    failed = sum(series[name] for name in ("refused", "backlog_full", "no_server", "timeouts"))
+    failed = sum(series[name] for name in ("refused", "backlog_full", "throttled", "no_server", "timeouts"))
     return pd.Series(np.diff(failed) / np.diff(from_ns(series["time_ns"].astype(float))), results.timeseries.index)
 
 

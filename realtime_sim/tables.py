@@ -18,6 +18,7 @@ FAILURE_WORDS = {
     "timeouts": "timed out",
     "session_unknown": "with an unknown session",
     "server_died": "at a dead server",
+    "throttled": "throttled",
 }
 
 

@@ -79,10 +79,14 @@ def scenarios(draw) -> dict:
         {"at": "1.5s", "kind": "drop_clients", "cohort": "c0", "share": pick(0.5, 1), "notice": pick("rst", "silent")},
     ]
     costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
+    admission = pick(
+        {}, {"rate": pick(2, 30), "burst": pick(1, 3), "retry_after": pick(0, "200ms")}, {"concurrency": pick(1, 3)},
+        {"rate": "10/s", "concurrency": 1, "retry_after": "1s"},
+    )  # fmt: skip
     servers = {
         "count": n_servers, "profile": pick("zero", "websockets-asyncio", "centrifugo"), "workers": pick(1, 2),
         "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
-        "max_connections": pick(None, 5), "egress": pick(None, 20_000),
+        "admission": admission, "max_connections": pick(None, 5), "egress": pick(None, 20_000),
     }  # fmt: skip
     members = sum(cohort["count"] for cohort in clients)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from realtime_sim.draws import sample_ns
@@ -115,14 +117,25 @@ def _acceptance(load: Load, survivors: int, clients: float, lines: list[str]) ->
     cost_s = costs.handshake_s + polls * costs.http_request_s
     if not cost_s:
         lines.append("a handshake costs nothing")
-        return None, 0.0
+        each = _let_in(load, math.inf, polls + 1, lines)
+        return (each, clients / (survivors * each)) if math.isfinite(each) else (None, 0.0)
     idle = _idle_loops(load, survivors)
     each = idle / cost_s
-    time_s = clients / (survivors * each)
     loops = plural(workers, "loop")
     lines.append(f"{loops} x {idle / workers:.4g} / {cost_s * 1e6:,.4g} us a client = {number(each)} clients/s each")
+    each = _let_in(load, each, polls + 1, lines)
+    time_s = clients / (survivors * each)
     lines.append(f"{number(clients)} / ({survivors:,} x {number(each)}/s) = {time_s:,.3g} s to accept them")
     return each, time_s
+
+
+def _let_in(load: Load, each: float, requests: float, lines: list[str]) -> float:
+    """Clients a second that one survivor accepts, no more than its rate lets in."""
+    rate = load.servers.admission.rate
+    if rate is None or rate / requests >= each:
+        return each
+    lines.append(f"servers.admission.rate of {number(rate)}/s lets in {number(rate / requests)} clients/s each")
+    return rate / requests
 
 
 def _way_back(load: Load, accept_s: float, lines: list[str]) -> float:
@@ -174,6 +187,12 @@ def _obstacles(load: Load, at_once: float, time_s: float) -> list[str]:
     if at_once > load.servers.backlog:
         notes.append(
             f"Without jitter {number(at_once)} requests meet a backlog of {load.servers.backlog:,} on each survivor."
+        )
+    protected = load.servers.admission
+    most = min((n for n in (protected.burst if protected.rate else None, protected.concurrency) if n), default=math.inf)
+    if at_once > most:
+        notes.append(
+            f"Each survivor throttles what comes beyond {number(most)} requests at once, and they back off anew."
         )
     patience_s = min(cohort.connect_timeout for cohort in load.scenario.clients)
     if time_s > patience_s:

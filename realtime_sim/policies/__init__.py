@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from realtime_sim.policies import backoff, balancing, delivery, keepalive, lifecycle, overflow
+from realtime_sim.policies import backoff, balancing, delivery, keepalive, lifecycle, overflow, token_bucket
 from realtime_sim.policies._checks import bounds
 from realtime_sim.policies.backoff import delay_s
 from realtime_sim.policies.balancing import choose
@@ -50,6 +50,7 @@ __all__ = [
     "overflow",
     "replayable",
     "survives_idle_timeout",
+    "token_bucket",
 ]
 
 POLICIES = MappingProxyType(

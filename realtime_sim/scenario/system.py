@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from realtime_sim.costs import CostProfile
 from realtime_sim.policies import balancing
 from realtime_sim.profiles import BROKER_COSTS, PROFILES
+from realtime_sim.scenario.admission import Admission
 from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import (
     Bandwidth,
@@ -97,6 +98,8 @@ class Servers(Part):
         Link of one server to its clients, bytes per second.
     backlog : int
         Length of the accept queue (Linux: somaxconn).
+    admission : Admission or dict
+        Which handshakes it turns away to protect itself; none unless given.
     """
 
     count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
@@ -108,6 +111,7 @@ class Servers(Part):
     memory: Size | None = None
     egress: Bandwidth | None = None
     backlog: Count = 4096
+    admission: Admission = Admission()
 
     @model_validator(mode="after")
     def _roomy(self) -> Servers:

@@ -30,6 +30,7 @@ from realtime_sim.engines.fast.recording import (
 from realtime_sim.engines.fast.subscriptions import enlist, new_list, strike_off
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import balancing, lifecycle
+from realtime_sim.policies.token_bucket import TURNED_AWAY, arrive
 from realtime_sim.trace import SERVER_TOTALS
 
 IS_OPEN = int(lifecycle.State.OPEN)
@@ -167,6 +168,22 @@ def register(s, server, client):
     s.totals[PEAK, server] = max(s.totals[PEAK, server], s.servers[server].n_connections)
     _opened(s, server, client, slot)
     return slot
+
+
+@compiled()
+def admits(s, server):
+    """Whether a server takes one more request of a handshake, or turns it away to protect itself. A request that it
+    takes costs a token."""
+    v = s.servers[server]
+    if s.concurrency >= 0 and v.n_handshaking >= s.concurrency:
+        return False
+    if s.token_ns == 0:
+        return True
+    expected_ns = arrive(v.request_expected_ns, s.now, s.token_ns, s.early_ns)
+    if expected_ns == TURNED_AWAY:
+        return False
+    v.request_expected_ns = expected_ns
+    return True
 
 
 @compiled()

@@ -42,6 +42,7 @@ from realtime_sim.engines.fast.recording import (
     LOST_CONNECTIONS,
     POLLS,
     REFUSED,
+    THROTTLED,
     TIMEOUTS,
     count_at,
 )
@@ -141,8 +142,8 @@ def _attempt_when_ready(s, client):
 
 
 @compiled(apart=True)
-def _back_off(s, client, time):
-    """From `time` on the client waits, and then tries again."""
+def _back_off(s, client, time, asked_ns):
+    """From `time` on the client waits, as long as it was asked to and its own time besides, and then tries again."""
     c = s.clients[client]
     h = s.cohorts[c.cohort]
     u = uniform(s.seed, BACKOFF_STREAM, client, c.n_losses, c.retry)
@@ -156,7 +157,7 @@ def _back_off(s, client, time):
             c.state = CLOSED  # a user who never was let in; the next one will try
             _stay_away(s, client, time)
         return
-    over_ns = time + np.int64(np.rint(c.delay_s * NS_PER_S))
+    over_ns = time + asked_ns + np.int64(np.rint(c.delay_s * NS_PER_S))
     ready_ns = max(over_ns, c.attempted_ns + ATTEMPT_GAP_NS)
     if is_certain(s, client, ready_ns):
         _attempt(s, client, ready_ns)
@@ -170,7 +171,7 @@ def connect(s, client, must_wait):
     c = s.clients[client]
     c.retry, c.delay_s = 0, 0.0
     if must_wait:
-        _back_off(s, client, s.now)
+        _back_off(s, client, s.now, 0)
     else:
         _attempt_when_ready(s, client)
 
@@ -239,7 +240,7 @@ def retry(s, client, wake):
 def attempt_failed(s, client, outcome, time):
     count_at(s, outcome, time)
     s.clients[client].state = BACKING_OFF
-    _back_off(s, client, time)
+    _back_off(s, client, time, s.retry_after_ns if outcome == THROTTLED else 0)
 
 
 @compiled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from realtime_sim.engines.fast.admission import (
     ANSWERED,
     CONNECTED,
+    admits,
     is_full,
     pick,
     register,
@@ -24,6 +25,7 @@ from realtime_sim.engines.fast.links import CUTS
 from realtime_sim.engines.fast.recording import (
     REFUSED,
     SERVER_DIED,
+    THROTTLED,
     TIMEOUTS,
     WASTED_HANDSHAKES,
 )
@@ -42,6 +44,8 @@ def request(s, client, attempt):
     is_last = c.step == s.cohorts[c.cohort].n_requests - 1
     server = pick(s, client)
     outcome = turned_away(s, server, s.details[client].session_server if c.step > 0 else -1)
+    if outcome == ANSWERED and not admits(s, server):
+        outcome = THROTTLED
     if outcome == TIMEOUTS:
         c.asking = True
         arm(s, client)
@@ -63,6 +67,7 @@ def request(s, client, attempt):
         else:
             j.a_ns = s.http_request_ns
             s.details[client].session_server = server
+        s.servers[server].n_handshaking += 1
         submit(s, server, job)
         arm(s, client)
 

@@ -12,11 +12,11 @@ DELIVERED = OUTCOMES.index("delivered")
 EXPECTED_ROW, CANCELLED_ROW = DELIVERIES.index("expected"), DELIVERIES.index("cancelled")
 OUTCOME_ROW, CAUSE_ROW = DELIVERIES.index(OUTCOMES[0]), DELIVERIES.index("lost_offline")
 
-ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED = (
+ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED, THROTTLED = (
     COUNTERS.index(name)
     for name in (
         "attempts", "accepted", "reconnects", "refused", "backlog_full", "no_server", "timeouts", "session_unknown",
-        "server_died",
+        "server_died", "throttled",
     )
 )  # fmt: skip
 WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START = (

@@ -181,6 +181,7 @@ def _queue_tasks(s, server, task):
 def _finish(s, server, job):
     """What a job has brought about when it is done."""
     j = s.jobs[job]
+    s.servers[server].n_handshaking -= j.kind == HANDSHAKE or j.kind == REQUEST
     if j.kind == HANDSHAKE:
         s.totals[HANDSHAKES, server] += 1
         if subscribe(s, server, j.client, job):

@@ -14,8 +14,9 @@ from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
+from realtime_sim.policies.token_bucket import bucket_ns
 from realtime_sim.recorder import Recorder
-from realtime_sim.scenario import Scenario
+from realtime_sim.scenario import Admission, Scenario
 from realtime_sim.scenario.clients import Cohort
 from realtime_sim.trace import COUNTERS, SERVER_TOTALS
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
@@ -87,6 +88,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "n_workers": servers.workers,
         "backlog": servers.backlog,
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
+        **_admission(servers.admission),
         "egress": float(servers.egress or 0.0),
         "task_per_client": servers.fanout == "task_per_client",
         "http_request_ns": to_ns(costs.http_request_s),
@@ -114,6 +116,17 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "calm": True,
         **dict.fromkeys(RUNNING, 0),
     }  # fmt: skip
+
+
+def _admission(admission: Admission) -> dict[str, int]:
+    """-1 and 0 where there is no limit."""
+    token_ns, early_ns = (0, 0) if admission.rate is None else bucket_ns(admission.rate, admission.burst)
+    return {
+        "concurrency": -1 if admission.concurrency is None else admission.concurrency,
+        "token_ns": token_ns,
+        "early_ns": early_ns,
+        "retry_after_ns": to_ns(admission.retry_after),
+    }
 
 
 def _inputs(workload: Workload) -> dict[str, object]:

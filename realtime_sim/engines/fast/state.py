@@ -110,10 +110,12 @@ SERVER = np.dtype(
         ("died_ns", "i8"),
         ("link_free_ns", "i8"),  # of the way from the broker
         ("left_broker_ns", "i8"),  # of the read under way
+        ("request_expected_ns", "i8"),  # of its token bucket
         ("first", "i4"),  # queued jobs
         ("last", "i4"),
         ("n_queued", "i4"),
         ("n_waiting", "i4"),  # of these, requests in the accept queue
+        ("n_handshaking", "i4"),  # requests of handshakes that wait or are in service
         ("n_connections", "i4"),
         ("position", "i4"),  # in the broker's log
         ("read_from", "i4"),  # of the read under way
@@ -288,6 +290,7 @@ def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
 
 NUMBERS = [
     "seed", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "concurrency", "token_ns", "early_ns", "retry_after_ns",
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",

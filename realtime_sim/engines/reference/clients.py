@@ -166,7 +166,7 @@ class Client:
 
     def connect(self, must_wait: bool) -> Generator:
         """Attempts with backoff between them: a connection, or None if the client gives up."""
-        retry, delay_s = 0, 0.0
+        retry, delay_s, asked_ns = 0, 0.0, 0
         while True:
             if must_wait:
                 delay_s = self._backoff_s(retry, delay_s)
@@ -175,7 +175,7 @@ class Client:
                     self.turn(Event.GAVE_UP)
                     self.system.count("gave_up")
                     return None
-                yield self.clock.at(self.clock.now + to_ns(delay_s), Phase.RETRY, -1, self.id)
+                yield self.clock.at(self.clock.now + asked_ns + to_ns(delay_s), Phase.RETRY, -1, self.id)
             if self.clock.now < self.next_attempt_ns:
                 yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
             self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
@@ -188,6 +188,7 @@ class Client:
             self.turn(Event(outcome))
             self.system.count(_COUNTERS.get(outcome, outcome))
             must_wait = True
+            asked_ns = to_ns(self.system.scenario.servers.admission.retry_after) if outcome == "throttled" else 0
 
     def _backoff_s(self, retry: int, previous_s: float) -> float:
         seed, policy = self.system.scenario.seed, self.backoff
@@ -219,6 +220,8 @@ class Client:
         system = self.system
         chosen = system.balancer.pick(self)
         outcome = self._turned_away(chosen, session_server)
+        if outcome is None and not system.servers[chosen].admits():
+            outcome = "throttled"
         if outcome == "timed_out":
             yield self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
         elif outcome is None:
