@@ -36,7 +36,7 @@ def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
         _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
+        _no_route, _metastable, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -252,6 +252,17 @@ def _no_route(results: Results) -> str:
             "No broker between several servers: a message reaches only the clients of the server that publishes it. "
             "Set broker.kind."
         )
+    return ""
+
+
+def _metastable(results: Results) -> str:
+    for row in results.storm.to_dict("records"):
+        if row["metastable"]:
+            return (
+                f"After {row['fault']} at {row['at_s']:g} s: {row['verdict']}. Spread the retries (reconnect: "
+                "full_jitter with a longer cap), let servers turn handshakes away (servers.admission), or raise "
+                "connect_timeout."
+            )
     return ""
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, latency, objectives, recovery, stats, timelines
+from realtime_sim import __version__, diagnosis, latency, objectives, recovery, stats, storms, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
@@ -176,6 +176,14 @@ class Results:
         return recovery.recovery_of(self._traces)
 
     @cached_property
+    def storm(self) -> pd.DataFrame:
+        """For each fault: attempts and what became of them, their peak against the capacity, and a verdict.
+
+        See `realtime_sim.storms` for every column, and for the rule that tells a metastable failure.
+        """
+        return storms.storms_of(self._traces, self._slice_histogram)
+
+    @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
@@ -310,6 +318,7 @@ class Results:
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
             "recovery": self.recovery.to_dict("records"),
+            "storm": self.storm.to_dict("records"),
             "objectives": self.objectives().reset_index().to_dict("records"),
             "summary": self.summary.to_dict("index"),
             "monitoring": self.monitoring,

@@ -7,7 +7,15 @@ import math
 from realtime_sim.results import Results
 from realtime_sim.trace import FAILURES
 
-__all__ = ["connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text"]
+__all__ = [
+    "connections_line",
+    "hop_table",
+    "latency_table",
+    "objectives_table",
+    "recovery_table",
+    "report_text",
+    "storm_lines",
+]
 
 VERDICTS = {True: "kept", False: "missed", None: "not decided"}
 
@@ -40,7 +48,7 @@ def report_text(results: Results) -> str:
         parts.append(f"Deliveries after the warm-up of {scenario.warmup_s:g} s{in_all}: {counts}")
     parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
     if scenario.faults:
-        parts.append(recovery_table(results))
+        parts.append(f"{recovery_table(results)}\n{storm_lines(results)}")
     if len(results.objectives()):
         parts.append(objectives_table(results))
     return "\n\n".join(parts)
@@ -112,6 +120,17 @@ def recovery_table(results: Results) -> str:
         for percent in (50, 95, 100):
             line += f"{_seconds(row[f'p{percent}_s'], row['affected']):>10}"
         lines.append(line + (f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""))
+    return "\n".join(lines)
+
+
+def storm_lines(results: Results) -> str:
+    """What each fault's storm did, and whether the system came out of it; means over replications."""
+    lines = ["Storms"]
+    for row in results.storm.to_dict("records"):
+        name = f"{row['fault']} at {row['at_s']:g} s"
+        load = f"at most {row['peak_attempts_per_s']:,.0f} attempts/s against {row['capacity_per_s']:,.4g}/s"
+        wasted = "" if math.isnan(row["wasted_ratio"]) else f", {row['wasted_ratio']:.0%} of handshakes wasted"
+        lines.append(f"  {name:22}{row['verdict']}; {load}{wasted}")
     return "\n".join(lines)
 
 

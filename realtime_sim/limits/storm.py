@@ -12,6 +12,7 @@ from realtime_sim.limits.load import Load, smallest
 from realtime_sim.limits.table import Storm, number, plural
 from realtime_sim.policies.backoff import delay_s
 from realtime_sim.scenario import Cohort
+from realtime_sim.storms import handshake_cost_s, handshake_requests
 from realtime_sim.transports import handshake_round_trips
 from realtime_sim.units import from_ns
 
@@ -111,19 +112,17 @@ def _have(n: int) -> str:
 
 def _acceptance(load: Load, survivors: int, clients: float, lines: list[str]) -> tuple[float | None, float]:
     """Clients a second that one survivor accepts (None: any number), and seconds until it has accepted its share."""
-    costs, workers = load.costs, load.servers.workers
-    polling = sum(cohort.count for cohort in load.scenario.clients if cohort.polling_handshake)
-    polls = (POLLING_HANDSHAKE_REQUESTS - 1) * polling / load.scenario.n_clients
-    cost_s = costs.handshake_s + polls * costs.http_request_s
+    workers = load.servers.workers
+    requests, cost_s = handshake_requests(load.scenario), handshake_cost_s(load.scenario)
     if not cost_s:
         lines.append("a handshake costs nothing")
-        each = _let_in(load, math.inf, polls + 1, lines)
+        each = _let_in(load, math.inf, requests, lines)
         return (each, clients / (survivors * each)) if math.isfinite(each) else (None, 0.0)
     idle = _idle_loops(load, survivors)
     each = idle / cost_s
     loops = plural(workers, "loop")
     lines.append(f"{loops} x {idle / workers:.4g} / {cost_s * 1e6:,.4g} us a client = {number(each)} clients/s each")
-    each = _let_in(load, each, polls + 1, lines)
+    each = _let_in(load, each, requests, lines)
     time_s = clients / (survivors * each)
     lines.append(f"{number(clients)} / ({survivors:,} x {number(each)}/s) = {time_s:,.3g} s to accept them")
     return each, time_s
