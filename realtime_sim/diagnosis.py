@@ -36,7 +36,7 @@ def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
         _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _metastable, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
+        _no_route, _metastable, _idle_drops, _unknown_sessions, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -264,6 +264,20 @@ def _metastable(results: Results) -> str:
                 "connect_timeout."
             )
     return ""
+
+
+def _idle_drops(results: Results) -> str:
+    n = results.connections["idle_drops"]
+    named = [cohort for cohort in results.scenario.clients if cohort.idles_out]
+    if not n or not named:
+        return ""
+    pings = named[0].keepalive
+    interval = "no pings" if pings is None else f"a ping every {format_duration(pings.interval)}"
+    return (
+        f"{n:,.0f} idle connections were dropped by a proxy: clients.{named[0].name} has {interval} and a "
+        f"network.idle_timeout of {format_duration(named[0].network.idle_timeout)}. Ping more often than that, or "
+        "raise the timeout."
+    )
 
 
 def _unknown_sessions(results: Results) -> str:

@@ -76,6 +76,9 @@ class Stream:
     DETECTION = 17  # ids: client, connection, 0 for the client's own detection and 1 for the server's
     FAULT = 18  # ids: fault, client
     BROKER_COST = 19  # ids: publish, 0, traffic
+    IDLE = (
+        20  # ids: client, connection, ping that races the proxy's timeout; ping 0: since when it was idle at the start
+    )
 
 
 ARRIVAL = Stream.ARRIVAL  # compiled code reads plain numbers, no attributes of a class

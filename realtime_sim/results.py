@@ -247,7 +247,7 @@ class Results:
         rows.append(("delivered rate", self._over(per_s), "1/s"))
         peaks = [trace.counters["peak_connections"] for trace in self._traces]
         rows.append(("connections peak", self._over(peaks), "per run"))
-        for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "never_connected"):
+        for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "idle_drops", "never_connected"):
             figure = self._over([trace.counters[name] for trace in self._traces])
             rows.append((f"connections {name.replace('_', ' ')}", figure, "per run"))
         for what in ("utilization", "link_utilization"):

@@ -91,6 +91,7 @@ def connections_line(results: Results) -> str:
         (found["attempts"], "attempts later"),
         (found["accepted"] - at_start, "accepted"),
         *((found[name], FAILURE_WORDS[name]) for name in FAILURES),
+        (found["idle_drops"], "dropped by an idle proxy"),
         (found["reconnects"], "reconnected"),
         (found["never_connected"], "never connected"),
     ]

@@ -85,11 +85,12 @@ COUNTERS = (
     "polls",
     "never_connected",
     "throttled",
+    "idle_drops",
 )
 """Things counted over the whole run, by name. `peak_connections` is the most that were open at once. `accepted`
 includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which
-are no `attempts`. `never_connected` is counted at the end of the run alone: clients that had tried, or been refused at
-the start, and never had a connection."""
+are no `attempts`. `idle_drops` are connections that a proxy's idle timeout ended. `never_connected` is counted at the
+end of the run alone: clients that had tried, or been refused at the start, and never had a connection."""
 
 FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died", "throttled")
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""

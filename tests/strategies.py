@@ -46,6 +46,9 @@ def cohorts(draw, name: str) -> dict:
         "polling_handshake": transport == "websocket" and pick(True, False),
         "resume": pick(None, True, False),
     }
+    if pick(False, True):
+        slow = transport == "long_polling"  # a poll is held for 30 s, and a proxy must let it
+        cohort["network"]["idle_timeout"] = "31s" if slow else pick("500ms", "500ms", "400ms", "20ms", "600ms")
     if pick(False, False, True):
         cohort["network"]["bandwidth"] = 5_000
         cohort["overflow"] = pick(

@@ -31,6 +31,7 @@ class Phase(enum.IntEnum):
     SENT = 14  # a copy for a long-polling client leaves the loop
     RECEIVED = 15
     HOLD_OVER = 16  # a parked poll is answered empty
-    HEARTBEAT = 17
-    DEADLINE = 18  # a client gives up waiting: an answer at the same time still counts
-    RETRY = 19
+    IDLE_OVER = 17  # a proxy has seen nothing for its idle timeout: what arrives at the same time still counts
+    HEARTBEAT = 18
+    DEADLINE = 19  # a client gives up waiting: an answer at the same time still counts
+    RETRY = 20

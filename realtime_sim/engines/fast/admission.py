@@ -17,7 +17,7 @@ from realtime_sim.engines.fast.drawing import (
 )
 from realtime_sim.engines.fast.jobs import REPLAY, new_job, submit
 from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, lost, place_of, reconnected
-from realtime_sim.engines.fast.links import give_up_slot, open_slot, slot_at
+from realtime_sim.engines.fast.links import give_up_slot, open_slot, slot_at, watch
 from realtime_sim.engines.fast.recording import (
     ACCEPTED,
     BACKLOG_FULL,
@@ -156,8 +156,8 @@ def _opened(s, server, client, slot):
 
 
 @compiled(apart=True)
-def register(s, server, client):
-    """Put a new connection on the server's list. An old one of the same client gives way."""
+def register(s, server, client, opened_ns):
+    """Put a new connection, open since `opened_ns`, on the server's list. An old one of the same client gives way."""
     old = slot_at(s, server, client)
     if old >= 0:
         strike_off(s, old)
@@ -167,6 +167,8 @@ def register(s, server, client):
     enlist(s, server, client, slot)
     s.totals[PEAK, server] = max(s.totals[PEAK, server], s.servers[server].n_connections)
     _opened(s, server, client, slot)
+    if s.cohorts[s.clients[client].cohort].idle_ns > 0:
+        watch(s, slot, opened_ns)
     return slot
 
 

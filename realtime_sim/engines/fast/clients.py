@@ -29,6 +29,7 @@ from realtime_sim.engines.fast.drawing import (
     BACKOFF_STREAM,
     CLIENT_STREAM,
     DETECTION_STREAM,
+    IDLE_STREAM,
     cohort_sampler,
     draw_ns,
 )
@@ -198,6 +199,13 @@ def stay(s, client, slot):
 
 
 @compiled()
+def _open_since(s, client):
+    """When something last came over a connection that is open at the start: any time within its idle timeout."""
+    idle_ns = s.cohorts[s.clients[client].cohort].idle_ns
+    return -np.int64(uniform(s.seed, IDLE_STREAM, client, 0, 0) * idle_ns) if idle_ns > 0 else np.int64(0)
+
+
+@compiled()
 def begin(s, client, connect_ns):
     """A client comes into being: connected for a while already (-1), or about to connect."""
     c = s.clients[client]
@@ -215,7 +223,7 @@ def begin(s, client, connect_ns):
     s.counters[CONNECTED_AT_START] += 1
     s.load[server] += 1
     subscribe_at_start(s, server, client)
-    slot = register(s, server, client)
+    slot = register(s, server, client, _open_since(s, client))
     stay(s, client, slot)
 
 

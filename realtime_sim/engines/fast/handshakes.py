@@ -84,7 +84,8 @@ def _in_time(s, job):
 def _will_stay(s, slot):
     """Whether nothing can happen to a new connection before its client hears of it, nor anything wait for that."""
     k = s.connections[slot]
-    return not k.polls and s.cohorts[k.cohort].overflow != CUTS and s.now + k.half_rtt_ns < s.horizon_ns
+    h = s.cohorts[k.cohort]
+    return not k.polls and h.overflow != CUTS and h.idle_ns == 0 and s.now + k.half_rtt_ns < s.horizon_ns
 
 
 @compiled(apart=True)
@@ -114,7 +115,7 @@ def admit(s, server, job):
         if not s.servers[server].silent:
             reply(s, job, SERVER_DIED, -1)
     elif _in_time(s, job) and not is_full(s, server):
-        slot = register(s, server, client)
+        slot = register(s, server, client, s.now)
         reply(s, job, CONNECTED, slot)
     else:
         unsubscribe(s, server, client)

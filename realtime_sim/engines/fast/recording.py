@@ -19,9 +19,17 @@ ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESS
         "server_died", "throttled",
     )
 )  # fmt: skip
-WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START = (
+WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START, IDLE_DROPS = (
     COUNTERS.index(name)
-    for name in ("wasted_handshakes", "lost_connections", "gave_up", "unsent", "polls", "connected_at_start")
+    for name in (
+        "wasted_handshakes",
+        "lost_connections",
+        "gave_up",
+        "unsent",
+        "polls",
+        "connected_at_start",
+        "idle_drops",
+    )
 )
 
 

@@ -113,7 +113,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "batch_bytes": getattr(broker, "batch_size", 0),
         "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
         "full": recorder.level == "full",
-        "calm": True,
+        "calm": not any(cohort.idles_out for cohort in scenario.clients),
         **dict.fromkeys(RUNNING, 0),
     }  # fmt: skip
 
@@ -206,6 +206,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
+        "opened_ns": np.zeros(n if any(c.idles_out for c in scenario.clients) else 0, dtype=np.int64),
         **_samplers(scenario),
     }  # fmt: skip
 
@@ -221,6 +222,9 @@ def _cohorts(scenario: Scenario) -> np.ndarray:
         row["connect_timeout_ns"] = to_ns(cohort.connect_timeout)
         if cohort.keepalive is not None:
             row["detect_interval_s"], row["detect_timeout_s"] = cohort.keepalive.interval, cohort.keepalive.timeout
+        if cohort.idles_out:
+            row["idle_ns"] = to_ns(cohort.network.idle_timeout)
+            row["ping_ns"] = 0 if cohort.keepalive is None else to_ns(cohort.keepalive.interval)
         row["bandwidth"] = cohort.network.bandwidth or 0.0
         row["overflow"], row["overflow_limit_bytes"] = cohort.overflow.code, getattr(cohort.overflow, "limit_bytes", 0)
         row["round_trips"] = handshake_round_trips(cohort.tls, 0)

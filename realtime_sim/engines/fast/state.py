@@ -243,6 +243,8 @@ STATION = np.dtype(
 COHORT = np.dtype(
     [
         ("connect_timeout_ns", "i8"),
+        ("idle_ns", "i8"),  # of a proxy that drops idle connections; 0 where there is none, or pings come often enough
+        ("ping_ns", "i8"),  # 0: none
         ("detect_interval_s", "f8"),
         ("detect_timeout_s", "f8"),
         ("bandwidth", "f8"),  # 0: not limited
@@ -305,18 +307,19 @@ APART = [
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
     "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "subscribe", "unsubscribe", "has_member",
     "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
-    "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
-    "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
-    "ping", "_fan_out", "_finish",
+    "request", "reply", "admit", "answered", "idle_over", "notice", "leave", "poll", "poll_failed", "publish",
+    "read_on", "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch",
+    "loop_free", "ping", "_fan_out", "_finish",
 ]  # fmt: skip
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
-        "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last", "batch_filled",
-        "batch_serial", "counters", "affected", "batch_count", "group_count", "changes", "change_sum_ns",
+        "batch_starts_ns", "ping_interval_ns", "opened_ns", "payload", "send_ns", "member_offsets", "room_offsets",
+        "publish_ns", "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last",
+        "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count", "changes",
+        "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],

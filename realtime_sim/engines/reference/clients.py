@@ -291,6 +291,16 @@ class Client:
             arrival_ns = yield answered
             yield self.clock.at(arrival_ns, Phase.ANSWER, -1, self.id)
 
+    def dropped_by_proxy(self, connection: Connection) -> None:
+        """A proxy half way resets the connection on both sides, because nothing came over it for too long."""
+        connection.alive = False
+        self.system.count("idle_drops")
+        self.broke(connection, Event.DROPPED)
+        noticed_ns = self.clock.now + self.half_rtt_ns
+        self.system.server_notices_at(noticed_ns, connection)
+        moment = self.clock.at(noticed_ns, Phase.CONNECTION_LOST, connection.server.id, self.id)
+        self.clock.call_at(moment, connection.noticed)
+
     def disconnected_by_server(self, connection: Connection) -> None:
         """The server closes the connection because its send buffer is full."""
         connection.alive = False

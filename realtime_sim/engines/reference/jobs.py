@@ -148,7 +148,7 @@ class Handshake(Request):
         if server.dead:
             self.abandon(server, server.died_silently)
         elif self.in_time(server) and not server.full:
-            self.answer.succeed(server.register(self.client))
+            self.answer.succeed(server.register(self.client, server.clock.now))
         else:
             server.system.broker.unsubscribe(server, self.client)
             if self.in_time(server):

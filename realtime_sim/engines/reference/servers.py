@@ -154,9 +154,9 @@ class Server:
         """Whether this connection is on the server's list."""
         return self.connections.get(connection.client.id) is connection
 
-    def register(self, client: Client) -> Connection:
-        """Put a new connection on the list and into its rooms. An old one of the same client gives way; its rooms stay
-        subscribed, as they are the new one's too."""
+    def register(self, client: Client, opened_ns: int) -> Connection:
+        """Put a new connection, open since `opened_ns`, on the list and into its rooms. An old one of the same client
+        gives way; its rooms stay subscribed, as they are the new one's too."""
         old = self.connections.get(client.id)
         if old is not None:
             self._strike_off(old)
@@ -169,6 +169,8 @@ class Server:
         peaks = self.system.recorder.servers["peak_connections"]
         peaks[self.id] = max(peaks[self.id], len(self.connections))
         client.opened(connection)
+        if client.cohort.idles_out:
+            connection.watch(opened_ns)
         return connection
 
     def unregister(self, connection: Connection) -> None:
