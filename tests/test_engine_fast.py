@@ -48,6 +48,21 @@ def test_drawn_scenarios_give_the_same_trace(drawn):
     assert difference(Scenario(**drawn), "full") == ""
 
 
+def test_a_loop_that_ends_later_at_the_same_time_takes_up_nothing_before():
+    """Two loops end their sends at one time, and fan-outs that take none wait: the first loop does all of them before
+    the other one's turn, so that tasks of the messages stay in their order. Seen with seed 64."""
+    case = Scenario(
+        name="ties", seed=64, duration=1, drain=0, warmup=0,
+        clients=[{"name": "c", "count": 5, "keepalive": None}],
+        servers={"count": 2, "profile": "zero", "workers": 2, "fanout": "task_per_client",
+                 "costs": {"event": 0, "send": "500us"}},
+        broker={"kind": "redis_pubsub", "server_link": {"mean": "3ms", "cv": 2.0}},
+        rooms=[{"name": "room", "count": 3, "members": 1}, {"name": "inbox", "per_user": True}],
+        traffic=[{"name": "t", "rate": 22, "payload": 0}],
+    )  # fmt: skip
+    assert difference(case, "full") == ""
+
+
 def test_results_do_not_depend_on_the_engine():
     case = small(duration=5)
     figures = [simulate(case, engine=name).to_plain() for name in ("reference", "fast")]
