@@ -21,6 +21,7 @@ _EXPORTS = {
     "ScenarioError": "errors",
     "UnsupportedFeature": "errors",
     "choose_transport": "choose",
+    "compare_backoff": "backoffs",
     "plots": "plots",
     "policies": "policies",
     "presets": "presets",

@@ -36,7 +36,8 @@ def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
         _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _unknown_sessions, _services, _implausible_slo, _implausible_rtt, _no_network,
+        _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
+        _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -58,6 +59,7 @@ _TURNED_AWAY = {
     "timeouts": ("no answer came within connect_timeout", "Add servers, or spread the clients by ramp_up"),
     "session_unknown": ("requests reached servers that did not know them", "Set balancer.affinity: cookie"),
     "server_died": ("their server was dead", "Set balancer.detection lower"),
+    "throttled": ("servers turned them away", "Raise servers.admission, or add servers"),
 }
 """What a counter of failures says of those who never got in, and what to do."""
 
@@ -252,6 +254,31 @@ def _no_route(results: Results) -> str:
             "Set broker.kind."
         )
     return ""
+
+
+def _metastable(results: Results) -> str:
+    for row in results.storm.to_dict("records"):
+        if row["metastable"]:
+            return (
+                f"After {row['fault']} at {row['at_s']:g} s: {row['verdict']}. Spread the retries (reconnect: "
+                "full_jitter with a longer cap), let servers turn handshakes away (servers.admission), or raise "
+                "connect_timeout."
+            )
+    return ""
+
+
+def _idle_drops(results: Results) -> str:
+    n = results.connections["idle_drops"]
+    named = [cohort for cohort in results.scenario.clients if cohort.idles_out]
+    if not n or not named:
+        return ""
+    pings = named[0].keepalive
+    interval = "no pings" if pings is None else f"a ping every {format_duration(pings.interval)}"
+    return (
+        f"{n:,.0f} idle connections were dropped by a proxy: clients.{named[0].name} has {interval} and a "
+        f"network.idle_timeout of {format_duration(named[0].network.idle_timeout)}. Ping more often than that, or "
+        "raise the timeout."
+    )
 
 
 def _unknown_sessions(results: Results) -> str:

@@ -81,6 +81,7 @@ class Stream:
     SERVICE = 23  # ids: service, event, attempt
     FAILURE = 24  # ids: service, event, attempt
     AGE = 25  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
+    IDLE = 26  # ids: client, connection, ping that races the proxy; ping 0: since when it was idle at the start
 
 
 @njit(inline="always")

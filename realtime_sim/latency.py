@@ -17,7 +17,7 @@ from realtime_sim.stats import Estimate
 from realtime_sim.trace import N_BATCHES, Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
-__all__ = ["QUANTILES", "latency_of", "latency_over_time", "slice_histogram"]
+__all__ = ["QUANTILES", "latency_of", "latency_over_time", "quantile_of_slices", "slice_histogram"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Quantiles that every run gives, by name."""
@@ -128,6 +128,22 @@ def slice_histogram(traces: Sequence[Trace]) -> np.ndarray:
     return sum(trace.batch_histogram[:, -1].astype(np.int64) for trace in traces)
 
 
+def quantile_of_slices(traces: Sequence[Trace], slices: np.ndarray, p: float) -> float:
+    """A quantile of the latency over some slices of the measured time together, seconds; NaN if they hold nothing.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        Replications.
+    slices : ndarray of int64, shape (n, N_BUCKETS)
+        Rows of their `slice_histogram`.
+    p : float
+        Which quantile, 0 to 1.
+    """
+    bounds_ns = min(int(t.min_ns[:, -1].min()) for t in traces), max(int(t.max_ns[:, -1].max()) for t in traces)
+    return _quantile_s(slices.sum(axis=0), p, bounds_ns) if slices.any() else math.nan
+
+
 def latency_over_time(traces: Sequence[Trace], histogram: np.ndarray) -> pd.DataFrame:
     """Latency in each slice of the measured time, by publish time, over all replications.
 
@@ -147,10 +163,9 @@ def latency_over_time(traces: Sequence[Trace], histogram: np.ndarray) -> pd.Data
     width_s = (scenario.duration - scenario.warmup_s) / N_BATCHES
     delivered = sum(trace.batch_count for trace in traces)
     sum_ns = sum(trace.batch_sum_ns[:, -1].astype(float) for trace in traces)
-    bounds_ns = min(int(t.min_ns[:, -1].min()) for t in traces), max(int(t.max_ns[:, -1].max()) for t in traces)
     columns = {"time_s": scenario.warmup_s + (np.arange(N_BATCHES) + 0.5) * width_s, "delivered": delivered}
     with np.errstate(invalid="ignore"):
         columns["mean_s"] = from_ns(sum_ns / delivered)
     for name in ("p50", "p99"):
-        columns[f"{name}_s"] = [_quantile_s(part, QUANTILES[name], bounds_ns) for part in histogram]
+        columns[f"{name}_s"] = [quantile_of_slices(traces, part[None], QUANTILES[name]) for part in histogram]
     return pd.DataFrame(columns)

@@ -12,16 +12,27 @@ from realtime_sim import stats
 from realtime_sim.trace import Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["CUTS_NOBODY", "common", "recovered_at_s", "recovery_of", "slowest_s"]
+__all__ = ["CUTS_NOBODY", "PERCENTS", "common", "recovered_at_s", "recovery_of", "slowest_s", "until_s"]
 
 PERCENTS = (50, 95, 100)
+"""Shares of the clients that were cut off whose return is timed."""
 
 CUTS_NOBODY = ("pause_server", "slow_server", "stop_service")
 """Kinds of faults that no connection is lost by."""
 
 
-def _until_s(trace: Trace, number: int, percent: int) -> float:
-    """Seconds from a fault until so many of its clients were back; inf if they never were, NaN if there were none."""
+def until_s(trace: Trace, number: int, percent: int) -> float:
+    """Seconds from a fault until so many of its clients were back; inf if they never were, NaN if there were none.
+
+    Parameters
+    ----------
+    trace : Trace
+        The run.
+    number : int
+        Which of the scenario's faults, from 0.
+    percent : int
+        How many of the clients that it cut off, 1 to 100.
+    """
     times, affected = trace.recovery[number], trace.affected[number]
     if not affected:
         return math.nan
@@ -64,7 +75,7 @@ def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
         row |= {"affected": affected if several else int(affected)}
         row |= {"recovered": recovered if several else int(recovered)}
         for percent in PERCENTS:
-            each = np.array([_until_s(trace, number, percent) for trace in traces])
+            each = np.array([until_s(trace, number, percent) for trace in traces])
             row |= _over_replications(f"p{percent}", each[~np.isnan(each)], several)
         rows.append(row)
     columns = ["fault", "at_s", "affected", "recovered"]
@@ -86,7 +97,7 @@ def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, 
 
 def slowest_s(traces: Sequence[Trace]) -> float:
     """Seconds until everybody was back after a disturbance, the worst of all and all replications; inf: never."""
-    each = [_until_s(trace, number, 100) for trace in traces for number in range(len(trace.disturbances))]
+    each = [until_s(trace, number, 100) for trace in traces for number in range(len(trace.disturbances))]
     return max((seconds for seconds in each if not math.isnan(seconds)), default=0.0)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, timelines
+from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, storms, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.metrics import METRICS
@@ -203,6 +203,14 @@ class Results:
         return services.lag_of(self.trace)
 
     @cached_property
+    def storm(self) -> pd.DataFrame:
+        """For each fault: attempts and what became of them, their peak against the capacity, and a verdict.
+
+        See `realtime_sim.storms` for every column, and for the rule that tells a metastable failure.
+        """
+        return storms.storms_of(self._traces, self._slice_histogram)
+
+    @cached_property
     def timeseries(self) -> pd.DataFrame:
         """The run as it went, one row for each sampling interval, of the first replication.
 
@@ -266,7 +274,7 @@ class Results:
         rows.append(("delivered rate", self._over(per_s), "1/s"))
         peaks = [trace.counters["peak_connections"] for trace in self._traces]
         rows.append(("connections peak", self._over(peaks), "per run"))
-        for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "never_connected"):
+        for name in ("connected_at_start", "attempts", "reconnects", *FAILURES, "idle_drops", "never_connected"):
             figure = self._over([trace.counters[name] for trace in self._traces])
             rows.append((f"connections {name.replace('_', ' ')}", figure, "per run"))
         for what in ("utilization", "link_utilization"):
@@ -342,6 +350,7 @@ class Results:
             "catch_up": self.catch_up.reset_index().to_dict("records"),
             "recovery": self.recovery.to_dict("records"),
             "decisions": self.decisions.to_dict("records"),
+            "storm": self.storm.to_dict("records"),
             "objectives": self.objectives().reset_index().to_dict("records"),
             "summary": self.summary.to_dict("index"),
             "monitoring": self.monitoring,

@@ -10,7 +10,7 @@ from realtime_sim.trace import FAILURES
 
 __all__ = [
     "connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text",
-    "services_table",
+    "services_table", "storm_lines",
 ]  # fmt: skip
 
 VERDICTS = {True: "kept", False: "missed", None: "not decided"}
@@ -22,6 +22,7 @@ FAILURE_WORDS = {
     "timeouts": "timed out",
     "session_unknown": "with an unknown session",
     "server_died": "at a dead server",
+    "throttled": "throttled",
 }
 
 
@@ -45,7 +46,7 @@ def report_text(results: Results) -> str:
     if scenario.services:
         parts.append(services_table(results))
     if any(kind not in CUTS_NOBODY for kind in results.recovery["fault"]):
-        parts.append(recovery_table(results))
+        parts.append(f"{recovery_table(results)}\n{storm_lines(results)}".rstrip())
     if len(results.objectives()):
         parts.append(objectives_table(results))
     return "\n\n".join(parts)
@@ -88,6 +89,7 @@ def connections_line(results: Results) -> str:
         (found["attempts"], "attempts later"),
         (found["accepted"] - at_start, "accepted"),
         *((found[name], FAILURE_WORDS[name]) for name in FAILURES),
+        (found["idle_drops"], "dropped by an idle proxy"),
         (found["reconnects"], "reconnected"),
         (found["never_connected"], "never connected"),
     ]
@@ -135,6 +137,17 @@ def recovery_table(results: Results) -> str:
         for percent in (50, 95, 100):
             line += f"{_seconds(row[f'p{percent}_s'], row['affected']):>10}"
         lines.append(line + (f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""))
+    return "\n".join(lines)
+
+
+def storm_lines(results: Results) -> str:
+    """What each fault's storm did, and whether the system came out of it; means over replications."""
+    lines = ["Storms"]
+    for row in results.storm.to_dict("records"):
+        name = f"{row['fault']} at {row['at_s']:g} s"
+        load = f"at most {row['peak_attempts_per_s']:,.0f} attempts/s against {row['capacity_per_s']:,.4g}/s"
+        wasted = "" if math.isnan(row["wasted_ratio"]) else f", {row['wasted_ratio']:.0%} of handshakes wasted"
+        lines.append(f"  {name:22}{row['verdict']}; {load}{wasted}")
     return "\n".join(lines)
 
 

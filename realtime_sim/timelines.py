@@ -16,7 +16,7 @@ __all__ = ["SERVER_SERIES", "by_server", "server_series", "server_totals", "time
 SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
 """What is known of each server over time."""
 
-RATES = ("attempts", "accepted", "reconnects", *FAILURES)
+RATES = ("attempts", "accepted", "reconnects", "idle_drops", *FAILURES)
 
 
 def by_server(trace: Trace, name: str) -> np.ndarray:

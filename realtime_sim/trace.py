@@ -92,11 +92,14 @@ COUNTERS = (
     "closed_abnormal",
     "closed_policy",
     "never_connected",
+    "throttled",
+    "idle_drops",
 )
 """Things counted over the whole run, by name. `peak_connections` is the most that were open at once. `accepted`
-includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which are
-no `attempts`. The ends of open connections are counted by how they closed (`CLOSE_CODES`). `never_connected` is counted
-at the end of the run alone: clients that had tried, or been refused at the start, and never had a connection."""
+includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which
+are no `attempts`. The ends of open connections are counted by how they closed (`CLOSE_CODES`); `idle_drops` are
+those that a proxy's idle timeout ended. `never_connected` is counted at the end of the run alone: clients that had
+tried, or been refused at the start, and never had a connection."""
 
 CLOSE_CODES = MappingProxyType(
     {"closed_normal": 1000, "closed_going_away": 1001, "closed_abnormal": 1006, "closed_policy": 1008}
@@ -105,7 +108,7 @@ CLOSE_CODES = MappingProxyType(
 replaced or because the connection was old; nobody said goodbye, as the server or the network failed or a poll found no
 session; the server cut a client that was too slow. SSE and long polling have no codes, and are counted alike."""
 
-FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died")
+FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died", "throttled")
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""
 
 SERVER_TOTALS = ("peak_connections", "busy_ns", "link_busy_ns", "jobs", "sends", "handshakes", "started_ns", "died_ns")

@@ -46,6 +46,9 @@ def cohorts(draw, name: str) -> dict:
         "polling_handshake": transport == "websocket" and pick(True, False),
         "resume": pick(None, True, False),
     }
+    if pick(False, True):
+        slow = transport == "long_polling"  # a poll is held for 30 s, and a proxy must let it
+        cohort["network"]["idle_timeout"] = "31s" if slow else pick("500ms", "500ms", "400ms", "20ms", "600ms")
     if pick(False, False, True):
         cohort["network"]["bandwidth"] = 5_000
         cohort["overflow"] = pick(
@@ -87,10 +90,14 @@ def scenarios(draw) -> dict:
         {"at": "1.8s", "kind": "rebalance", "rate": "50/s"},
     ]  # fmt: skip
     costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
+    admission = pick(
+        {}, {"rate": pick(2, 30), "burst": pick(1, 3), "retry_after": pick(0, "200ms")}, {"concurrency": pick(1, 3)},
+        {"rate": "10/s", "concurrency": 1, "retry_after": "1s"},
+    )  # fmt: skip
     servers = {
         "count": n_servers, "profile": pick("zero", "websockets-asyncio", "centrifugo"), "workers": pick(1, 2),
         "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
-        "max_connections": pick(None, 5), "egress": pick(None, 20_000),
+        "admission": admission, "max_connections": pick(None, 5), "egress": pick(None, 20_000),
         "startup": pick("0s", "200ms"), "grace": pick("0s", "400ms"),
         "connection_age": pick(None, None, {"low": "300ms", "high": "900ms"}, "500ms"),
     }  # fmt: skip

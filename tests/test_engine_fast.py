@@ -76,6 +76,21 @@ def test_who_drops_notices_in_the_written_order_whatever_else_happens_then(sessi
     assert difference(case, "full") == ""
 
 
+def test_a_loop_that_ends_later_at_the_same_time_takes_up_nothing_before():
+    """Two loops end their sends at one time, and fan-outs that take none wait: the first loop does all of them before
+    the other one's turn, so that tasks of the messages stay in their order. Seen with seed 64."""
+    case = Scenario(
+        name="ties", seed=64, duration=1, drain=0, warmup=0,
+        clients=[{"name": "c", "count": 5, "keepalive": None}],
+        servers={"count": 2, "profile": "zero", "workers": 2, "fanout": "task_per_client",
+                 "costs": {"event": 0, "send": "500us"}},
+        broker={"kind": "redis_pubsub", "server_link": {"mean": "3ms", "cv": 2.0}},
+        rooms=[{"name": "room", "count": 3, "members": 1}, {"name": "inbox", "per_user": True}],
+        traffic=[{"name": "t", "rate": 22, "payload": 0}],
+    )  # fmt: skip
+    assert difference(case, "full") == ""
+
+
 def late(workload: Workload, shares: np.ndarray) -> Workload:
     """The workload with each message published after the time it was intended for, the last ones in the drain."""
     scenario, publishes = workload.scenario, workload.publishes

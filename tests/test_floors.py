@@ -55,8 +55,10 @@ FLOORS = {
     "results": 4,
     "services": 4,
     "stats": 4,
+    "storms": 4,
     "timelines": 4,
     # 5 questions
+    "backoffs": 5,
     "choose": 5,
     "limits": 5,
     "progress": 5,
@@ -97,6 +99,8 @@ THIRD_PARTY_OF_ONE = {
 
 SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
+    ("backoffs", "progress"): "a long comparison shows how far it is",
+    ("backoffs", "simulation"): "each policy is a simulation",
     ("cli", "comparison"): "`simulate --compare` prints it",
     ("demo", "comparison"): "the demonstration compares the transports",
     ("cli", "demo"): "the command `demo` runs it",
@@ -138,6 +142,10 @@ SAME_FLOOR = {
     ("results", "timelines"): "results give out what their traces say",
     ("results", "latency"): "results give out the figures of their traces",
     ("results", "stats"): "figures come with intervals",
+    ("results", "storms"): "results give out what their traces say",
+    ("storms", "latency"): "latency during a storm is that of slices of time",
+    ("storms", "recovery"): "how long a storm lasts is when all are back",
+    ("storms", "stats"): "figures of replications are means",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",
     ("workload", "scenario"): "a workload is drawn from a scenario",

@@ -156,7 +156,11 @@ def test_no_attempts_are_said_in_words():
 def test_a_full_queue_counts_as_turned_away(run):
     results = storm().trace.series
     drawn = plots.reconnect_rate(storm()).get_lines()[2].get_ydata()[1:]
-    assert drawn.sum() == sum(results[name][-1] for name in ("refused", "backlog_full", "no_server", "timeouts")) > 0
+    assert (
+        drawn.sum()
+        == sum(results[name][-1] for name in ("refused", "backlog_full", "throttled", "no_server", "timeouts"))
+        > 0
+    )
 
 
 @pytest.mark.parametrize("make", [storm, queue, outage])

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_sim.policies.keepalive import (
+    IDLE,
     REGISTRY,
     Keepalive,
     detection_delay_kernel,
     detection_delay_s,
+    idle_check,
     survives_idle_timeout,
 )
 
@@ -67,6 +69,28 @@ def test_the_delay_follows_from_pings_at_fixed_times():
     assert np.max(np.abs(drawn - noticed_after)) < 1e-12
 
 
+@pytest.mark.parametrize(
+    ("now", "opened", "last", "interval", "u", "again"),
+    [
+        (60, 0, 0, 0, 0.0, IDLE),  # no pings, and nothing came
+        (60, 0, 1, 0, 0.0, 61),  # a message came at 1
+        (60, 0, 60, 0, 0.0, 120),  # one that comes at the very time still counts
+        (60, 0, 90, 0, 0.0, 150),  # one is on its way
+        (60, 0, 0, 25, 0.9, 110),  # the last ping came at 50
+        (60, 0, 0, 60, 0.49, 120),  # ping and timeout race, and the ping wins
+        (60, 0, 0, 60, 0.5, IDLE),  # and loses
+        (60, 0, 10, 60, 0.5, 70),  # and does not matter
+        (60, 0, 0, 70, 0.0, IDLE),  # pings are rarer
+        (80, 0, 20, 70, 0.9, 130),  # and yet one came in time, at 70
+        (40, -20, 0, 0, 0.0, IDLE),  # open before the run, and nothing came
+        (40, -20, 0, 60, 0.5, IDLE),  # nor the ping at 40 in time
+    ],
+)
+def test_a_proxy_drops_what_has_been_silent_for_its_timeout(now, opened, last, interval, u, again):
+    """With a timeout of 60."""
+    assert idle_check(now, opened, last, interval, 60, u) == again
+
+
 # Properties and agreement.
 
 
@@ -83,6 +107,11 @@ def test_arrays_and_the_compiled_function_agree_with_scalars(interval_s, timeout
     scalars = [detection_delay_s(policy, u) for u in draws]
     assert detection_delay_s(policy, draws).tolist() == scalars
     assert [detection_delay_kernel(interval_s, timeout_s, u) for u in draws] == scalars
+
+
+@given(st.integers(1, 1_000), st.integers(0, 500), st.integers(1, 300), st.integers(1, 300), st.floats(0, 0.999))
+def test_a_proxy_drops_nothing_that_is_pinged_more_often_than_its_timeout(now, last, interval, more, u):
+    assert idle_check(now, 0, last, interval, interval + more, u) > now
 
 
 # Errors.

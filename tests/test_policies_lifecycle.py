@@ -42,7 +42,7 @@ def test_a_life_passes_through_the_states_one_expects(events, states):
 
 @pytest.mark.parametrize(
     "event",
-    ["refused", "backlog_full", "timed_out", "session_unknown", "no_server", "server_died", "dropped"],
+    ["refused", "backlog_full", "throttled", "timed_out", "session_unknown", "no_server", "server_died", "dropped"],
 )
 def test_every_failed_attempt_leads_to_backoff(event):
     assert next_state(State.CONNECTING, Event(event)) is State.BACKING_OFF

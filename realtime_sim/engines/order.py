@@ -32,6 +32,7 @@ class Phase(enum.IntEnum):
     SENT = 15  # a copy for a long-polling client leaves the loop
     RECEIVED = 16
     HOLD_OVER = 17  # a parked poll is answered empty
-    HEARTBEAT = 18
-    DEADLINE = 19  # a client gives up waiting: an answer at the same time still counts
-    RETRY = 20
+    IDLE_OVER = 18  # a proxy has seen nothing for its idle timeout: what arrives at the same time still counts
+    HEARTBEAT = 19
+    DEADLINE = 20  # a client gives up waiting: an answer at the same time still counts
+    RETRY = 21

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from realtime_sim.draws import sample_ns
@@ -10,6 +12,7 @@ from realtime_sim.limits.load import Load, smallest
 from realtime_sim.limits.table import Storm, number, plural
 from realtime_sim.policies.backoff import delay_s
 from realtime_sim.scenario import Cohort
+from realtime_sim.storms import handshake_cost_s, handshake_requests
 from realtime_sim.transports import handshake_round_trips
 from realtime_sim.units import from_ns
 
@@ -109,20 +112,29 @@ def _have(n: int) -> str:
 
 def _acceptance(load: Load, survivors: int, clients: float, lines: list[str]) -> tuple[float | None, float]:
     """Clients a second that one survivor accepts (None: any number), and seconds until it has accepted its share."""
-    costs, workers = load.costs, load.servers.workers
-    polling = sum(cohort.count for cohort in load.scenario.clients if cohort.polling_handshake)
-    polls = (POLLING_HANDSHAKE_REQUESTS - 1) * polling / load.scenario.n_clients
-    cost_s = costs.handshake_s + polls * costs.http_request_s
+    workers = load.servers.workers
+    requests, cost_s = handshake_requests(load.scenario), handshake_cost_s(load.scenario)
     if not cost_s:
         lines.append("a handshake costs nothing")
-        return None, 0.0
+        each = _let_in(load, math.inf, requests, lines)
+        return (each, clients / (survivors * each)) if math.isfinite(each) else (None, 0.0)
     idle = _idle_loops(load, survivors)
     each = idle / cost_s
-    time_s = clients / (survivors * each)
     loops = plural(workers, "loop")
     lines.append(f"{loops} x {idle / workers:.4g} / {cost_s * 1e6:,.4g} us a client = {number(each)} clients/s each")
+    each = _let_in(load, each, requests, lines)
+    time_s = clients / (survivors * each)
     lines.append(f"{number(clients)} / ({survivors:,} x {number(each)}/s) = {time_s:,.3g} s to accept them")
     return each, time_s
+
+
+def _let_in(load: Load, each: float, requests: float, lines: list[str]) -> float:
+    """Clients a second that one survivor accepts, no more than its rate lets in."""
+    rate = load.servers.admission.rate
+    if rate is None or rate / requests >= each:
+        return each
+    lines.append(f"servers.admission.rate of {number(rate)}/s lets in {number(rate / requests)} clients/s each")
+    return rate / requests
 
 
 def _way_back(load: Load, accept_s: float, lines: list[str]) -> float:
@@ -174,6 +186,12 @@ def _obstacles(load: Load, at_once: float, time_s: float) -> list[str]:
     if at_once > load.servers.backlog:
         notes.append(
             f"Without jitter {number(at_once)} requests meet a backlog of {load.servers.backlog:,} on each survivor."
+        )
+    protected = load.servers.admission
+    most = min((n for n in (protected.burst if protected.rate else None, protected.concurrency) if n), default=math.inf)
+    if at_once > most:
+        notes.append(
+            f"Each survivor throttles what comes beyond {number(most)} requests at once, and they back off anew."
         )
     patience_s = min(cohort.connect_timeout for cohort in load.scenario.clients)
     if time_s > patience_s:

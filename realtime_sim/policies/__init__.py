@@ -20,7 +20,17 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from realtime_sim.policies import autoscaling, backoff, balancing, delivery, keepalive, lifecycle, overflow, replicas
+from realtime_sim.policies import (
+    autoscaling,
+    backoff,
+    balancing,
+    delivery,
+    keepalive,
+    lifecycle,
+    overflow,
+    replicas,
+    token_bucket,
+)
 from realtime_sim.policies._checks import bounds
 from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler, decide
 from realtime_sim.policies.backoff import delay_s
@@ -55,6 +65,7 @@ __all__ = [
     "replayable",
     "replicas",
     "survives_idle_timeout",
+    "token_bucket",
 ]
 
 POLICIES = MappingProxyType(

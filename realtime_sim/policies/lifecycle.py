@@ -37,6 +37,7 @@ class Event(enum.StrEnum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     BACKLOG_FULL = "backlog_full"
+    THROTTLED = "throttled"
     TIMED_OUT = "timed_out"
     SESSION_UNKNOWN = "session_unknown"
     NO_SERVER = "no_server"
@@ -57,6 +58,7 @@ MEANINGS: Mapping[Event, str] = MappingProxyType(
         Event.ACCEPTED: "the handshake is done and messages flow",
         Event.REFUSED: "the server answered that it has no room (503)",
         Event.BACKLOG_FULL: "the server's accept backlog had no place",
+        Event.THROTTLED: "the server turned the request away to protect itself (429)",
         Event.TIMED_OUT: "the client waited for its connect timeout",
         Event.SESSION_UNKNOWN: "a request reached a server that does not know the session",
         Event.NO_SERVER: "the balancer knows no healthy server",
@@ -76,6 +78,7 @@ MEANINGS: Mapping[Event, str] = MappingProxyType(
 _FAILED_ATTEMPT = (
     Event.REFUSED,
     Event.BACKLOG_FULL,
+    Event.THROTTLED,
     Event.TIMED_OUT,
     Event.SESSION_UNKNOWN,
     Event.NO_SERVER,

@@ -1,5 +1,6 @@
 """What a user writes: a frozen description of clients, servers, broker, rooms, traffic and faults. It never runs."""
 
+from realtime_sim.scenario.admission import Admission
 from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.clients import EVERYONE, Cohort, Keepalive, Network, RoomGroup, Session, Traffic
 from realtime_sim.scenario.distributions import Constant, Empirical, Exponential, Gamma, Lognormal, Uniform
@@ -26,8 +27,8 @@ from realtime_sim.scenario.system import (
 )
 
 __all__ = [
-    "EVERYONE", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical",
-    "Event", "Exponential", "Flow", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker",
-    "PauseServer", "Pipeline", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario",
-    "Servers", "Service", "Session", "Slo", "SlowServer", "StopService", "Traffic", "Uniform",
+    "EVERYONE", "Admission", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients",
+    "Empirical", "Event", "Exponential", "Flow", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network",
+    "NoBroker", "PauseServer", "Pipeline", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup",
+    "Scenario", "Servers", "Service", "Session", "Slo", "SlowServer", "StopService", "Traffic", "Uniform",
 ]  # fmt: skip

@@ -50,11 +50,17 @@ class Network(Part):
         order all the same.
     bandwidth : float or str, optional
         The client's downlink, bytes per second; without it sending takes no time.
+    idle_timeout : float or str, optional
+        Longest time without traffic after which a proxy or balancer on the way drops a connection, seconds: 60 s at an
+        AWS ALB and for nginx's `proxy_read_timeout` unless set. Messages from the server and pings are traffic, from
+        when they are on their way. Client and server learn of it half a round trip later. Without it nobody drops
+        idle connections.
     """
 
     rtt: Distribution = Constant(value=0.0)
     jitter: Distribution = Constant(value=0.0)
     bandwidth: Bandwidth | None = None
+    idle_timeout: PositiveDuration | None = None
 
 
 class Keepalive(Part):
@@ -167,7 +173,27 @@ class Cohort(Part):
                 "set network.bandwidth, or remove overflow",
                 at="overflow",
             )
+        held_s, idle_s = TRANSPORTS[self.transport].poll_hold_s, self.network.idle_timeout
+        if idle_s is not None and idle_s <= held_s:
+            raise fault(
+                f"must be longer than a poll is held, {held_s:g} s",
+                "raise the proxy's timeout, or leave it out",
+                at="network.idle_timeout",
+            )
         return self
+
+    @property
+    def idles_out(self) -> bool:
+        """Whether a proxy drops connections over which no message comes: pings are not more frequent than its timeout.
+
+        A poll is held for less than that, and each is a request of its own.
+        """
+        idle_s, pings = self.network.idle_timeout, self.keepalive
+        if idle_s is None or TRANSPORTS[self.transport].request_per_message:
+            return False
+        return pings is None or not keepalive.survives_idle_timeout(
+            keepalive.Keepalive(pings.interval, pings.timeout), idle_s
+        )
 
     @property
     def backoff(self) -> Any:

@@ -9,6 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from realtime_sim.costs import CostProfile
 from realtime_sim.policies import balancing
 from realtime_sim.profiles import BROKER_COSTS, PROFILES
+from realtime_sim.scenario.admission import Admission
 from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import (
     Bandwidth,
@@ -105,6 +106,8 @@ class Servers(Part):
     grace : float or str
         Time a server that is to stop has for sending its clients away, seconds; the default is that of Kubernetes
         (terminationGracePeriodSeconds).
+    admission : Admission or dict
+        Which handshakes it turns away to protect itself; none unless given.
     """
 
     count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
@@ -119,6 +122,7 @@ class Servers(Part):
     startup: Duration = 10.0
     connection_age: Distribution | None = None
     grace: Duration = 30.0
+    admission: Admission = Admission()
 
     @model_validator(mode="after")
     def _roomy(self) -> Servers:

@@ -115,6 +115,7 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         cohort.ramp_up is None
         and cohort.session is None
         and cohort.network.bandwidth is None
+        and not cohort.idles_out
         and not TRANSPORTS[cohort.transport].request_per_message
         for cohort in scenario.clients
     )

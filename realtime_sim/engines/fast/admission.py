@@ -19,7 +19,7 @@ from realtime_sim.engines.fast.drawing import (
 )
 from realtime_sim.engines.fast.jobs import REPLAY, new_job, submit
 from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, lost, place_of, reconnected
-from realtime_sim.engines.fast.links import give_up_slot, open_slot, slot_at
+from realtime_sim.engines.fast.links import give_up_slot, open_slot, slot_at, watch
 from realtime_sim.engines.fast.recording import (
     ACCEPTED,
     BACKLOG_FULL,
@@ -32,6 +32,7 @@ from realtime_sim.engines.fast.recording import (
 from realtime_sim.engines.fast.subscriptions import enlist, new_list, strike_off
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import balancing, lifecycle
+from realtime_sim.policies.token_bucket import TURNED_AWAY, arrive
 from realtime_sim.trace import SERVER_TOTALS
 
 IS_OPEN = int(lifecycle.State.OPEN)
@@ -176,8 +177,8 @@ def _opened(s, server, client, slot):
 
 
 @compiled(apart=True)
-def register(s, server, client):
-    """Put a new connection on the server's list. An old one of the same client gives way."""
+def register(s, server, client, opened_ns):
+    """Put a new connection, open since `opened_ns`, on the server's list. An old one of the same client gives way."""
     old = slot_at(s, server, client)
     if old >= 0:
         strike_off(s, old)
@@ -187,7 +188,25 @@ def register(s, server, client):
     enlist(s, server, client, slot)
     s.totals[PEAK, server] = max(s.totals[PEAK, server], s.servers[server].n_connections)
     _opened(s, server, client, slot)
+    if s.cohorts[s.clients[client].cohort].idle_ns > 0:
+        watch(s, slot, opened_ns)
     return slot
+
+
+@compiled()
+def admits(s, server):
+    """Whether a server takes one more request of a handshake, or turns it away to protect itself. A request that it
+    takes costs a token."""
+    v = s.servers[server]
+    if s.concurrency >= 0 and v.n_handshaking >= s.concurrency:
+        return False
+    if s.token_ns == 0:
+        return True
+    expected_ns = arrive(v.request_expected_ns, s.now, s.token_ns, s.early_ns)
+    if expected_ns == TURNED_AWAY:
+        return False
+    v.request_expected_ns = expected_ns
+    return True
 
 
 @compiled()

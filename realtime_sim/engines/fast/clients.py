@@ -30,6 +30,7 @@ from realtime_sim.engines.fast.drawing import (
     BACKOFF_STREAM,
     CLIENT_STREAM,
     DETECTION_STREAM,
+    IDLE_STREAM,
     cohort_sampler,
     draw_ns,
 )
@@ -45,6 +46,7 @@ from realtime_sim.engines.fast.recording import (
     LOST_CONNECTIONS,
     POLLS,
     REFUSED,
+    THROTTLED,
     TIMEOUTS,
     count_at,
 )
@@ -144,8 +146,8 @@ def _attempt_when_ready(s, client):
 
 
 @compiled(apart=True)
-def _back_off(s, client, time):
-    """From `time` on the client waits, and then tries again."""
+def _back_off(s, client, time, asked_ns):
+    """From `time` on the client waits, as long as it was asked to and its own time besides, and then tries again."""
     c = s.clients[client]
     h = s.cohorts[c.cohort]
     u = uniform(s.seed, BACKOFF_STREAM, client, c.n_losses, c.retry)
@@ -159,7 +161,7 @@ def _back_off(s, client, time):
             c.state = CLOSED  # a user who never was let in; the next one will try
             _stay_away(s, client, time)
         return
-    over_ns = time + np.int64(np.rint(c.delay_s * NS_PER_S))
+    over_ns = time + asked_ns + np.int64(np.rint(c.delay_s * NS_PER_S))
     ready_ns = max(over_ns, c.attempted_ns + ATTEMPT_GAP_NS)
     if is_certain(s, client, ready_ns):
         _attempt(s, client, ready_ns)
@@ -173,7 +175,7 @@ def connect(s, client, must_wait):
     c = s.clients[client]
     c.retry, c.delay_s = 0, 0.0
     if must_wait:
-        _back_off(s, client, s.now)
+        _back_off(s, client, s.now, 0)
     else:
         _attempt_when_ready(s, client)
 
@@ -200,6 +202,13 @@ def stay(s, client, slot):
 
 
 @compiled()
+def _open_since(s, client):
+    """When something last came over a connection that is open at the start: any time within its idle timeout."""
+    idle_ns = s.cohorts[s.clients[client].cohort].idle_ns
+    return -np.int64(uniform(s.seed, IDLE_STREAM, client, 0, 0) * idle_ns) if idle_ns > 0 else np.int64(0)
+
+
+@compiled()
 def begin(s, client, connect_ns):
     """A client comes into being: connected for a while already (-1), or about to connect."""
     c = s.clients[client]
@@ -217,7 +226,7 @@ def begin(s, client, connect_ns):
     s.counters[CONNECTED_AT_START] += 1
     s.load[server] += 1
     subscribe_at_start(s, server, client)
-    slot = register(s, server, client)
+    slot = register(s, server, client, _open_since(s, client))
     stay(s, client, slot)
 
 
@@ -242,7 +251,7 @@ def retry(s, client, wake):
 def attempt_failed(s, client, outcome, time):
     count_at(s, outcome, time)
     s.clients[client].state = BACKING_OFF
-    _back_off(s, client, time)
+    _back_off(s, client, time, s.retry_after_ns if outcome == THROTTLED else 0)
 
 
 @compiled()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from realtime_sim.engines.fast.admission import (
     ANSWERED,
     CONNECTED,
+    admits,
     is_full,
     pick,
     register,
@@ -24,6 +25,7 @@ from realtime_sim.engines.fast.links import CUTS
 from realtime_sim.engines.fast.recording import (
     REFUSED,
     SERVER_DIED,
+    THROTTLED,
     TIMEOUTS,
     WASTED_HANDSHAKES,
 )
@@ -42,6 +44,8 @@ def request(s, client, attempt):
     is_last = c.step == s.cohorts[c.cohort].n_requests - 1
     server = pick(s, client)
     outcome = turned_away(s, server, s.details[client].session_server if c.step > 0 else -1)
+    if outcome == ANSWERED and not admits(s, server):
+        outcome = THROTTLED
     if outcome == TIMEOUTS:
         c.asking = True
         arm(s, client)
@@ -63,6 +67,7 @@ def request(s, client, attempt):
         else:
             j.a_ns = s.http_request_ns
             s.details[client].session_server = server
+        s.servers[server].n_handshaking += 1
         submit(s, server, job)
         arm(s, client)
 
@@ -79,7 +84,9 @@ def _in_time(s, job):
 def _will_stay(s, slot):
     """Whether nothing can happen to a new connection before its client hears of it, nor anything wait for that."""
     k = s.connections[slot]
-    return not k.polls and s.cohorts[k.cohort].overflow != CUTS and s.now + k.half_rtt_ns < min(s.horizon_ns, k.ends_ns)
+    h = s.cohorts[k.cohort]
+    until_ns = min(s.horizon_ns, k.ends_ns)
+    return not k.polls and h.overflow != CUTS and h.idle_ns == 0 and s.now + k.half_rtt_ns < until_ns
 
 
 @compiled(apart=True)
@@ -109,7 +116,7 @@ def admit(s, server, job):
         if not s.servers[server].silent:
             reply(s, job, SERVER_DIED, -1)
     elif _in_time(s, job) and not is_full(s, server):
-        slot = register(s, server, client)
+        slot = register(s, server, client, s.now)
         reply(s, job, CONNECTED, slot)
     else:
         unsubscribe(s, server, client)

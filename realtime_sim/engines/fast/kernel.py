@@ -12,7 +12,7 @@ from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.handshakes import answered, request
 from realtime_sim.engines.fast.jobs import INGEST, new_job, submit
 from realtime_sim.engines.fast.ledger import CONNECTION_LOST, copy_done, expect_all, finish, new_message
-from realtime_sim.engines.fast.links import arrived
+from realtime_sim.engines.fast.links import arrived, idle_over
 from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import POLL_AGAIN, hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
@@ -32,7 +32,7 @@ AT_BROKER, AT_SERVER, REQUEST, ANSWER = (
 SENT, RECEIVED, HOLD_OVER, HEARTBEAT = (
     int(phase) for phase in (Phase.SENT, Phase.RECEIVED, Phase.HOLD_OVER, Phase.HEARTBEAT)
 )
-DEADLINE, RETRY = int(Phase.DEADLINE), int(Phase.RETRY)
+DEADLINE, RETRY, IDLE_OVER = int(Phase.DEADLINE), int(Phase.RETRY), int(Phase.IDLE_OVER)
 
 AT_ONCE = 2_000_000
 """Events handled before control goes back to Python, so that progress shows and Ctrl-C is heard."""
@@ -60,6 +60,8 @@ def _handle_rare(s, phase, server, client, ref, aux):
         deadline(s, client)
     elif phase == HOLD_OVER:
         hold_over(s, ref, aux)
+    elif phase == IDLE_OVER:
+        idle_over(s, ref, aux)
     elif phase == SESSION_END:
         leave(s, client)
     elif phase == LOST:

@@ -1,17 +1,18 @@
 """From a server to a client: the rules of `engines.reference.connections` on arrays.
 
 A copy that is sure to arrive, because nothing can break its connection before, is booked when it is sent; only the
-others become events. Nothing breaks a connection but a fault, the end of the session and a full send buffer, and of
-the first two the times are known.
+others become events. Nothing breaks a connection but a fault, the end of the session, a full send buffer and a proxy
+that drops what is idle. Of the first two the times are known, and the last sees the copies that are on their way.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from realtime_sim.draws import uniform
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.compiling import FLAG, compiled
-from realtime_sim.engines.fast.drawing import JITTER, JITTER_STREAM, cohort_sampler, draw_ns
+from realtime_sim.engines.fast.drawing import IDLE_STREAM, JITTER, JITTER_STREAM, cohort_sampler, draw_ns
 from realtime_sim.engines.fast.ledger import (
     CONNECTION_LOST,
     DELIVERED,
@@ -26,14 +27,16 @@ from realtime_sim.engines.fast.ledger import (
     set_cause,
     take_off,
 )
-from realtime_sim.engines.fast.recording import CLOSED_POLICY, record_copy
+from realtime_sim.engines.fast.recording import CLOSED_ABNORMAL, CLOSED_POLICY, IDLE_DROPS, record_copy
 from realtime_sim.engines.fast.state import CONNECTION, PARCEL, POLLER
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import lifecycle, overflow
+from realtime_sim.policies.keepalive import IDLE, idle_check
 from realtime_sim.units import NS_PER_S
 from realtime_sim.wire import POLL_HEADER_BYTES, link_bytes
 
 SENT, RECEIVED = int(Phase.SENT), int(Phase.RECEIVED)
+IDLE_OVER = int(Phase.IDLE_OVER)
 REQUEST, LOST, NOTICES = int(Phase.REQUEST), int(Phase.CONNECTION_LOST), int(Phase.SERVER_NOTICES)
 STATE_OPEN, STATE_LOST = int(lifecycle.State.OPEN), int(lifecycle.State.LOST)
 ACCEPT, DISCONNECT = overflow.DECISIONS.index("accept"), overflow.DECISIONS.index("disconnect")
@@ -209,6 +212,35 @@ def broke(s, connection, how):
     if c.connection == connection and c.state == STATE_OPEN:
         c.state = STATE_LOST
         s.counters[how] += 1
+
+
+@compiled()
+def watch(s, connection, opened_ns):
+    """A proxy on the way has seen the connection open, and drops it when it is idle."""
+    k = s.connections[connection]
+    s.opened_ns[k.client] = opened_ns
+    time = opened_ns + s.cohorts[k.cohort].idle_ns
+    insert(s, time, key_of(IDLE_OVER, k.server, k.client), -1, connection, k.serial)
+
+
+@compiled(apart=True)
+def idle_over(s, connection, serial):
+    """The timer of the proxy has run out; what came meanwhile has put it on."""
+    k = s.connections[connection]
+    if k.serial != serial or not k.alive or not k.registered:
+        return
+    h, opened_ns = s.cohorts[k.cohort], s.opened_ns[k.client]
+    number, ping = s.details[k.client].n_connections - 1, (s.now - opened_ns) // max(h.ping_ns, 1)
+    u = uniform(s.seed, IDLE_STREAM, k.client, number, ping)
+    time = idle_check(s.now, opened_ns, k.last_arrival_ns, h.ping_ns, h.idle_ns, u)
+    if time != IDLE:
+        insert(s, time, key_of(IDLE_OVER, k.server, k.client), -1, connection, k.serial)
+        return
+    k.alive = False
+    s.counters[IDLE_DROPS] += 1
+    broke(s, connection, CLOSED_ABNORMAL)
+    for phase in (NOTICES, LOST):
+        insert(s, s.now + k.half_rtt_ns, key_of(phase, k.server, k.client), -1, connection, k.serial)
 
 
 @compiled()

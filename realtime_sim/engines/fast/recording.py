@@ -12,17 +12,25 @@ DELIVERED = OUTCOMES.index("delivered")
 EXPECTED_ROW, CANCELLED_ROW = DELIVERIES.index("expected"), DELIVERIES.index("cancelled")
 OUTCOME_ROW, CAUSE_ROW = DELIVERIES.index(OUTCOMES[0]), DELIVERIES.index("lost_offline")
 
-ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED = (
+ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESSION_UNKNOWN, SERVER_DIED, THROTTLED = (
     COUNTERS.index(name)
     for name in (
         "attempts", "accepted", "reconnects", "refused", "backlog_full", "no_server", "timeouts", "session_unknown",
-        "server_died",
+        "server_died", "throttled",
     )
 )  # fmt: skip
 CLOSED_NORMAL, CLOSED_GOING_AWAY, CLOSED_ABNORMAL, CLOSED_POLICY = (COUNTERS.index(name) for name in CLOSE_CODES)
-WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START = (
+WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START, IDLE_DROPS = (
     COUNTERS.index(name)
-    for name in ("wasted_handshakes", "lost_connections", "gave_up", "unsent", "polls", "connected_at_start")
+    for name in (
+        "wasted_handshakes",
+        "lost_connections",
+        "gave_up",
+        "unsent",
+        "polls",
+        "connected_at_start",
+        "idle_drops",
+    )
 )
 
 

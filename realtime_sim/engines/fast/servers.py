@@ -143,6 +143,14 @@ def _first_free(s, server):
 
 
 @compiled()
+def _is_yet_to_end(s, server, loop):
+    """Whether a loop is free from now on, but by an end that the written order puts after what happens now: jobs that
+    take no time may come between."""
+    p = s.loops[server, loop]
+    return p.free_ns == s.now and p.turn == 0 and s.phase == JOB_END and loop > s.loop
+
+
+@compiled()
 def _take_up_all(s, server):
     """Idle loops take up what waits. If something still waits then, the first loop to be free will see to it."""
     v = s.servers[server]
@@ -152,6 +160,10 @@ def _take_up_all(s, server):
         started_ns = max(s.now, p.free_ns)
         if p.job >= 0 or (p.awaited and p.free_ns == s.now):
             return  # when its end comes it will see to what waits
+        if _is_yet_to_end(s, server, loop):
+            p.awaited = True
+            insert(s, s.now, key_of(JOB_END, server, loop), -1, NO_JOB, loop)
+            return
         if started_ns > s.now and not _is_foreseeable(s, server, v.first, started_ns):
             if not p.awaited:
                 p.awaited = True
@@ -183,6 +195,7 @@ def _queue_tasks(s, server, task):
 def _finish(s, server, job):
     """What a job has brought about when it is done."""
     j = s.jobs[job]
+    s.servers[server].n_handshaking -= j.kind == HANDSHAKE or j.kind == REQUEST
     if j.kind == HANDSHAKE:
         s.totals[HANDSHAKES, server] += 1
         if subscribe(s, server, j.client, job):

@@ -14,8 +14,9 @@ from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
+from realtime_sim.policies.token_bucket import bucket_ns
 from realtime_sim.recorder import Recorder
-from realtime_sim.scenario import Scenario
+from realtime_sim.scenario import Admission, Scenario
 from realtime_sim.scenario.clients import Cohort
 from realtime_sim.trace import COUNTERS, SERVER_TOTALS
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
@@ -88,6 +89,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "n_workers": servers.workers,
         "backlog": servers.backlog,
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
+        **_admission(servers.admission),
         "egress": float(servers.egress or 0.0),
         "ages": servers.connection_age is not None,
         "task_per_client": servers.fanout == "task_per_client",
@@ -113,9 +115,20 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "batch_bytes": getattr(broker, "batch_size", 0),
         "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
         "full": recorder.level == "full",
-        "calm": True,
+        "calm": not any(cohort.idles_out for cohort in scenario.clients),
         **dict.fromkeys(RUNNING, 0),
     }  # fmt: skip
+
+
+def _admission(admission: Admission) -> dict[str, int]:
+    """-1 and 0 where there is no limit."""
+    token_ns, early_ns = (0, 0) if admission.rate is None else bucket_ns(admission.rate, admission.burst)
+    return {
+        "concurrency": -1 if admission.concurrency is None else admission.concurrency,
+        "token_ns": token_ns,
+        "early_ns": early_ns,
+        "retry_after_ns": to_ns(admission.retry_after),
+    }
 
 
 def _inputs(workload: Workload) -> dict[str, object]:
@@ -196,6 +209,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
+        "opened_ns": np.zeros(n if any(c.idles_out for c in scenario.clients) else 0, dtype=np.int64),
         **_samplers(scenario),
     }  # fmt: skip
 
@@ -211,6 +225,9 @@ def _cohorts(scenario: Scenario) -> np.ndarray:
         row["connect_timeout_ns"] = to_ns(cohort.connect_timeout)
         if cohort.keepalive is not None:
             row["detect_interval_s"], row["detect_timeout_s"] = cohort.keepalive.interval, cohort.keepalive.timeout
+        if cohort.idles_out:
+            row["idle_ns"] = to_ns(cohort.network.idle_timeout)
+            row["ping_ns"] = 0 if cohort.keepalive is None else to_ns(cohort.keepalive.interval)
         row["bandwidth"] = cohort.network.bandwidth or 0.0
         row["overflow"], row["overflow_limit_bytes"] = cohort.overflow.code, getattr(cohort.overflow, "limit_bytes", 0)
         row["round_trips"] = handshake_round_trips(cohort.tls, 0)

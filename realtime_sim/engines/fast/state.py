@@ -110,10 +110,12 @@ SERVER = np.dtype(
         ("died_ns", "i8"),
         ("link_free_ns", "i8"),  # of the way from the broker
         ("left_broker_ns", "i8"),  # of the read under way
+        ("request_expected_ns", "i8"),  # of its token bucket
         ("first", "i4"),  # queued jobs
         ("last", "i4"),
         ("n_queued", "i4"),
         ("n_waiting", "i4"),  # of these, requests in the accept queue
+        ("n_handshaking", "i4"),  # requests of handshakes that wait or are in service
         ("n_connections", "i4"),
         ("position", "i4"),  # in the broker's log
         ("read_from", "i4"),  # of the read under way
@@ -242,6 +244,8 @@ STATION = np.dtype(
 COHORT = np.dtype(
     [
         ("connect_timeout_ns", "i8"),
+        ("idle_ns", "i8"),  # of a proxy that drops idle connections; 0 where there is none, or pings come often enough
+        ("ping_ns", "i8"),  # 0: none
         ("detect_interval_s", "f8"),
         ("detect_timeout_s", "f8"),
         ("bandwidth", "f8"),  # 0: not limited
@@ -289,6 +293,7 @@ def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
 
 NUMBERS = [
     "seed", "end_ns", "over_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "concurrency", "token_ns", "early_ns", "retry_after_ns",
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
@@ -303,18 +308,18 @@ APART = [
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
     "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
     "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry",
-    "deadline", "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
-    "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up", "dispatch", "loop_free",
-    "ping", "_fan_out", "_finish",
+    "deadline", "request", "reply", "admit", "answered", "idle_over", "notice", "leave", "poll", "poll_failed",
+    "publish", "read_on", "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up",
+    "dispatch", "loop_free", "ping", "_fan_out", "_finish",
 ]  # fmt: skip
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = ["ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "payload", "send_ns", "member_offsets", "room_offsets", "publish_ns",
-        "intended_ns", "touched", "load", "free_message", "lists", "free_lists", "batch_first", "batch_last",
-        "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count", "changes",
+        "batch_starts_ns", "ping_interval_ns", "opened_ns", "payload", "send_ns", "member_offsets", "room_offsets",
+        "publish_ns", "intended_ns", "touched", "load", "free_message", "lists", "free_lists", "batch_first",
+        "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count", "changes",
         "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],

@@ -172,7 +172,7 @@ class Client:
 
     def connect(self, must_wait: bool) -> Generator:
         """Attempts with backoff between them: a connection, or None if the client gives up."""
-        retry, delay_s = 0, 0.0
+        retry, delay_s, asked_ns = 0, 0.0, 0
         while True:
             if must_wait:
                 delay_s = self._backoff_s(retry, delay_s)
@@ -181,7 +181,7 @@ class Client:
                     self.turn(Event.GAVE_UP)
                     self.system.count("gave_up")
                     return None
-                yield self.clock.at(self.clock.now + to_ns(delay_s), Phase.RETRY, -1, self.id)
+                yield self.clock.at(self.clock.now + asked_ns + to_ns(delay_s), Phase.RETRY, -1, self.id)
             if self.clock.now < self.next_attempt_ns:
                 yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
             self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
@@ -194,6 +194,7 @@ class Client:
             self.turn(Event(outcome))
             self.system.count(_COUNTERS.get(outcome, outcome))
             must_wait = True
+            asked_ns = to_ns(self.system.scenario.servers.admission.retry_after) if outcome == "throttled" else 0
 
     def _backoff_s(self, retry: int, previous_s: float) -> float:
         seed, policy = self.system.scenario.seed, self.backoff
@@ -225,6 +226,8 @@ class Client:
         system = self.system
         chosen = system.balancer.pick(self)
         outcome = self._turned_away(chosen, session_server)
+        if outcome is None and not system.servers[chosen].admits():
+            outcome = "throttled"
         if outcome == "timed_out":
             yield self.clock.at(deadline_ns, Phase.DEADLINE, -1, self.id)
         elif outcome is None:
@@ -293,6 +296,16 @@ class Client:
             connection.server.submit(Poll(connection, answered, never_ns, cost_ns))
             arrival_ns = yield answered
             yield self.clock.at(arrival_ns, Phase.ANSWER, -1, self.id)
+
+    def dropped_by_proxy(self, connection: Connection) -> None:
+        """A proxy half way resets the connection on both sides, because nothing came over it for too long."""
+        connection.alive = False
+        self.system.count("idle_drops")
+        self.broke(connection, Event.DROPPED)
+        noticed_ns = self.clock.now + self.half_rtt_ns
+        self.system.server_notices_at(noticed_ns, connection)
+        moment = self.clock.at(noticed_ns, Phase.CONNECTION_LOST, connection.server.id, self.id)
+        self.clock.call_at(moment, connection.noticed)
 
     def disconnected_by_server(self, connection: Connection) -> None:
         """The server closes the connection because its send buffer is full."""

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import simpy
 
-from realtime_sim.draws import Stream
+from realtime_sim.draws import Stream, uniform
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.policies.keepalive import IDLE, idle_check
 from realtime_sim.policies.overflow import admit_kernel
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import NS_PER_S, to_ns
@@ -46,6 +47,32 @@ class Connection:
         self.over = simpy.Event(self.clock)
         self._link_free_ns = 0
         self._last_arrival_ns = 0
+
+    def watch(self, opened_ns: int) -> None:
+        """A proxy on the way has seen the connection open at `opened_ns`, and drops it when it is idle."""
+        cohort = self.client.cohort
+        self._opened_ns = opened_ns
+        self._idle_ns = to_ns(cohort.network.idle_timeout)
+        self._ping_ns = 0 if cohort.keepalive is None else to_ns(cohort.keepalive.interval)
+        self._look_again(opened_ns + self._idle_ns)
+
+    def _look_again(self, time_ns: int) -> None:
+        moment = self.clock.at(time_ns, Phase.IDLE_OVER, self.server.id, self.client.id)
+        self.clock.call_at(moment, self._idle_over)
+
+    def _idle_over(self) -> None:
+        """The timer of the proxy has run out; what came meanwhile has put it on."""
+        if not self.alive or not self.server.holds(self):
+            return
+        now, pings = self.clock.now, max(self._ping_ns, 1)
+        u = uniform(
+            self.server.system.scenario.seed, Stream.IDLE, self.client.id, self.number, (now - self._opened_ns) // pings
+        )
+        time_ns = idle_check(now, self._opened_ns, self._last_arrival_ns, self._ping_ns, self._idle_ns, u)
+        if time_ns == IDLE:
+            self.client.dropped_by_proxy(self)
+        else:
+            self._look_again(time_ns)
 
     def send(self, message: Message, sent_ns: int, stamps: tuple[int, ...]) -> None:
         """A copy leaves the loop at `sent_ns`; `stamps` are its first five."""

@@ -24,9 +24,11 @@ __all__ = ["Fanout", "Handshake", "Ingest", "Job", "Pause", "Pings", "Poll", "Re
 
 
 class Job:
-    """A piece of work for one loop. `waits_in_backlog` jobs are new requests, which the accept queue holds."""
+    """A piece of work for one loop. `waits_in_backlog` jobs are new requests, which the accept queue holds;
+    those `of_handshake` are what a server can turn away to protect itself."""
 
     waits_in_backlog = False
+    of_handshake = False
     arrived_ns = 0
 
     def start(self, server: Server, wakeup_ns: int) -> int:
@@ -107,6 +109,7 @@ class Request(Job):
     """A request of a client who waits for `answer`: an event with the outcome, or None if nobody waits any more."""
 
     waits_in_backlog = True
+    of_handshake = True
 
     def __init__(self, client: Client, answer: simpy.Event, deadline_ns: int, cost_ns: int) -> None:
         self.client, self.answer, self.deadline_ns, self.cost_ns = client, answer, deadline_ns, cost_ns
@@ -145,7 +148,7 @@ class Handshake(Request):
         if server.dead:
             self.abandon(server, server.died_silently)
         elif self.in_time(server) and not server.full:
-            self.answer.succeed(server.register(self.client))
+            self.answer.succeed(server.register(self.client, server.clock.now))
         else:
             server.system.broker.unsubscribe(server, self.client)
             if self.in_time(server):
@@ -156,6 +159,8 @@ class Handshake(Request):
 
 class Poll(Request):
     """One poll of a long-polling session: answered at once, or parked."""
+
+    of_handshake = False
 
     def __init__(self, connection: LongPollingConnection, answer: simpy.Event, deadline_ns: int, cost_ns: int) -> None:
         super().__init__(connection.client, answer, deadline_ns, cost_ns)

@@ -13,6 +13,7 @@ from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, open_connection
 from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
 from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.policies import token_bucket
 from realtime_sim.policies.lifecycle import Event
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import to_ns
@@ -36,6 +37,10 @@ class Server:
         self.limit = parameters.connection_limit
         self.backlog = parameters.backlog
         self.bandwidth = parameters.egress
+        self.concurrency = parameters.admission.concurrency
+        rate = parameters.admission.rate
+        self.bucket_ns = None if rate is None else token_bucket.bucket_ns(rate, parameters.admission.burst)
+        self._request_expected_ns = 0
         self.task_per_client = parameters.fanout == "task_per_client"
         self.jobs = simpy.Store(self.clock)
         self.running: dict[int, tuple[Job, int]] = {}
@@ -45,7 +50,7 @@ class Server:
         self.dead = self.died_silently = False
         self.pace = NORMAL_PACE
         self.died_ns = -1
-        self.n_waiting = 0
+        self.n_waiting = self.n_handshaking = 0
         self.link_busy_ns = 0
         self._egress_free_ns = 0
         self._busy_ns = 0
@@ -73,6 +78,7 @@ class Server:
             free_since_ns = self.clock.now
             self._busy_ns += service_ns
             self.count("jobs")
+            self.n_handshaking -= job.of_handshake
             job.finish(self)
 
     def ping(self, cohort: int, interval_ns: int) -> Generator:
@@ -94,6 +100,7 @@ class Server:
         job.arrived_ns = self.clock.now
         if job.waits_in_backlog:
             self.n_waiting += 1
+        self.n_handshaking += job.of_handshake
         self.jobs.put(job)
 
     def submit_first(self, job: Job) -> None:
@@ -142,13 +149,26 @@ class Server:
         """Whether the accept queue takes no more."""
         return self.n_waiting >= self.backlog
 
+    def admits(self) -> bool:
+        """Whether it takes one more request of a handshake, or turns it away to protect itself. A request that it takes
+        costs a token."""
+        if self.concurrency is not None and self.n_handshaking >= self.concurrency:
+            return False
+        if self.bucket_ns is None:
+            return True
+        expected_ns = token_bucket.arrive(self._request_expected_ns, self.clock.now, *self.bucket_ns)
+        if expected_ns == token_bucket.TURNED_AWAY:
+            return False
+        self._request_expected_ns = expected_ns
+        return True
+
     def holds(self, connection: Connection) -> bool:
         """Whether this connection is on the server's list."""
         return self.connections.get(connection.client.id) is connection
 
-    def register(self, client: Client, at_start: bool = False) -> Connection:
-        """Put a new connection on the list and into its rooms. An old one of the same client gives way; its rooms stay
-        subscribed, as they are the new one's too."""
+    def register(self, client: Client, opened_ns: int, at_start: bool = False) -> Connection:
+        """Put a new connection, open since `opened_ns`, on the list and into its rooms. An old one of the same client
+        gives way; its rooms stay subscribed, as they are the new one's too."""
         old = self.connections.get(client.id)
         if old is not None:
             self._strike_off(old)
@@ -165,6 +185,8 @@ class Server:
             aged_ns = self.clock.now + self.system.age_ns(connection, at_start)
             moment = self.clock.at(aged_ns, Phase.AGED, self.id, client.id)
             self.clock.call_at(moment, self.send_away, connection)
+        if client.cohort.idles_out:
+            connection.watch(opened_ns)
         return connection
 
     def send_away(self, connection: Connection) -> None:

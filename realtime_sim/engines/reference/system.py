@@ -156,7 +156,14 @@ class System:
         self.count("connected_at_start")
         self.balancer.hold(chosen)
         self.broker.subscribe_at_start(server, client)
-        return server.register(client, at_start=True)
+        return server.register(client, self._open_since(client), at_start=True)
+
+    def _open_since(self, client: Client) -> int:
+        """When something last came over a connection that is open at the start: any time within its idle timeout."""
+        if not client.cohort.idles_out:
+            return 0
+        u = uniform(self.scenario.seed, Stream.IDLE, client.id)
+        return -int(u * to_ns(client.cohort.network.idle_timeout))
 
     def draw_ns(self, sampler: Sampler, stream: int, i: int, j: int = 0, k: int = 0) -> int:
         """A time drawn for an address; a constant needs no draw."""

@@ -1,0 +1,164 @@
+"""Storms are counted as they were, and a verdict of metastability stands on every one of its conditions."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime_sim.results import Results
+from realtime_sim.scenario import Scenario
+from realtime_sim.simulation import simulate
+from realtime_sim.storms import handshake_cost_s, handshake_requests, storm_figures, verdict
+from realtime_sim.units import to_ns
+from tests.conftest import small
+
+EXAMPLE = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "reconnect_storm.yaml")
+FIXED = {"policy": "fixed", "delay": "1s"}
+
+
+def storm(**changes: object) -> Scenario:
+    """Five clients drop at 1 s and try again every 10 s with a patience of 1 s; a handshake takes 0.4 s."""
+    cohort = {"name": "c", "count": 5, "keepalive": None, "connect_timeout": "1s"}
+    fields = {
+        "duration": 60,
+        "clients": [cohort | {"reconnect": {"policy": "fixed", "delay": "10s"}}],
+        "servers": {"profile": "zero", "costs": {"handshake": "400ms"}},
+        "faults": [{"at": "1s", "kind": "drop_clients", "cohort": "c"}],
+    }
+    return small(**(fields | changes))
+
+
+@pytest.fixture(scope="module")
+def metastable() -> Results:
+    return simulate(EXAMPLE.replace(**{"clients.phones.reconnect": FIXED}), engine="fast")
+
+
+# Known values, worked by hand.
+
+
+def test_a_storm_is_counted_from_its_fault_until_all_are_back():
+    """At 11 s five try and two are in time, at 22 s three and two, at 33 s one: it is back at 33.4 s. The CPU of the
+    server is enough for 2.5 handshakes a second, and five came in one."""
+    row = simulate(storm()).storm.loc[0]
+    assert row["verdict"] == "recovered after 32.4 s" and not row["metastable"]
+    assert (row["affected"], row["recovered"], row["p50_s"], row["p100_s"]) == (5, 5, 21.4, 32.4)
+    assert (row["attempts"], row["timeouts"], row["wasted_handshakes"]) == (9, 4, 4)
+    assert row["wasted_ratio"] == 4 / 9
+    assert (row["peak_attempts_per_s"], row["capacity_per_s"], row["peak_to_capacity"]) == (5, 2.5, 2)
+
+
+def test_a_storm_ends_with_the_next_fault():
+    """Nobody is back when the second fault comes at 11.2 s; what comes after is the second storm's."""
+    second = {"at": "11.2s", "kind": "drop_clients", "cohort": "c", "share": 0}
+    case = storm(faults=[*storm().to_plain()["faults"], second])
+    frame = simulate(case.replace(sample_interval=0.1)).storm
+    assert frame["attempts"].tolist() == [5, 4]
+    assert frame["lasted_s"].tolist() == [pytest.approx(10.2), pytest.approx(48.8)]
+    assert frame["verdict"].tolist() == ["recovered after 32.4 s", "nobody was cut off"]
+
+
+def test_capacity_is_that_of_the_servers_left_and_of_what_they_let_in():
+    kill = {"at": "1s", "kind": "kill_server", "server": 0}
+    servers = {"profile": "zero", "count": 3, "workers": 2, "costs": {"handshake": "400ms"}}
+    assert simulate(storm(servers=servers, faults=[kill])).storm.loc[0, "capacity_per_s"] == 10
+    limited = servers | {"admission": {"rate": "3/s"}}
+    assert simulate(storm(servers=limited, faults=[kill])).storm.loc[0, "capacity_per_s"] == 6
+
+
+def test_a_polling_handshake_is_four_requests():
+    cohorts = [{"name": "c", "count": 1, "polling_handshake": True}, {"name": "d", "count": 2}]
+    case = storm(clients=cohorts, servers={"profile": "zero", "costs": {"handshake": "2ms", "http_request": "1ms"}})
+    assert (handshake_requests(case), handshake_cost_s(case)) == (2.0, pytest.approx(0.003))
+
+
+def test_latency_before_and_during_is_that_of_slices_by_publish_time():
+    """Half of the clients stay, and get their messages behind handshakes of 0.4 s."""
+    case = storm(traffic=[{"name": "t", "rate": 10}], seed=3).replace(**{"faults[0].share": 0.5, "faults[0].at": 20})
+    row = simulate(case).storm.loc[0]
+    assert row["p99_before_s"] < 0.1 < row["p99_during_s"] < 2.0
+
+
+# Agreement.
+
+
+def test_counts_of_a_storm_are_those_of_the_whole_run_where_nothing_else_happens(metastable):
+    row, counters = metastable.storm.loc[0], metastable.trace.counters
+    late = metastable.trace.series["time_ns"][-1] / to_ns(1)
+    assert late == EXAMPLE.duration
+    for name in ("attempts", "backlog_full", "timeouts", "wasted_handshakes", "refused", "throttled"):
+        assert row[name] == metastable.trace.series[name][-1] == pytest.approx(counters[name], abs=1_500)
+    rates = metastable.timeseries["attempts_per_s"]
+    assert row["peak_attempts_per_s"] == rates.max()
+
+
+def test_of_replications_figures_are_means_and_the_verdict_that_of_the_worst():
+    case = EXAMPLE.replace(**{"clients.phones.count": 100, "servers.count": 1, "duration": 40})
+    results = simulate(case, replications=3)
+    each = [storm_figures(trace, 0) for trace in results.traces]
+    row = results.storm.loc[0]
+    assert row["attempts"] == pytest.approx(np.mean([found["attempts"] for found in each]))
+    slowest = max(found["p100_s"] for found in each)
+    assert row["verdict"] == f"all runs recovered, the slowest after {slowest:,.3g} s"
+
+
+# Metastable failures.
+
+
+def test_a_storm_that_feeds_itself_does_not_end_however_long_one_waits(metastable):
+    """Three minutes later one more of 2,000 is back."""
+    row = metastable.storm.loc[0]
+    assert row["metastable"] and "metastable: the cause is gone" in row["verdict"]
+    assert any("metastable" in text and "servers.admission" in text for text in metastable.warnings)
+    case = EXAMPLE.replace(**{"clients.phones.reconnect": FIXED, "duration": 240})
+    later = simulate(case, engine="fast").storm.loc[0]
+    assert later["metastable"]
+    assert row["recovered"] <= later["recovered"] <= row["recovered"] + 10 < 0.5 * row["affected"]
+
+
+@pytest.mark.parametrize(
+    "cure", [{"servers.admission": {"concurrency": 100}}, {"clients.phones.reconnect": "full_jitter"}]
+)
+def test_what_sheds_load_or_spreads_it_cures_it(cure):
+    row = simulate(EXAMPLE.replace(**({"clients.phones.reconnect": FIXED} | cure)), engine="fast").storm.loc[0]
+    assert row["recovered"] == row["affected"] == 2_000
+    assert row["verdict"].startswith("recovered after") and not row["metastable"]
+
+
+DOWN = {
+    "affected": 100, "recovered": 20, "p100_s": math.inf, "late_attempts_per_s": 95.0, "earlier_attempts_per_s": 100.0,
+    "late_wasted_ratio": 0.93, "capacity_per_s": 10.0, "lasted_s": 30.0, "room": 100, "clients": 100, "gave_up": 0,
+    "spare_s": 0.5,
+}  # fmt: skip
+
+
+def test_all_conditions_together_are_a_metastable_failure():
+    text, metastable = verdict(DOWN)
+    assert metastable
+    assert text == (
+        "not recovered: 80 of 100 are not back, still 95 attempts/s, 93% of handshakes wasted "
+        "(metastable: the cause is gone, the load of retries keeps it down)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"recovered": 100, "p100_s": 12.3}, "recovered after 12.3 s"),
+        ({"affected": 0, "recovered": 0}, "nobody was cut off"),
+        ({"late_attempts_per_s": 89.0}, "run longer"),
+        ({"late_attempts_per_s": 0.0, "earlier_attempts_per_s": 0.0}, "run longer"),
+        ({"late_wasted_ratio": 0.5}, "run longer"),
+        ({"late_wasted_ratio": math.nan}, "run longer"),
+        ({"capacity_per_s": 3.0}, "can accept 3/s: too few in that time"),
+        ({"room": 99}, "have room for 99 of 100 clients"),
+        ({"spare_s": 0.0}, "even alone an attempt takes longer"),
+        ({"late_attempts_per_s": 5.0, "gave_up": 80}, "80 gave up"),
+        ({"late_attempts_per_s": math.nan}, "too short to say more"),
+    ],
+)
+def test_each_condition_alone_decides(change, why):
+    text, metastable = verdict(DOWN | change)
+    assert why in text and not metastable
