@@ -252,7 +252,11 @@ def profiles_text(name: str = "") -> str:
     chosen = [profile(name)] if name else PROFILES.values()
     texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
     if not name:
-        texts.append("\n".join(["broker: CPU of the broker for each kind of work", *_figures(BROKER_COSTS)]))
+        texts.append(
+            "\n".join(
+                ["broker: CPU of the broker for each kind of work, and times of its clients", *_figures(BROKER_COSTS)]
+            )
+        )
     return "\n\n".join(texts)
 
 

@@ -1,31 +1,35 @@
 """What a user writes: a frozen description of clients, servers, broker, rooms, traffic and faults. It never runs."""
 
+from realtime_sim.scenario.brokers import (
+    Kafka,
+    Nats,
+    NatsJetStream,
+    NoBroker,
+    OutputBuffer,
+    RedisPubSub,
+    RedisStreams,
+)
 from realtime_sim.scenario.clients import EVERYONE, Cohort, Keepalive, Network, RoomGroup, Session, Traffic
 from realtime_sim.scenario.distributions import Constant, Empirical, Exponential, Gamma, Lognormal, Uniform
 from realtime_sim.scenario.faults import (
     DrainServer,
     DropClients,
     KillServer,
+    Partition,
     PauseServer,
     Rebalance,
     RollingDeploy,
+    SlowBroker,
     SlowServer,
+    StopBroker,
 )
 from realtime_sim.scenario.model import Scenario
-from realtime_sim.scenario.system import (
-    Balancer,
-    Costs,
-    Kafka,
-    NoBroker,
-    RedisPubSub,
-    RedisStreams,
-    Servers,
-    Slo,
-)
+from realtime_sim.scenario.system import Balancer, Costs, Servers, Slo
 
 __all__ = [
     "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical", "Exponential",
-    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Network", "NoBroker", "PauseServer", "Rebalance",
-    "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Session", "Slo",
-    "SlowServer", "Traffic", "Uniform",
+    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Nats", "NatsJetStream", "Network", "NoBroker",
+    "OutputBuffer", "Partition", "PauseServer", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy",
+    "RoomGroup", "Scenario", "Servers", "Session", "Slo", "SlowBroker", "SlowServer", "StopBroker", "Traffic",
+    "Uniform",
 ]  # fmt: skip

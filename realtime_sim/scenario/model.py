@@ -9,10 +9,11 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_sim.scenario import problems, rules, text
+from realtime_sim.scenario.brokers import Broker, NoBroker
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
 from realtime_sim.scenario.faults import Fault
 from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
-from realtime_sim.scenario.system import Balancer, Broker, NoBroker, Servers, Slo
+from realtime_sim.scenario.system import Balancer, Servers, Slo
 
 __all__ = ["Scenario"]
 
