@@ -76,6 +76,7 @@ class Stream:
     DETECTION = 17  # ids: client, connection, 0 for the client's own detection and 1 for the server's
     FAULT = 18  # ids: fault, client
     BROKER_COST = 19  # ids: publish, 0, traffic
+    AGE = 20  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
 
 
 ARRIVAL = Stream.ARRIVAL  # compiled code reads plain numbers, no attributes of a class
@@ -406,6 +407,10 @@ def samples_ns(sampler, u):
     return out
 
 
+DRAWN_AT_ONCE = 1024
+"""Draws that stay in the processor's first cache until they are used."""
+
+
 @njit(cache=True, error_model="numpy")
 def poisson_ns(seed, traffic, rate, start, stop):
     """Times of a Poisson process of publishes: exponential gaps, added up.
@@ -433,12 +438,14 @@ def poisson_ns(seed, traffic, rate, start, stop):
     end_ns, chunk = np.int64(np.rint(stop * 1e9)), int((stop - start) * rate * 1.05) + 100
     out, n, last = np.empty(chunk, dtype=np.int64), 0, start
     while True:
-        u, passed = uniforms(seed, ARRIVAL, traffic, n, chunk), 0.0
+        passed = 0.0
         if n > 0:
             out = np.concatenate((out, np.empty(chunk, dtype=np.int64)))
         for i in range(chunk):
-            passed += _exponential(1.0, u[i]) / rate
+            if i % DRAWN_AT_ONCE == 0:
+                u = uniforms(seed, ARRIVAL, traffic, n + i, DRAWN_AT_ONCE)
+            passed += _exponential(1.0, u[i % DRAWN_AT_ONCE]) / rate
             out[n + i] = np.int64(np.rint((last + passed) * 1e9))
             if out[n + i] >= end_ns:
-                return out[: n + i].copy()
+                return out[: n + i]
         n, last = n + chunk, last + passed

@@ -60,10 +60,11 @@ def n_client_groups(scenario: Scenario) -> int:
 class Recorder:
     """Collects one run of `workload` at a level of detail, `"summary"` or `"full"`.
 
-    An engine reports through the methods, or fills the public arrays itself: `deliveries` has the rows `DELIVERIES`
-    and a column for each cohort, `counters` the entries `COUNTERS`, `servers` one array for each of `SERVER_TOTALS`;
-    the others are as in `Trace`. A delivery published before `from_ns` is not counted, and slice `i` begins at
-    `batch_starts_ns[i]`. Group `client % N_GROUPS` is kept where `group_count` is not empty.
+    An engine reports through the methods, or fills the public arrays itself: `deliveries` has the rows `DELIVERIES` and
+    a column for each cohort, `counters` the entries `COUNTERS`, `servers` one array for each of `SERVER_TOTALS`; the
+    others are as in `Trace`. A delivery published before `from_ns` is not counted, and slice `i` begins at
+    `batch_starts_ns[i]`. `desired` is how many servers are asked for. Group `client % N_GROUPS` is kept where
+    `group_count` is not empty.
     """
 
     def __init__(self, workload: Workload, level: str) -> None:
@@ -81,6 +82,7 @@ class Recorder:
         self.affected: list[int] = []
         self.recovery: list[list[int]] = []
         self.decisions: list[Decision] = []
+        self.desired = n_servers
         for fault in scenario.faults:
             self.disturbed(fault.kind, to_ns(fault.at))
         n_hops, n_groups = len(HOPS) + 1, n_client_groups(scenario)
@@ -158,6 +160,7 @@ class Recorder:
     def sample(self, **values: object) -> None:
         """The state at one sampling time: scalars, or arrays over servers. What is counted is added to it."""
         counted = dict(zip(COUNTERS, self.counters.tolist(), strict=True))
+        counted["desired"] = self.desired
         self._samples.append({"expected": int(self.deliveries[_DELIVERY["expected"]].sum()), **counted, **values})
 
     def _file(self) -> None:

@@ -24,6 +24,14 @@ def by_server(trace: Trace, name: str) -> np.ndarray:
     return trace.series[name].reshape(len(trace.series["time_ns"]), -1)
 
 
+def _imbalance(trace: Trace) -> np.ndarray:
+    """Connections of the fullest ready server over the mean of the ready ones, at each sample; 1: level."""
+    connections, ready = by_server(trace, "connections"), by_server(trace, "ready")
+    mean = _ratio((connections * ready).sum(axis=1).astype(float), ready.sum(axis=1).astype(float))
+    highest = (connections * ready).max(axis=1).astype(float)
+    return np.divide(highest, mean, out=np.ones_like(mean), where=mean > 0)
+
+
 def _alive_s(trace: Trace) -> np.ndarray:
     """Seconds that each server was alive in each interval between two samples, shape (samples - 1, servers)."""
     time_ns, started_ns, died_ns = trace.series["time_ns"], trace.servers["started_ns"], trace.servers["died_ns"]
@@ -45,6 +53,8 @@ def timeseries(trace: Trace) -> pd.DataFrame:
     columns = {
         "time_s": time_s[1:],
         "servers_ready": by_server(trace, "ready").sum(axis=1)[1:],
+        "servers_desired": trace.series["desired"][1:],
+        "imbalance": _imbalance(trace)[1:],
         "connections": by_server(trace, "connections").sum(axis=1)[1:],
         "queue_length": by_server(trace, "queue_length").sum(axis=1)[1:],
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from realtime_sim.scenario import Scenario
 
 __all__ = [
     "CAUSES",
+    "CLOSE_CODES",
     "COUNTERS",
     "DELIVERIES",
     "FAILURES",
@@ -87,12 +89,23 @@ COUNTERS = (
     "gave_up",
     "unsent",
     "polls",
+    "closed_normal",
+    "closed_going_away",
+    "closed_abnormal",
+    "closed_policy",
     "never_connected",
 )
 """Things counted over the whole run, by name. `peak_connections` is the most that were open at once. `accepted`
-includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which
-are no `attempts`. `never_connected` is counted at the end of the run alone: clients that had tried, or been refused at
-the start, and never had a connection."""
+includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which are
+no `attempts`. The ends of open connections are counted by how they closed (`CLOSE_CODES`). `never_connected` is counted
+at the end of the run alone: clients that had tried, or been refused at the start, and never had a connection."""
+
+CLOSE_CODES = MappingProxyType(
+    {"closed_normal": 1000, "closed_going_away": 1001, "closed_abnormal": 1006, "closed_policy": 1008}
+)
+"""Close codes of RFC 6455, section 7.4.1, by their counter: the user left; the server sent the client away, to be
+replaced or because the connection was old; nobody said goodbye, as the server or the network failed or a poll found no
+session; the server cut a client that was too slow. SSE and long polling have no codes, and are counted alike."""
 
 FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown", "server_died")
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""
@@ -176,9 +189,9 @@ class Trace:
         `COUNTERS`, over the whole run.
     series : dict of str to ndarray
         Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, `COUNTERS` and `expected` among
-        them, but for `connections`, `queue_length`, `ready`, `subscriptions`, `broker_queue` and `under_way`, which are
-        states. A server that was not there yet has 0. `under_way_area_ns` is the number of deliveries under way
-        integrated over time.
+        them, but for `connections`, `queue_length`, `ready`, `desired`, `subscriptions`, `broker_queue` and
+        `under_way`, which are states. A server that was not there yet has 0. `under_way_area_ns` is the number of
+        deliveries under way integrated over time.
     servers : dict of str to ndarray of int64, shape (servers,)
         `SERVER_TOTALS`.
     disturbances : tuple of (str, int)

@@ -13,7 +13,7 @@ import numpy as np
 
 from realtime_sim.draws import Stream, poisson_ns, samples_ns, uniforms
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.grouping import grouped
+from realtime_sim.grouping import transposed
 from realtime_sim.scenario import EVERYONE, RoomGroup, Scenario, Traffic
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.units import to_ns
@@ -43,7 +43,8 @@ BACKEND = -1
 class Rooms:
     """Rooms and their members, in both directions, as offsets into flat arrays.
 
-    Room 0 holds everyone. Rooms `first[g]` to `first[g + 1]` belong to the scenario's group g.
+    Room 0 holds everyone. Rooms `first[g]` to `first[g + 1]` belong to the scenario's group g. Offsets are int64,
+    `members` and `rooms` int32.
     """
 
     names: tuple[str, ...]
@@ -166,27 +167,23 @@ def _connect_times(scenario: Scenario) -> np.ndarray:
 def _rooms(scenario: Scenario) -> Rooms:
     n_clients = scenario.n_clients
     spans = dict(zip([cohort.name for cohort in scenario.clients], _spans(scenario), strict=True))
-    members, sizes, first = [np.arange(n_clients)], [np.array([n_clients])], [0, 1]
+    parts, sizes, first = [np.arange(n_clients, dtype=np.int32)], [np.array([n_clients])], [0, 1]
     for g, group in enumerate(scenario.rooms):
         eligible = spans[group.cohort] if group.cohort else (0, n_clients)
         flat, of_room = _group_members(scenario.seed, g, group, *eligible)
-        members.append(flat)
+        parts.append(flat)
         sizes.append(of_room)
         first.append(first[-1] + len(of_room))
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(sizes))])
-    rooms, room_offsets = np.zeros(n_clients, dtype=np.int64), np.arange(n_clients + 1)
+    members, rooms, room_offsets = parts[0], np.zeros(n_clients, dtype=np.int32), np.arange(n_clients + 1)
     if scenario.rooms:
-        owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        flat = np.concatenate(members)
-        order, room_offsets = grouped(flat, n_clients)
-        rooms = owner[order]  # of each client, ascending, as they are listed room by room
-        order, _ = grouped(rooms, len(offsets) - 1)
-        members = [np.repeat(np.arange(n_clients), np.diff(room_offsets))[order]]  # of each room, ascending
+        room_offsets, rooms = transposed(offsets, np.concatenate(parts), n_clients)
+        _, members = transposed(room_offsets, rooms, len(offsets) - 1)  # ascending now
     return Rooms(
         names=(EVERYONE, *(group.name for group in scenario.rooms)),
         first=np.array(first),
         member_offsets=offsets,
-        members=members[0],
+        members=members,
         room_offsets=room_offsets,
         rooms=rooms,
     )
@@ -198,13 +195,13 @@ def _group_members(seed: int, g: int, group: RoomGroup, first: int, end: int) ->
     Clients are shuffled once, and rooms take them in turn, as cards are dealt. A room takes consecutive cards, so its
     members differ, and no client is in two rooms more than another.
     """
-    eligible = np.arange(first, end)
+    eligible = np.arange(first, end, dtype=np.int32)
     if group.per_user:
         return eligible, np.ones(len(eligible), dtype=np.int64)
     keys = uniforms(seed, Stream.MEMBERSHIP, g, first, end - first)
     deck = eligible[np.argsort(keys, kind="stable")]
     sizes = room_sizes(group, len(eligible))
-    return deck[np.arange(sizes.sum()) % len(deck)], sizes
+    return np.resize(deck, sizes.sum()), sizes
 
 
 def room_sizes(group: RoomGroup, n_eligible: int) -> np.ndarray:
@@ -315,7 +312,7 @@ def _targets(scenario: Scenario, rooms: Rooms, index: int, stream: Traffic, n: i
         return np.full(n, first, dtype=np.int32)
     u = uniforms(scenario.seed, Stream.TARGET, index, 0, n)
     if stream.pick == "uniform":
-        return (first + (u * n_rooms).astype(np.int64)).astype(np.int32)
+        return np.int32(first) + (u * n_rooms).astype(np.int32)
     weights = np.cumsum(np.diff(rooms.member_offsets)[first : first + n_rooms])
     return (first + np.searchsorted(weights, u * weights[-1], side="right")).astype(np.int32)
 
@@ -329,7 +326,7 @@ def _senders(
     u = uniforms(scenario.seed, Stream.SENDER, index, 0, len(room))
     if stream.source == "clients":
         offsets, sizes = rooms.member_offsets[room], np.diff(rooms.member_offsets)[room]
-        return rooms.members[offsets + (u * sizes).astype(np.int64)].astype(np.int32)
+        return rooms.members[offsets + (u * sizes).astype(np.int64)]
     names = [part.name for part in scenario.clients]
     eligible = np.flatnonzero(cohort == names.index(stream.source))
     return eligible[(u * len(eligible)).astype(np.int64)].astype(np.int32)

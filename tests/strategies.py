@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from realtime_sim.policies import backoff, balancing
+from realtime_sim.scenario.faults import OF_THE_BROKER
 
 __all__ = ["scenarios"]
 
@@ -58,17 +59,20 @@ def cohorts(draw, name: str) -> dict:
 
 
 @st.composite
-def scenarios(draw) -> dict:
-    """A scenario of three seconds, as a mapping that `Scenario(**mapping)` takes."""
+def scenarios(draw, breaks_the_broker: bool = False) -> dict:
+    """A scenario of three seconds, as a mapping that `Scenario(**mapping)` takes.
+
+    With `breaks_the_broker` nothing else goes wrong, and what is on the way to or from the broker takes its time.
+    """
 
     def pick(*options: object) -> object:
         return draw(st.sampled_from(options))
 
     clients = [draw(cohorts(f"c{i}")) for i in range(pick(1, 1, 2))]
     n_servers = pick(1, 2, 3)
-    broker = dict(pick(*BROKERS))
+    broker = dict(pick(*BROKERS[breaks_the_broker:]))
     if broker["kind"] != "none":
-        broker["server_link"] = pick(*TIMES, "100ms")
+        broker["server_link"] = pick(*TIMES, "100ms") if not breaks_the_broker else pick("5ms", "300ms")
         broker["reconnect_delay"] = pick(0, "200ms")
         broker["when_down"] = pick("lose", "retry")
         broker["delivery_timeout"] = pick("120s", "400ms")
@@ -106,12 +110,15 @@ def scenarios(draw) -> dict:
             {"at": pick("1s", "1.6s"), "kind": "stop_broker", "lasts": pick(None, "200ms", "700ms")},
             {"at": pick("700ms", "1s"), "kind": "slow_broker", "factor": pick(3.5, 1_000), "lasts": "800ms"},
         ]  # fmt: skip
+    if breaks_the_broker:
+        faults = [fault for fault in faults if fault["kind"] in OF_THE_BROKER]
     costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
     servers = {
         "count": n_servers, "profile": pick("zero", "websockets-asyncio", "centrifugo"), "workers": pick(1, 2),
         "fanout": pick("broadcast", "task_per_client"), "backlog": pick(2, 4096), "costs": pick({}, costs),
         "max_connections": pick(None, 5), "egress": pick(None, 20_000),
         "startup": pick("0s", "200ms"), "grace": pick("0s", "400ms"),
+        "connection_age": pick(None, None, {"low": "300ms", "high": "900ms"}, "500ms"),
     }  # fmt: skip
     members = sum(cohort["count"] for cohort in clients)
     return {
@@ -133,5 +140,12 @@ def scenarios(draw) -> dict:
             {"name": "inbox", "per_user": True},
         ],
         "traffic": traffic,
+        "autoscaling": pick(None, None, None, {
+            "max_replicas": 5, "sync_period": pick("300ms", "500ms"), "tolerance": 0,
+            "metrics": [pick({"name": "connections", "target": 3}, {"name": "cpu", "target": 20},
+                             {"name": "messages_per_s", "target": 20})],
+            "scale_down": pick(None, {"stabilization": "0s",
+                                      "policies": [{"kind": "pods", "value": 1, "period": "500ms"}]}),
+        }),
         "faults": [fault for fault in faults if pick(True, False, False)],
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Control processes act on a machinery at the times of the scenario, with what it says and note what they did."""
+"""Control processes act at the times of the scenario, do what it says, and write down what they did."""
 
 from __future__ import annotations
 

@@ -48,6 +48,37 @@ def test_drawn_scenarios_give_the_same_trace(drawn):
     assert difference(Scenario(**drawn), "full") == ""
 
 
+DROP = {"at": "1s", "kind": "drop_clients", "cohort": "c"}
+
+
+@pytest.mark.parametrize("session", [None, {"length": "1s", "absence": "500ms"}], ids=["stays", "ends at that time"])
+@pytest.mark.parametrize(
+    "others",
+    [
+        [],
+        [{"at": "1s", "kind": "kill_server", "server": 0}],
+        [{**DROP, "at": "900ms", "notice": "silent", "share": 0.5}],
+    ],
+    ids=["alone", "with a server", "after another"],
+)
+def test_who_drops_notices_in_the_written_order_whatever_else_happens_then(session, others):
+    """Clients notice without an event of their own, unless something else of that time comes between."""
+    case = Scenario(
+        name="ties", duration=4, warmup=0, faults=[DROP, *others],
+        clients=[{"name": "c", "count": 40, "session": session, "keepalive": {"interval": "100ms", "timeout": 0.1}}],
+        servers={"count": 2, "profile": "zero", "costs": {"handshake": "10ms"}},
+        traffic=[{"name": "t", "rate": 10, "arrivals": "constant"}],
+    )  # fmt: skip
+    assert difference(case, "full") == ""
+
+
+@given(scenarios(breaks_the_broker=True))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_brokers_that_break_give_the_same_trace(drawn):
+    """Partitions, stops and slowness alone, with long ways, so that much is under way when they strike."""
+    assert difference(Scenario(**drawn), "full") == ""
+
+
 def test_results_do_not_depend_on_the_engine():
     case = small(duration=5)
     figures = [simulate(case, engine=name).to_plain() for name in ("reference", "fast")]

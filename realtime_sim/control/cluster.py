@@ -92,7 +92,7 @@ class Cluster:
         self._machinery.kill(server, notice == "silent", self._blame("kill_server"))
 
     def add_server(self, startup: float | str | None = None, reason: str = "") -> simpy.Process:
-        """Order one more server. `yield` it to wait until it is ready and get its number.
+        """Order one more server. `yield` it to wait until it is ready and get its number; `interrupt()` cancels it.
 
         Parameters
         ----------
@@ -106,7 +106,11 @@ class Cluster:
 
     def _add_server(self, startup: float | str, reason: str) -> Generator:
         self.note("order server", "", reason or f"ready in {parse_duration(startup):g} s")
-        yield self.env.timeout(startup)
+        try:
+            yield self.env.timeout(startup)
+        except simpy.Interrupt:
+            self.note("cancel order", "", "not needed any more")
+            return None
         number = self._machinery.start_server()
         self.note("start server", _name(number), "ready for connections")
         return number

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 
 import simpy
 
+from realtime_sim.control.autoscaler import autoscaler
 from realtime_sim.control.cluster import Cluster
 from realtime_sim.control.environment import Environment
 from realtime_sim.control.faults import PROCESSES
@@ -28,7 +29,7 @@ def start_control(
     recorder: Recorder,
     control: Sequence[Control] = (),
 ) -> None:
-    """Start the monitor, a process for each fault of the scenario, and the user's own.
+    """Start the monitor, a process for each fault of the scenario, the autoscaler, and the user's own.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ def start_control(
     machinery : Machinery
         What the processes act on.
     scenario : Scenario
-        Its faults, and its sampling interval.
+        Its faults, its autoscaling, and its sampling interval.
     recorder : Recorder
         Where decisions are written down.
     control : sequence of callable
@@ -48,6 +49,9 @@ def start_control(
     for number, fault in enumerate(scenario.faults):
         cluster = Cluster(f"{fault.kind} {number}", env, machinery, scenario, recorder, number)
         env.process(PROCESSES[fault.kind](env, cluster, fault))
+    if scenario.autoscaling is not None:
+        cluster = Cluster("autoscaler", env, machinery, scenario, recorder)
+        env.process(autoscaler(env, cluster, recorder, scenario.autoscaling))
     for process in control:
         name = getattr(process, "__name__", type(process).__name__)
         env.process(process(env, Cluster(name, env, machinery, scenario, recorder)))

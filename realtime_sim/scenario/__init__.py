@@ -1,5 +1,6 @@
 """What a user writes: a frozen description of clients, servers, broker, rooms, traffic and faults. It never runs."""
 
+from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.brokers import (
     Kafka,
     Nats,
@@ -27,9 +28,9 @@ from realtime_sim.scenario.model import Scenario
 from realtime_sim.scenario.system import Balancer, Costs, Servers, Slo
 
 __all__ = [
-    "EVERYONE", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical", "Exponential",
-    "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Nats", "NatsJetStream", "Network", "NoBroker",
-    "OutputBuffer", "Partition", "PauseServer", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy",
+    "EVERYONE", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients", "Empirical",
+    "Exponential", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Nats", "NatsJetStream", "Network",
+    "NoBroker", "OutputBuffer", "Partition", "PauseServer", "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy",
     "RoomGroup", "Scenario", "Servers", "Session", "Slo", "SlowBroker", "SlowServer", "StopBroker", "Traffic",
     "Uniform",
 ]  # fmt: skip

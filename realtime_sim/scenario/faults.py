@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from realtime_sim.scenario.brokers import by_kind
+from realtime_sim.scenario.brokers import by_kind, kind_of
 from realtime_sim.scenario.quantities import (
     Count,
     Duration,
@@ -19,6 +19,7 @@ from realtime_sim.scenario.quantities import (
 
 __all__ = [
     "FAULTS",
+    "OF_THE_BROKER",
     "DrainServer",
     "DropClients",
     "Fault",
@@ -276,6 +277,9 @@ FAULTS = (
     SlowBroker,
 )  # fmt: skip
 """Every kind of fault; `control.faults` has a process for each."""
+
+OF_THE_BROKER = tuple(kind_of(part) for part in (Partition, StopBroker, SlowBroker))
+"""Kinds of faults that need a broker."""
 
 Fault = by_kind(*FAULTS)
 """Field type: one of the faults, told apart by `kind`."""

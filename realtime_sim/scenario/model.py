@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_sim.scenario import problems, rules, text
+from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.brokers import Broker, NoBroker
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
 from realtime_sim.scenario.faults import Fault
@@ -59,6 +60,8 @@ class Scenario(Part):
         Who hears what.
     traffic : list of Traffic or dict
         What is published, and how often.
+    autoscaling : Autoscaling or dict, optional
+        What adds servers, and takes them away.
     faults : list of Fault or dict
         What goes wrong, and when.
     slo : Slo or dict, optional
@@ -92,6 +95,7 @@ class Scenario(Part):
     broker: Broker = NoBroker(kind="none")
     rooms: listed(RoomGroup) = ()  # type: ignore[valid-type]
     traffic: listed(Traffic) = ()  # type: ignore[valid-type]
+    autoscaling: Autoscaling | None = None
     faults: Annotated[tuple[Fault, ...], Field()] = ()
     slo: Slo | None = None
 

@@ -112,12 +112,14 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
 
 def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
     """The class whose fields may stand at `loc`."""
-    from realtime_sim.scenario import brokers, clients, faults, model, system
+    from realtime_sim.scenario import autoscaling, brokers, clients, faults, model, system
 
     parts: dict[str, type[BaseModel]] = {
         "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
         "keepalive": clients.Keepalive, "session": clients.Session, "servers": system.Servers, "costs": system.Costs,
-        "balancer": system.Balancer, "slo": model.Slo,
+        "balancer": system.Balancer, "slo": model.Slo, "autoscaling": autoscaling.Autoscaling,
+        "metrics": autoscaling.ScaleMetric, "policies": autoscaling.ScalingPolicy,
+        "scale_up": autoscaling.ScalingRules, "scale_down": autoscaling.ScalingRules,
         "output_buffer": brokers.OutputBuffer,
         **{f"<{brokers.kind_of(part)}>": part for part in (*brokers.BROKERS, *faults.FAULTS)},
     }  # fmt: skip

@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from realtime_sim.errors import nearest
+from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.brokers import kind_of
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
-from realtime_sim.scenario.faults import FAULTS, KillServer
+from realtime_sim.scenario.faults import FAULTS, OF_THE_BROKER, KillServer
 from realtime_sim.scenario.quantities import Broken, Part
 from realtime_sim.scenario.system import Servers
 
@@ -25,7 +26,6 @@ __all__ = ["broken", "known"]
 
 _LISTS = {"clients": Cohort, "rooms": RoomGroup, "traffic": Traffic}
 _FAULTS = {kind_of(part): part for part in FAULTS}
-_OF_THE_BROKER = ("partition", "stop_broker", "slow_broker")
 _OF_CLIENTS = ("kill_server", "drop_clients")
 
 
@@ -36,6 +36,7 @@ def broken(scenario: Any) -> Iterator[Broken]:
     yield from _references(scenario)
     yield from _rooms(scenario)
     yield from _faults(scenario)
+    yield from _scaling(scenario)
 
 
 def _times(scenario: Any) -> Iterator[Broken]:
@@ -115,7 +116,7 @@ def _faults(scenario: Any) -> Iterator[Broken]:
             yield Broken("must be the number of a server", _numbered(n_servers), f"faults[{i}].server")
         if event.kind == "kill_server" and n_servers > server > n_servers - event.count:
             yield Broken("must not reach beyond the last server", _numbered(n_servers), f"faults[{i}].count")
-        if event.kind in _OF_THE_BROKER and getattr(scenario.broker, "kind", None) == "none":
+        if event.kind in OF_THE_BROKER and getattr(scenario.broker, "kind", None) == "none":
             step = "set broker.kind, or remove this fault"
             yield Broken("must not be given where there is no broker", step, f"faults[{i}].kind")
         if event.kind in _OF_CLIENTS and event.notice == "silent" and mute:
@@ -124,6 +125,16 @@ def _faults(scenario: Any) -> Iterator[Broken]:
         if event.kind == "rolling_deploy" and event.surge == 0 and event.max_unavailable == 0:
             step = "allow one more server, or one less"
             yield Broken("must not be 0 where max_unavailable is 0 too", step, f"faults[{i}].surge")
+
+
+def _scaling(scenario: Any) -> Iterator[Broken]:
+    scaling, count = scenario.autoscaling, scenario.servers.count
+    if isinstance(scaling, Autoscaling) and not scaling.min_replicas <= count <= scaling.max_replicas:
+        rule = (
+            f"must be from autoscaling.min_replicas to max_replicas ({scaling.min_replicas} to {scaling.max_replicas})"
+        )
+        if count == count:  # it is known
+            yield Broken(rule, "start with a count that the autoscaler allows", "servers.count")
 
 
 def _numbered(n_servers: int) -> str:

@@ -97,6 +97,9 @@ class Servers(Part):
     startup : float or str
         Time from the order to start one more server until it is ready for connections, seconds. The default is a
         choice: image pull, process start and readiness probe of a small service.
+    connection_age : Distribution, optional
+        Age at which a server closes a connection in order, seconds, so that clients spread anew (gRPC:
+        MAX_CONNECTION_AGE); of those that are open at the start a part is over. Left out, connections live on.
     grace : float or str
         Time a server that is to stop has for sending its clients away, seconds; the default is that of Kubernetes
         (terminationGracePeriodSeconds).
@@ -112,6 +115,7 @@ class Servers(Part):
     egress: Bandwidth | None = None
     backlog: Count = 4096
     startup: Duration = 10.0
+    connection_age: Distribution | None = None
     grace: Duration = 30.0
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from importlib import import_module
 from realtime_sim.control import Control
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.faults import OF_THE_BROKER
 from realtime_sim.trace import Trace
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.workload import Workload
@@ -61,8 +62,9 @@ def run(
         if trace is not None:
             return trace
     _prepare("cluster", progress)
-    if workload.scenario.faults or control:
+    if _is_controlled(workload.scenario) or control:
         _prepare("actions", progress)
+    if _breaks_the_broker(workload.scenario):
         _prepare("broker_faults", progress)
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
@@ -80,9 +82,19 @@ def prepare(scenario: Scenario, record: str) -> None:
         `"summary"` or `"full"`.
     """
     _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
-    if scenario.faults:
+    if _is_controlled(scenario):
         _prepare("actions", lambda _: None)
+    if _breaks_the_broker(scenario):
         _prepare("broker_faults", lambda _: None)
+
+
+def _breaks_the_broker(scenario: Scenario) -> bool:
+    return any(fault.kind in OF_THE_BROKER for fault in scenario.faults)
+
+
+def _is_controlled(scenario: Scenario) -> bool:
+    """Whether the control plane does more than look."""
+    return bool(scenario.faults) or scenario.autoscaling is not None
 
 
 def _prepare(kernel: str, progress: Callable[[float], None]) -> None:
@@ -121,7 +133,9 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         record == "summary"
         and stays
         and not scenario.faults
+        and scenario.autoscaling is None
         and all(stream.source == "backend" for stream in scenario.traffic)
         and (scenario.broker.has_channels or (kind == "none" and servers.count == 1))
         and servers.fanout == "broadcast"
+        and servers.connection_age is None
     )

@@ -10,18 +10,19 @@ import numpy as np
 
 from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import CUT, NORMAL_PACE, PING_ROUNDS
-from realtime_sim.engines.fast.agenda import insert, key_of
+from realtime_sim.engines.fast.agenda import head, insert, key_of, peek
 from realtime_sim.engines.fast.brokers import broker_forgets
-from realtime_sim.engines.fast.clients import detection_ns
+from realtime_sim.engines.fast.clients import detection_ns, notice
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.jobs import PAUSE, new_job, submit_first
 from realtime_sim.engines.fast.ledger import BROKER_DOWN, SERVER_AWAY
 from realtime_sim.engines.fast.links import broke, give_up_slot, slot_at
 from realtime_sim.engines.fast.polling import drop_waiting
+from realtime_sim.engines.fast.recording import CLOSED_ABNORMAL, CLOSED_GOING_AWAY
 from realtime_sim.engines.fast.servers import die, dispatch
 from realtime_sim.engines.fast.state import LOOP, SERVER
-from realtime_sim.engines.fast.subscriptions import settle_home, unregister
+from realtime_sim.engines.fast.subscriptions import send_away, settle_home
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies.output_buffer import NOT_SOFT
 
@@ -36,8 +37,8 @@ def _now(s, now):
 
 
 @compiled()
-def _cut_off(s, slot, disturbance):
-    broke(s, slot)
+def _cut_off(s, slot, how, disturbance):
+    broke(s, slot, how)
     d = s.details[s.connections[slot].client]
     if d.fault < 0:
         d.fault = disturbance
@@ -64,7 +65,7 @@ def kill(s, server, silent, disturbance, now, detection):
             drop_waiting(s, slot)
         s.load[server] -= 1
         if k.alive:
-            _cut_off(s, slot, disturbance)
+            _cut_off(s, slot, CLOSED_ABNORMAL, disturbance)
             delay_ns = detection_ns(s, k.client, 0) if silent else s.clients[k.client].half_rtt_ns
             insert(s, now + delay_ns, key_of(LOST, server, k.client), -1, slot, k.serial)
         give_up_slot(s, slot)
@@ -74,10 +75,21 @@ def kill(s, server, silent, disturbance, now, detection):
     v.n_connections = 0
 
 
-@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG)
-def drop(s, clients, share, silent, disturbance, now):
-    """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
-    _now(s, now)
+@compiled()
+def _lost_come_next(s):
+    """Whether nothing that is due now comes before clients notice what they have lost, or with them."""
+    return peek(s) != s.now or head(s)[0] >= key_of(NOTICES, -1, -1)
+
+
+@compiled(clients=NUMBERS, share=FRACTION, silent=FLAG, alone=FLAG)
+def drop(s, clients, share, silent, alone, disturbance, now):
+    """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings.
+
+    Clients notice at once, and one knows nothing of the other: without an event where nothing comes between, and
+    nothing else is done at that time (`alone`).
+    """
+    s.now, s.phase = now, LOST
+    at_once = alone and not silent and _lost_come_next(s)
     for i in range(len(clients)):
         client = clients[i]
         slot = s.clients[client].connection
@@ -87,22 +99,14 @@ def drop(s, clients, share, silent, disturbance, now):
             continue
         k = s.connections[slot]
         k.alive = False
-        _cut_off(s, slot, disturbance)
+        _cut_off(s, slot, CLOSED_ABNORMAL, disturbance)
         client_ns = detection_ns(s, client, 0) if silent else 0
         server_ns = detection_ns(s, client, 1) if silent else s.clients[client].half_rtt_ns
-        insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
         insert(s, now + server_ns, key_of(NOTICES, k.server, client), -1, slot, k.serial)
-
-
-@compiled()
-def _send_away(s, server, client, disturbance):
-    slot = slot_at(s, server, client)
-    k = s.connections[slot]
-    if k.alive:
-        _cut_off(s, slot, disturbance)
-        last_word_ns = max(s.now + k.half_rtt_ns, k.last_arrival_ns + 1)
-        insert(s, last_word_ns, key_of(LOST, server, client), -1, slot, k.serial)
-    unregister(s, slot, k.serial)
+        if at_once:
+            notice(s, slot, np.int64(k.serial))
+        else:
+            insert(s, now + client_ns, key_of(LOST, k.server, client), -1, slot, k.serial)
 
 
 @compiled()
@@ -115,7 +119,10 @@ def close(s, server, n, disturbance, now):
         client = word * 64
         while bits != 0 and n > 0:
             if bits & np.uint64(1):
-                _send_away(s, server, client, disturbance)
+                slot = slot_at(s, server, client)
+                if s.connections[slot].alive:
+                    _cut_off(s, slot, CLOSED_GOING_AWAY, disturbance)
+                send_away(s, slot, s.connections[slot].serial)
                 n -= 1
             bits >>= np.uint64(1)
             client += 1

@@ -10,6 +10,8 @@ from realtime_sim.engines.fast.bits import has_bit, set_bit
 from realtime_sim.engines.fast.broker_links import why_away
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import (
+    AGE,
+    AGE_STREAM,
     BALANCE_STREAM,
     SESSION,
     SESSION_STREAM,
@@ -45,7 +47,10 @@ from realtime_sim.policies import balancing, lifecycle
 from realtime_sim.trace import SERVER_TOTALS
 
 IS_OPEN = int(lifecycle.State.OPEN)
-SESSION_END = int(Phase.SESSION_END)
+SESSION_END, AGED = int(Phase.SESSION_END), int(Phase.AGED)
+
+AT_START = 0
+"""What a client's stage is before the run has begun; see `clients`."""
 
 CONNECTED, ANSWERED, POLL_FAILED = -1, -2, -3
 """Outcomes of a request; failures of an attempt are the number of their counter."""
@@ -62,6 +67,7 @@ def pick(s, client):
     u1, u2 = 0.0, 0.0
     if s.balancer == DRAWS[0] or s.balancer == DRAWS[1]:
         u1 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 0)
+    if s.balancer == DRAWS[1]:
         u2 = uniform(s.seed, BALANCE_STREAM, client, c.n_requests, 1)
     c.n_requests += 1
     previous = c.last_server if s.sticky else -1
@@ -148,6 +154,17 @@ def _catch_up(s, client, slot):
 
 
 @compiled()
+def _grow_old(s, client, slot):
+    """See to it that a server closes a connection when it is old enough; at the start some of its age is over."""
+    k, number = s.connections[slot], s.details[client].n_connections - 1
+    age_ns = draw_ns(s, AGE, AGE_STREAM, client, number, 0)
+    if s.clients[client].stage == AT_START:
+        age_ns = np.int64(age_ns * uniform(s.seed, AGE_STREAM, client, number, 1))
+    k.ends_ns = min(k.ends_ns, s.now + age_ns)
+    insert(s, s.now + age_ns, key_of(AGED, k.server, client), -1, slot, k.serial)
+
+
+@compiled()
 def _opened(s, server, client, slot):
     """With the first connection, the session begins."""
     c = s.clients[client]
@@ -162,8 +179,9 @@ def _opened(s, server, client, slot):
         if s.cohorts[c.cohort].has_session:
             which = cohort_sampler(c.cohort, SESSION)
             c.session_ends_ns = s.now + draw_ns(s, which, SESSION_STREAM, client, d.n_sessions, 0)
-            s.connections[slot].session_ends_ns = c.session_ends_ns
-            insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
+            s.connections[slot].ends_ns = c.session_ends_ns
+            if c.session_ends_ns <= s.over_ns:  # most last longer than most runs
+                insert(s, c.session_ends_ns, key_of(SESSION_END, -1, client), -1, client, 0)
     else:
         s.counters[RECONNECTS] += 1
         if s.cohorts[c.cohort].replays:
@@ -171,6 +189,8 @@ def _opened(s, server, client, slot):
     if d.fault >= 0:
         _note_recovery(s, d.fault)
         d.fault = -1
+    if s.ages:
+        _grow_old(s, client, slot)
 
 
 @compiled(apart=True)

@@ -43,6 +43,12 @@ CLIENT_BITS = 0x1FFFFFFFF
 
 MIN_HEAP = 1024
 
+LARGE_RUN = 64
+"""A run with room for so many times what it is to hold gives it back."""
+
+SOON = 6
+"""Events between the time that their clients are asked for and the time that they are handled, in a long run."""
+
 FEW = 17
 """So many events are sorted by insertion."""
 
@@ -241,62 +247,90 @@ def _sift_down(heap, n):
 
 
 @compiled(first=INDEX, last=INDEX, fill=INDEX)
-def _drain(s, first, last, fill, bucket):
-    """Append a bucket's events to the run, in the order they were inserted."""
-    chunk = first[bucket]
+def _count(s, first, last, fill, bucket):
+    """Events in a bucket."""
+    n, chunk = np.int64(fill[bucket]), first[bucket]
+    while chunk != last[bucket]:
+        n += CHUNK
+        chunk = s.chunk_next[chunk]
+    return n
+
+
+@compiled()
+def _give_back(s, chunk):
+    """Free a chunk; the next one of its bucket."""
+    following = s.chunk_next[chunk]
+    s.chunk_next[chunk], s.free_chunk = s.free_chunk, chunk
+    return following
+
+
+@compiled()
+def _make_run(s, bucket):
+    """The events of a fine bucket become the run, in the order they were inserted.
+
+    The room for it is kept, unless it was made for many more: then it may be as large as all else."""
+    n, most = _count(s, s.fine_first, s.fine_last, s.fine_fill, bucket), len(s.run)
+    if n > most or most > LARGE_RUN * max(n, MIN_HEAP):
+        s.run = np.empty(max(n, MIN_HEAP), dtype=EVENT)
+    s.run_at, s.run_n = 0, 0
+    chunk = s.fine_first[bucket]
     while chunk >= 0:
-        n = fill[bucket] if chunk == last[bucket] else CHUNK
-        if s.run_n + n > len(s.run):
-            run = np.empty(2 * len(s.run) + n, dtype=EVENT)
-            run[: s.run_n] = s.run[: s.run_n]
-            s.run = run
+        n = s.fine_fill[bucket] if chunk == s.fine_last[bucket] else CHUNK
         s.run[s.run_n : s.run_n + n] = s.chunks[chunk * CHUNK : chunk * CHUNK + n]
         s.run_n += n
-        following = s.chunk_next[chunk]
-        s.chunk_next[chunk], s.free_chunk = s.free_chunk, chunk
-        chunk = following
-    first[bucket], last[bucket], fill[bucket] = -1, -1, 0
+        chunk = _give_back(s, chunk)
+    s.fine_first[bucket], s.fine_last[bucket], s.fine_fill[bucket] = -1, -1, 0
 
 
 @compiled()
 def _deal_out(s):
     """The coarse bucket that is due goes into fine ones."""
-    s.run_at, s.run_n = 0, 0
-    _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, s.coarse_index & (N_COARSE - 1))
-    n = s.run_n
+    due = s.coarse_index & (N_COARSE - 1)
+    n = _count(s, s.coarse_first, s.coarse_last, s.coarse_fill, due)
     bits, wanted = 0, max(n, s.n_in_window) // PER_FINE
     while bits < FINE_BITS and (1 << bits) < wanted:
         bits += 1
     s.fine_shift, s.fine_count, s.n_in_window = COARSE_SHIFT - bits, 1 << bits, n
     s.coarse_from_ns = s.coarse_index << COARSE_SHIFT
     s.coarse_until_ns = s.coarse_from_ns + (np.int64(1) << COARSE_SHIFT)
-    for i in range(n):
-        event = s.run[i]
-        bucket = (event.time - s.coarse_from_ns) >> s.fine_shift
-        at = _place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)
-        _copy(s.chunks[at], event)
-    s.run_n = 0
+    chunk = s.coarse_first[due]
+    while chunk >= 0:
+        n = s.coarse_fill[due] if chunk == s.coarse_last[due] else CHUNK
+        for i in range(chunk * CHUNK, chunk * CHUNK + n):
+            bucket = (s.chunks[i].time - s.coarse_from_ns) >> s.fine_shift
+            at = _place(s, s.fine_first, s.fine_last, s.fine_fill, bucket)  # may move the chunks
+            _copy(s.chunks[at], s.chunks[i])
+        chunk = _give_back(s, chunk)
+    s.coarse_first[due], s.coarse_last[due], s.coarse_fill[due] = -1, -1, 0
     s.fine_index = -1
     s.fine_until_ns = s.coarse_from_ns
 
 
 @compiled()
+def _earliest(s, chunk, last, fill):
+    """The earliest time in a list of chunks, the last of which holds `fill` events."""
+    earliest = s.chunks[chunk * CHUNK].time
+    while chunk >= 0:
+        for i in range(chunk * CHUNK, chunk * CHUNK + (fill if chunk == last else CHUNK)):
+            earliest = min(earliest, s.chunks[i].time)
+        chunk = s.chunk_next[chunk]
+    return earliest
+
+
+@compiled()
 def _bring_closer(s, jump):
     """Put far events that the ring reaches by now into it; with `jump`, move on to the earliest of them first."""
-    s.run_at, s.run_n = 0, 0
-    _drain(s, s.coarse_first, s.coarse_last, s.coarse_fill, FAR)
+    chunk, last, fill = s.coarse_first[FAR], s.coarse_last[FAR], s.coarse_fill[FAR]
     if jump > 0:
-        earliest = s.run[0].time
-        for i in range(1, s.run_n):
-            earliest = min(earliest, s.run[i].time)
-        s.coarse_index = earliest >> COARSE_SHIFT
-    for i in range(s.run_n):
-        event = s.run[i]
-        index = event.time >> COARSE_SHIFT
-        bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
-        at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)
-        _copy(s.chunks[at], event)
-    s.run_n = 0
+        s.coarse_index = _earliest(s, chunk, last, fill) >> COARSE_SHIFT
+    s.coarse_first[FAR], s.coarse_last[FAR], s.coarse_fill[FAR] = -1, -1, 0
+    while chunk >= 0:
+        for i in range(chunk * CHUNK, chunk * CHUNK + (fill if chunk == last else CHUNK)):
+            index = s.chunks[i].time >> COARSE_SHIFT
+            bucket = index & (N_COARSE - 1) if index - s.coarse_index < N_COARSE else FAR
+            at = _place(s, s.coarse_first, s.coarse_last, s.coarse_fill, bucket)  # may move the chunks
+            _copy(s.chunks[at], s.chunks[i])
+        chunk = _give_back(s, chunk)
 
 
 @compiled()
@@ -316,6 +350,13 @@ def _next_coarse(s):
 
 
 @compiled()
+def _ask_for_client(s, key):
+    client = (key & CLIENT_BITS) - 1
+    if client >= 0:
+        prefetch(s.clients, client)
+
+
+@compiled()
 def _look_ahead(s):
     """Start to fetch what buckets to come will need: the events of one, and a little later their clients."""
     for ahead in range(2, 5, 2):
@@ -328,9 +369,7 @@ def _look_ahead(s):
             if ahead == 4:
                 prefetch(s.chunks, i)
             else:
-                client = (s.chunks[i].key & CLIENT_BITS) - 1
-                if client >= 0:
-                    prefetch(s.clients, client)
+                _ask_for_client(s, s.chunks[i].key)
 
 
 @compiled(apart=True)
@@ -349,8 +388,7 @@ def peek(s):
             _deal_out(s)
             continue
         s.fine_until_ns = s.coarse_from_ns + ((s.fine_index + 1) << s.fine_shift)
-        s.run_at, s.run_n = 0, 0
-        _drain(s, s.fine_first, s.fine_last, s.fine_fill, s.fine_index)
+        _make_run(s, s.fine_index)
         _sort(s.run, s.run_n)
         _look_ahead(s)
     if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
@@ -373,6 +411,8 @@ def pop(s):
     if s.run_at < s.run_n and (s.heap_n == 0 or _before(s.run[s.run_at], s.heap[0])):
         event = s.run[s.run_at]
         s.run_at += 1
+        if s.run_at + SOON < s.run_n:
+            _ask_for_client(s, s.run[s.run_at + SOON].key)
         return event.key, event.message, event.ref, event.aux
     event = s.heap[0]
     found = event.key, event.message, event.ref, event.aux

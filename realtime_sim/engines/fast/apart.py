@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 from numba import types
 from numba.core import cgutils
@@ -42,7 +43,7 @@ class Apart:
         (overload,) = self.declared.overloads.values()
         return overload
 
-    @property
+    @cached_property
     def address(self) -> int:
         """Where the machine code begins."""
         return self.overload.library.get_pointer_to_function(self.overload.fndesc.llvm_func_name)

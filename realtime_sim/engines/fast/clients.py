@@ -14,6 +14,7 @@ from realtime_sim.draws import uniform
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS
 from realtime_sim.engines.fast.admission import (
     ANSWERED,
+    AT_START,
     POLL_FAILED,
     is_full,
     pick,
@@ -37,6 +38,8 @@ from realtime_sim.engines.fast.ledger import left
 from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.recording import (
     ATTEMPTS,
+    CLOSED_ABNORMAL,
+    CLOSED_NORMAL,
     CONNECTED_AT_START,
     GAVE_UP,
     LOST_CONNECTIONS,
@@ -58,7 +61,7 @@ SESSION_END, NOTICES, LOST = int(Phase.SESSION_END), int(Phase.SERVER_NOTICES), 
 
 IDLE, CONNECTING, IS_OPEN, IS_LOST, BACKING_OFF, CLOSED, HAS_GIVEN_UP = (int(state) for state in lifecycle.State)
 
-AT_START, WAITING, READY, ASKING, STAYING, AWAY, DONE = range(7)
+WAITING, READY, ASKING, STAYING, AWAY, DONE = range(AT_START + 1, 7)
 """Stages: before the first attempt; backing off; between two attempts; in an attempt; connected; away; given up."""
 
 ASKS = -1
@@ -288,6 +291,8 @@ def notice(s, slot, serial):
 def leave(s, client):
     """The session is over, whatever the client is doing."""
     c = s.clients[client]
+    if c.state == IS_OPEN:
+        s.counters[CLOSED_NORMAL] += 1
     if c.connection >= 0:
         slot = c.connection
         k = s.connections[slot]
@@ -322,7 +327,7 @@ def detection_ns(s, client, side):
 def _miss_answer(s, slot):
     """A poll went to a server that died silently: the keepalive tells the client, and its own server as well."""
     k = s.connections[slot]
-    broke(s, slot)
+    broke(s, slot, CLOSED_ABNORMAL)
     for side, phase in ((0, LOST), (1, NOTICES)):
         time = s.now + detection_ns(s, k.client, side)
         insert(s, time, key_of(phase, k.server, k.client), -1, slot, k.serial)
@@ -359,5 +364,5 @@ def poll_failed(s, slot, serial):
     if k.serial != serial:
         return
     insert(s, s.now + s.clients[k.client].half_rtt_ns, key_of(NOTICES, k.server, k.client), -1, slot, serial)
-    broke(s, slot)
+    broke(s, slot, CLOSED_ABNORMAL)
     notice(s, slot, serial)

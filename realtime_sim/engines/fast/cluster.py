@@ -41,7 +41,7 @@ class CompiledCluster:
         self.state = make_state(workload, recorder)
         self.clock = Clock()
         self.end_ns = to_ns(self.scenario.duration)
-        self._n_samples, self.has_control = 0, bool(control)
+        self._n_samples, self._was_disturbed = 0, False
         start_control(self.clock, self, self.scenario, recorder, control)
 
     def run(self, progress: Callable[[float], None]) -> Trace:
@@ -57,12 +57,10 @@ class CompiledCluster:
         self._advance(self.end_ns + 1)
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
-        if self.scenario.faults or self.has_control:
+        if self._was_disturbed:
             broker_faults.run_over(self.state)
         close_books(self.state)
-        trace = self._trace()
-        _free(self.state)
-        return trace
+        return self._trace()
 
     def _advance(self, until_ns: int) -> None:
         """Handle everything before `until_ns`; only the control plane can break a connection by surprise, and it does
@@ -82,6 +80,7 @@ class CompiledCluster:
     def _trace(self) -> Trace:
         recorder = self.recorder
         totals, rows, recovered, affected, never_connected = _final(self.state)
+        _free(self.state)  # before the trace is made, which takes room of its own
         for name, row in zip(SERVER_TOTALS, totals, strict=True):
             if name != "started_ns":  # known already
                 recorder.servers[name][:] = row
@@ -142,10 +141,13 @@ class CompiledCluster:
         """Connections break on the clients' side; servers learn of it half a round trip later, or by their pings."""
         actions.note_disturbance(self.state, disturbance)
         clients = self.workload.clients_of(cohort)
-        actions.drop(self.state, clients, share, silent, disturbance, self.clock.now)
+        # A fault of the scenario is all its process does then; what a user's does next is not known.
+        alone = disturbance < len(self.scenario.faults) and self.clock.next_besides(Phase.SAMPLE) > self.clock.now
+        actions.drop(self.state, clients, share, silent, alone, disturbance, self.clock.now)
 
     def partition(self, server: int, silent: bool) -> bool:
         """A server and the broker cannot reach each other."""
+        self._was_disturbed = True
         return bool(broker_faults.partition(self.state, server, silent, self.clock.now))
 
     def heal(self, server: int) -> bool:
@@ -154,6 +156,7 @@ class CompiledCluster:
 
     def stop_broker(self) -> bool:
         """The broker stops."""
+        self._was_disturbed = True
         return bool(broker_faults.stop_broker(self.state, self.clock.now))
 
     def start_broker(self) -> bool:

@@ -7,13 +7,14 @@ import numpy as np
 from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
 from realtime_sim.engines.fast.compiling import compiled
 
-EVENT_COST, HANDSHAKE_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, COHORT = range(6)
+EVENT_COST, HANDSHAKE_COST, PUBLISHER_LINK, SERVER_LINK, PUBLISH_COST, AGE, COHORT = range(7)
 JITTER, SESSION, ABSENCE = range(3)
 PER_COHORT = 3
 
 
 # Compiled code reads plain numbers, no attributes of a class.
 ABSENCE_STREAM = Stream.ABSENCE
+AGE_STREAM = Stream.AGE
 BACKOFF_STREAM = Stream.BACKOFF
 BALANCE_STREAM = Stream.BALANCE
 BROKER_COST_STREAM = Stream.BROKER_COST

@@ -79,7 +79,7 @@ def _in_time(s, job):
 def _will_stay(s, slot):
     """Whether nothing can happen to a new connection before its client hears of it, nor anything wait for that."""
     k = s.connections[slot]
-    return not k.polls and s.cohorts[k.cohort].overflow != CUTS and s.now + k.half_rtt_ns < s.horizon_ns
+    return not k.polls and s.cohorts[k.cohort].overflow != CUTS and s.now + k.half_rtt_ns < min(s.horizon_ns, k.ends_ns)
 
 
 @compiled(apart=True)

@@ -18,13 +18,13 @@ from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import POLL_AGAIN, hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
 from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
-from realtime_sim.engines.fast.subscriptions import unregister
+from realtime_sim.engines.fast.subscriptions import send_away, unregister
 from realtime_sim.engines.order import Phase
 
-HEALTH, REACHED, SESSION_END, LOST, NOTICES = (
-    int(phase)
-    for phase in (Phase.HEALTH, Phase.REACHED, Phase.SESSION_END, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES)
+HEALTH, REACHED, SESSION_END, LOST = (
+    int(phase) for phase in (Phase.HEALTH, Phase.REACHED, Phase.SESSION_END, Phase.CONNECTION_LOST)
 )
+NOTICES, AGED = int(Phase.SERVER_NOTICES), int(Phase.AGED)
 JOB_END, BROKER_JOB_END, PUBLISH, BATCH = (
     int(phase) for phase in (Phase.JOB_END, Phase.BROKER_JOB_END, Phase.PUBLISH, Phase.BATCH)
 )
@@ -68,6 +68,8 @@ def _handle_rare(s, phase, server, client, ref, aux):
         notice(s, ref, aux)
     elif phase == NOTICES:
         unregister(s, ref, aux)
+    elif phase == AGED:
+        send_away(s, ref, aux)
     elif phase == HEARTBEAT:
         ping(s, server, client, aux, s.ping_interval_ns[client])
     elif phase == BATCH:

@@ -27,7 +27,7 @@ from realtime_sim.engines.fast.ledger import (
     set_cause,
     take_off,
 )
-from realtime_sim.engines.fast.recording import record_copy
+from realtime_sim.engines.fast.recording import CLOSED_POLICY, record_copy
 from realtime_sim.engines.fast.state import CONNECTION, PARCEL, POLLER
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies import lifecycle, overflow
@@ -67,7 +67,7 @@ def open_slot(s, client):
     k.link_free_ns, k.last_arrival_ns, k.waiting_bytes = 0, 0, 0
     k.alive, k.registered, k.over = True, False, False
     c = s.clients[client]
-    k.half_rtt_ns, k.session_ends_ns, k.cohort = c.half_rtt_ns, c.session_ends_ns, c.cohort
+    k.half_rtt_ns, k.ends_ns, k.cohort = c.half_rtt_ns, c.session_ends_ns, c.cohort
     k.polls = s.cohorts[c.cohort].polls
     if k.polls:
         q = s.pollers[slot]
@@ -181,7 +181,7 @@ def is_sure(s, connection, arrival_ns):
     return (
         k.alive
         and arrival_ns < s.horizon_ns
-        and arrival_ns < k.session_ends_ns
+        and arrival_ns < k.ends_ns
         and s.cohorts[k.cohort].overflow != CUTS
         and (k.half_rtt_ns > 0 or not k.polls)  # a poll may fail at the very time the last answer arrives
     )
@@ -205,12 +205,13 @@ def received(
 
 
 @compiled()
-def broke(s, connection):
-    """The connection breaks; whether the client knows is another matter."""
+def broke(s, connection, how):
+    """The connection breaks, to be counted as `how`; whether the client knows is another matter."""
     c = s.clients[s.connections[connection].client]
     s.calm = False
     if c.connection == connection and c.state == STATE_OPEN:
         c.state = STATE_LOST
+        s.counters[how] += 1
 
 
 @compiled()
@@ -218,7 +219,7 @@ def _cut(s, connection):
     """The server closes the connection because its send buffer is full."""
     k = s.connections[connection]
     k.alive = False
-    broke(s, connection)
+    broke(s, connection, CLOSED_POLICY)
     insert(s, s.now, key_of(NOTICES, k.server, k.client), -1, connection, k.serial)
     insert(s, s.now + k.half_rtt_ns, key_of(LOST, k.server, k.client), -1, connection, k.serial)
 
@@ -280,7 +281,7 @@ def _answers_at_once(s, connection, n_bytes, at_ns):
         return False
     if at_ns == s.now or k.half_rtt_ns == 0:
         return False
-    if not q.parked_ns <= at_ns <= q.parked_ns + s.hold_ns or at_ns >= s.horizon_ns or at_ns >= k.session_ends_ns:
+    if not q.parked_ns <= at_ns <= q.parked_ns + s.hold_ns or at_ns >= s.horizon_ns or at_ns >= k.ends_ns:
         return False
     h = s.cohorts[k.cohort]
     return overflow.admit_kernel(h.overflow, h.overflow_limit_bytes, k.waiting_bytes, n_bytes) == ACCEPT

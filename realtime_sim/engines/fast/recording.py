@@ -6,7 +6,7 @@ import numpy as np
 
 from realtime_sim.buckets import bucket
 from realtime_sim.engines.fast.compiling import compiled
-from realtime_sim.trace import COUNTERS, DELIVERIES, N_GROUPS, OUTCOMES
+from realtime_sim.trace import CLOSE_CODES, COUNTERS, DELIVERIES, N_GROUPS, OUTCOMES
 
 DELIVERED = OUTCOMES.index("delivered")
 EXPECTED_ROW, CANCELLED_ROW = DELIVERIES.index("expected"), DELIVERIES.index("cancelled")
@@ -19,6 +19,7 @@ ATTEMPTS, ACCEPTED, RECONNECTS, REFUSED, BACKLOG_FULL, NO_SERVER, TIMEOUTS, SESS
         "server_died",
     )
 )  # fmt: skip
+CLOSED_NORMAL, CLOSED_GOING_AWAY, CLOSED_ABNORMAL, CLOSED_POLICY = (COUNTERS.index(name) for name in CLOSE_CODES)
 WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START = (
     COUNTERS.index(name)
     for name in ("wasted_handshakes", "lost_connections", "gave_up", "unsent", "polls", "connected_at_start")

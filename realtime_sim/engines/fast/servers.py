@@ -106,7 +106,7 @@ def _will_get(s, server, job, started_ns):
     gather(s, server, s.jobs[job].message, False)
     for i in range(s.n_gathered):
         k = s.connections[s.gathered[i, 1]]
-        if not k.alive or k.session_ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:
+        if not k.alive or k.ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:
             return False
     return True
 
@@ -132,6 +132,8 @@ def _is_first(s, server, loop, other):
     a, b = s.loops[server, loop], s.loops[server, other]
     if a.job >= 0 or b.job >= 0:
         return a.job < 0
+    if a.free_ns == s.now and a.awaited != b.awaited:
+        return b.awaited  # its end is still to come
     if a.turn > 0 and b.turn > 0:
         return a.turn < b.turn
     if a.turn > 0:
@@ -158,8 +160,8 @@ def _take_up_all(s, server):
         loop = _first_free(s, server)
         p = s.loops[server, loop]
         started_ns = max(s.now, p.free_ns)
-        if p.job >= 0:
-            return
+        if p.job >= 0 or (p.awaited and p.free_ns == s.now):
+            return  # when its end comes it will see to what waits
         if started_ns > s.now and not _is_foreseeable(s, server, v.first, started_ns):
             if not p.awaited:
                 p.awaited = True

@@ -85,12 +85,14 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "seed": scenario.seed,
         "batch_starts_ns": recorder.batch_starts_ns,
         "end_ns": to_ns(scenario.duration),
+        "over_ns": to_ns(scenario.duration) + to_ns(scenario.drain),  # at the latest
         "step_ns": max(1, to_ns(scenario.sample_interval)),
         "n_servers": servers.count,
         "n_workers": servers.workers,
         "backlog": servers.backlog,
         "limit": -1 if servers.connection_limit is None else servers.connection_limit,
         "egress": float(servers.egress or 0.0),
+        "ages": servers.connection_age is not None,
         "task_per_client": servers.fanout == "task_per_client",
         "http_request_ns": to_ns(costs.http_request_s),
         "event_ns": to_ns(costs.event_s),
@@ -144,15 +146,15 @@ def _inputs(workload: Workload) -> dict[str, object]:
         "gathered": np.zeros((most, 2), dtype=np.int64),
         "wire": np.array(wire, dtype=np.int64).reshape(len(traffic), len(scenario.clients)),
         "send_ns": np.array([to_ns(costs.send_to_one_s(t.payload, own_task)) for t in traffic], dtype=np.int64),
-        "member_offsets": rooms.member_offsets.astype(np.int64, copy=False),
-        "members": rooms.members.astype(np.int32, copy=False),
-        "room_offsets": rooms.room_offsets.astype(np.int64, copy=False),
-        "rooms": rooms.rooms.astype(np.int32, copy=False),
+        "member_offsets": rooms.member_offsets,
+        "members": rooms.members,
+        "room_offsets": rooms.room_offsets,
+        "rooms": rooms.rooms,
         "publish_ns": publishes.time_ns,
-        "publish_traffic": publishes.traffic.astype(np.int32, copy=False),
-        "publish_number": publishes.number.astype(np.int32, copy=False),
-        "publish_room": publishes.room.astype(np.int32, copy=False),
-        "publish_sender": publishes.sender.astype(np.int32, copy=False),
+        "publish_traffic": publishes.traffic,
+        "publish_number": publishes.number,
+        "publish_room": publishes.room,
+        "publish_sender": publishes.sender,
     }
 
 
@@ -197,7 +199,7 @@ def _clients(workload: Workload) -> dict[str, object]:
     clients["cohort"], clients["half_rtt_ns"] = workload.cohort, workload.rtt_ns // 2
     details = _lines(n, st.DETAIL, dict.fromkeys(("chosen", "session_server", "newest", "fault"), -1))
     connections = _lines(n + 64, st.CONNECTION, dict.fromkeys(("elder", "serial", "server"), -1))
-    connections["client"][:n] = np.arange(n)
+    connections["client"][:n] = np.arange(n, dtype=np.int32)
     interval_ns = [0 if c.keepalive is None else to_ns(c.keepalive.interval) for c in scenario.clients]
     return {
         "clients": clients,
@@ -246,6 +248,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
         broker.publisher_link.sampler(),
         broker.server_link.sampler() if broker.kind != "none" else _NOTHING,
         broker.publish.sampler() if broker.has_channels else _NOTHING,
+        servers.connection_age.sampler() if servers.connection_age else _NOTHING,
     ]
     for cohort in scenario.clients:
         session = cohort.session

@@ -70,8 +70,8 @@ CONNECTION = np.dtype(
     [
         ("link_free_ns", "i8"),
         ("last_arrival_ns", "i8"),
-        ("half_rtt_ns", "i8"),  # this and two more of its client's, so that a delivery reads one line
-        ("session_ends_ns", "i8"),
+        ("half_rtt_ns", "i8"),  # this and its cohort are its client's too, so that a delivery reads one line
+        ("ends_ns", "i8"),  # by the end of the session, or of old age
         ("waiting_bytes", "i8"),
         ("serial", "i4"),  # tells it from an earlier one in the same place
         ("client", "i4"),
@@ -301,7 +301,7 @@ def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
 
 
 NUMBERS = [
-    "seed", "end_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
+    "seed", "end_ns", "over_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
     "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
     "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
     "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
@@ -316,9 +316,9 @@ NUMBERS = [
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
-    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "subscribe", "unsubscribe", "has_member",
-    "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry", "deadline",
-    "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
+    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
+    "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry",
+    "deadline", "request", "reply", "admit", "answered", "notice", "leave", "poll", "poll_failed", "publish", "read_on",
     "at_broker", "thread_free", "at_server", "linger_over", "queue", "append", "asks", "hand_out", "give_back_all",
     "join", "misses", "hold", "cut", "refused", "settle_waiting", "reached", "_take_up", "dispatch", "loop_free",
     "ping", "_fan_out", "_finish",
@@ -326,7 +326,7 @@ APART = [
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = [
-    "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "disturbed", "retries",
+    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "disturbed", "retries",
     "commits_late",
 ]  # fmt: skip
 ARRAYS = {

@@ -8,13 +8,14 @@ from realtime_sim.engines.constants import UP
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import clear_bit, has_bit, set_bit
 from realtime_sim.engines.fast.compiling import compiled
-from realtime_sim.engines.fast.links import give_up_slot
+from realtime_sim.engines.fast.links import broke, give_up_slot
 from realtime_sim.engines.fast.polling import drop_waiting
+from realtime_sim.engines.fast.recording import CLOSED_GOING_AWAY
 from realtime_sim.engines.fast.state import OP
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import COUNTERS
 
-AT_BROKER = int(Phase.AT_BROKER)
+AT_BROKER, LOST = int(Phase.AT_BROKER), int(Phase.CONNECTION_LOST)
 PEAK = COUNTERS.index("peak_connections")
 EVERYONE_ROOM = 0
 NOWHERE, SEVERAL = -1, -2
@@ -188,6 +189,19 @@ def unregister(s, slot, serial):
     strike_off(s, slot)
     unsubscribe(s, server, client)
     give_up_slot(s, slot)
+
+
+@compiled(apart=True)
+def send_away(s, slot, serial):
+    """A server closes a connection in order, if it is still open: the client hears of it behind what was sent."""
+    k = s.connections[slot]
+    if k.serial != serial or not k.registered:
+        return
+    if k.alive:
+        broke(s, slot, CLOSED_GOING_AWAY)
+        last_word_ns = max(s.now + k.half_rtt_ns, k.last_arrival_ns + 1)
+        insert(s, last_word_ns, key_of(LOST, k.server, k.client), -1, slot, serial)
+    unregister(s, slot, serial)
 
 
 @compiled(apart=True)

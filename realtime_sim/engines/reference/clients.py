@@ -28,6 +28,9 @@ __all__ = ["Client"]
 _COUNTERS = {"timed_out": "timeouts"}
 """Counters of failures that go by another name than the event."""
 
+_CLOSED = {Event.DRAINED: "closed_going_away", Event.OVERFLOWED: "closed_policy"}
+"""Counters of broken connections that did not just fail."""
+
 
 class Client:
     """One client. `connection` is what it believes to be its connection, or None; `state` is the truth."""
@@ -98,6 +101,8 @@ class Client:
 
     def leave(self) -> None:
         """The user's session is over."""
+        if self.state is State.OPEN:
+            self.system.count("closed_normal")
         self.turn(Event.SESSION_ENDED)
         if self.connection is not None:
             self.connection.alive = False
@@ -121,6 +126,7 @@ class Client:
         """The connection breaks; whether the client knows is another matter."""
         if connection is self.connection and self.state is State.OPEN:
             self.turn(event)
+            self.system.count(_CLOSED.get(event, "closed_abnormal"))
 
     def learnt(self, connection: Connection) -> None:
         """The client learns that its connection is gone."""

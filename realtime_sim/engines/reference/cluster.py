@@ -77,10 +77,9 @@ class ReferenceCluster:
         instance = self.system.servers[server]
         connections = [connection for _, connection in sorted(instance.connections.items())]
         for connection in connections[:n]:
-            instance.unregister(connection)
             if connection.alive:
                 self._cut_off(connection, Event.DRAINED, disturbance)
-                self.system.client_notices_at(connection.last_word_ns(), connection)
+            instance.send_away(connection)
         return len(connections)
 
     def pause(self, server: int, pause_ns: int) -> None:

@@ -13,6 +13,7 @@ from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.connections import Connection, open_connection
 from realtime_sim.engines.reference.jobs import Fanout, Job, Pings
 from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.policies.lifecycle import Event
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.units import to_ns
 
@@ -146,7 +147,7 @@ class Server:
         """Whether this connection is on the server's list."""
         return self.connections.get(connection.client.id) is connection
 
-    def register(self, client: Client) -> Connection:
+    def register(self, client: Client, at_start: bool = False) -> Connection:
         """Put a new connection on the list and into its rooms. An old one of the same client gives way; its rooms stay
         subscribed, as they are the new one's too."""
         old = self.connections.get(client.id)
@@ -161,7 +162,19 @@ class Server:
         peaks = self.system.recorder.servers["peak_connections"]
         peaks[self.id] = max(peaks[self.id], len(self.connections))
         client.opened(connection)
+        if self.system.ages is not None:
+            aged_ns = self.clock.now + self.system.age_ns(connection, at_start)
+            moment = self.clock.at(aged_ns, Phase.AGED, self.id, client.id)
+            self.clock.call_at(moment, self.send_away, connection)
         return connection
+
+    def send_away(self, connection: Connection) -> None:
+        """Close a connection in order, if it still is on the list: its client hears of it behind what was sent."""
+        if self.holds(connection):
+            self.unregister(connection)
+            if connection.alive:
+                connection.client.broke(connection, Event.DRAINED)
+                self.system.client_notices_at(connection.last_word_ns(), connection)
 
     def unregister(self, connection: Connection) -> None:
         """Take a connection off the list, if it still is on it."""

@@ -77,6 +77,7 @@ class System:
         self.jitter = [cohort.network.jitter.sampler() for cohort in scenario.clients]
         self.sessions = [c.session.length.sampler() if c.session else None for c in scenario.clients]
         self.absences = [c.session.absence.sampler() if c.session else _NOTHING for c in scenario.clients]
+        self.ages = scenario.servers.connection_age.sampler() if scenario.servers.connection_age else None
         self.backoffs = [cohort.backoff for cohort in scenario.clients]
         self.event_cost = scenario.servers.event_cost.sampler()
         self.handshake_cost = scenario.servers.handshake_cost.sampler()
@@ -161,13 +162,19 @@ class System:
         self.count("connected_at_start")
         self.balancer.hold(chosen)
         self.broker.subscribe_at_start(server, client)
-        return server.register(client)
+        return server.register(client, at_start=True)
 
     def draw_ns(self, sampler: Sampler, stream: int, i: int, j: int = 0, k: int = 0) -> int:
         """A time drawn for an address; a constant needs no draw."""
         if sampler.kind == 0:
             return to_ns(sampler.a)
         return int(sample_ns(sampler, uniform(self.scenario.seed, stream, i, j, k)))
+
+    def age_ns(self, connection: Connection, at_start: bool) -> int:
+        """How long a connection lives until its server closes it; of one that is open at the start a part is over."""
+        client, number = connection.client.id, connection.number
+        age_ns = self.draw_ns(self.ages, Stream.AGE, client, number)
+        return int(age_ns * uniform(self.scenario.seed, Stream.AGE, client, number, 1)) if at_start else age_ns
 
     def can_replay(self, client: int) -> bool:
         """Whether what a client misses can be sent to it later: its transport resumes, and the broker has a log."""
