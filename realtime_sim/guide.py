@@ -252,7 +252,8 @@ def profiles_text(name: str = "") -> str:
     chosen = [profile(name)] if name else PROFILES.values()
     texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
     if not name:
-        texts.append("\n".join(["broker: CPU of the broker for each kind of work", *_figures(BROKER_COSTS)]))
+        broker = "broker: CPU of the broker for each kind of work, and times of its clients"
+        texts.append("\n".join([broker, *_figures(BROKER_COSTS)]))
         texts.append("\n".join(["pipeline: defaults of the pipeline and of services", *_figures(PIPELINE_DEFAULTS)]))
     return "\n\n".join(texts)
 

@@ -56,6 +56,7 @@ class Profile:
         return CostProfile(**{name: figure.value for name, figure in self.figures.items()})
 
 
+_NATS_BENCH = " (NATS docs, nats bench, server 2.6.1 on a MacBook, all its threads, 2021)"
 _ZERO = "zero by definition: this profile isolates the queueing model from costs"
 _SPLIT = "no split into fixed and per-byte cost was measured; the send cost holds near 1 kB"
 
@@ -196,12 +197,41 @@ BROKER_COSTS = MappingProxyType(
         "kafka_read_s": Sourced(
             1.22e-6, "a record handed to a consumer, taken as costly as an append (Kreps, LinkedIn, 2014)"
         ),
+        "nats_publish_s": Sourced(
+            0.203e-6, "one publisher, no subscriber, 16 B: 4,919,947 messages/s [derived]" + _NATS_BENCH
+        ),
+        "nats_copy_s": Sourced(
+            0.128e-6,
+            "one publisher, five subscribers, 16 B: 1,188,419 publishes/s, less the publish [derived]" + _NATS_BENCH,
+        ),
+        "nats_subscribe_s": Sourced(
+            1.45e-6, "assumption: as costly as SUBSCRIBE of Redis; no figure of NATS was found"
+        ),
+        "jetstream_append_s": Sourced(
+            3.67e-6, "async publish in batches of 100 to a memory stream: 272,497 messages/s [derived]" + _NATS_BENCH
+        ),
+        "jetstream_read_s": Sourced(
+            1.29e-6, "one consumer reading a memory stream: 777,480 messages/s [derived]" + _NATS_BENCH
+        ),
         "link_s": Sourced(
             100e-6, "1 Gbit/s network about 200 us both ways, half of it one way [derived] (redis docs, latency)"
         ),
+        "redis_reconnect_s": Sourced(
+            2.0,
+            "longest wait between attempts of ioredis (min(50 ms x n, 2 s)) and node-redis (exponential, at most 2 s)",
+        ),
+        "nats_reconnect_s": Sourced(2.0, "ReconnectWait of nats.go and nats.net, 2 s before its jitter"),
+        "kafka_reconnect_s": Sourced(1.0, "reconnect.backoff.max.ms 1,000 (apache/kafka, client configuration)"),
+        "kafka_rebalance_s": Sourced(
+            3.0, "group.initial.rebalance.delay.ms 3,000, of a new or empty group (apache/kafka; KIP-134)"
+        ),
+        "kafka_delivery_timeout_s": Sourced(
+            120.0, "delivery.timeout.ms 120,000 (apache/kafka, producer configuration)"
+        ),
     }
 )
-"""CPU of the broker for each kind of work, and the one-way time between two machines of one data centre."""
+"""CPU of the broker for each kind of work, the one-way time between two machines of one data centre, and the times that
+clients of a broker take for granted when they lose it."""
 
 PIPELINE_DEFAULTS = MappingProxyType(
     {

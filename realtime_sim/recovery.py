@@ -17,7 +17,7 @@ __all__ = ["CUTS_NOBODY", "PERCENTS", "common", "recovered_at_s", "recovery_of",
 PERCENTS = (50, 95, 100)
 """Shares of the clients that were cut off whose return is timed."""
 
-CUTS_NOBODY = ("pause_server", "slow_server", "stop_service")
+CUTS_NOBODY = ("pause_server", "slow_server", "stop_service", "partition", "stop_broker", "slow_broker")
 """Kinds of faults that no connection is lost by."""
 
 

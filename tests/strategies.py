@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from realtime_sim.policies import backoff, balancing
+from realtime_sim.scenario.faults import OF_THE_BROKER
 
 __all__ = ["scenarios"]
 
@@ -20,6 +21,9 @@ BROKERS = [
     {"kind": "redis_streams"},
     {"kind": "kafka", "linger": 0, "partitions": 2},
     {"kind": "kafka", "batch_size": 100, "partitions": 1},
+    {"kind": "nats"},
+    {"kind": "nats_jetstream", "pull_batch": 2, "max_length": 3},
+    {"kind": "nats_jetstream"},
 ]
 RECONNECTS = [*sorted(backoff.REGISTRY), {"policy": "exponential", "base": "100ms", "cap": "1s"}]
 
@@ -58,17 +62,28 @@ def cohorts(draw, name: str) -> dict:
 
 
 @st.composite
-def scenarios(draw) -> dict:
-    """A scenario of three seconds, as a mapping that `Scenario(**mapping)` takes."""
+def scenarios(draw, breaks_the_broker: bool = False) -> dict:
+    """A scenario of three seconds, as a mapping that `Scenario(**mapping)` takes.
+
+    With `breaks_the_broker` nothing else goes wrong, and what is on the way to or from the broker takes its time.
+    """
 
     def pick(*options: object) -> object:
         return draw(st.sampled_from(options))
 
     clients = [draw(cohorts(f"c{i}")) for i in range(pick(1, 1, 2))]
     n_servers = pick(1, 2, 3)
-    broker = dict(pick(*BROKERS))
+    broker = dict(pick(*BROKERS[breaks_the_broker:]))
     if broker["kind"] != "none":
-        broker["server_link"] = pick(*TIMES)
+        broker["server_link"] = pick(*TIMES, "100ms") if not breaks_the_broker else pick("5ms", "300ms")
+        broker["reconnect_delay"] = pick(0, "200ms")
+        broker["when_down"] = pick("lose", "retry")
+        broker["delivery_timeout"] = pick("120s", "400ms")
+    if broker["kind"] == "kafka":
+        broker["rebalance_delay"] = pick(0, "300ms")
+    if broker["kind"] == "redis_pubsub":
+        broker["copy"] = pick("1us", "5ms")
+        broker["output_buffer"] = pick({}, {"hard": 1_000, "soft": 200, "soft_for": "200ms"})
     traffic = [
         {
             "name": f"t{i}", "to": pick("everyone", "room", "inbox"), "rate": draw(st.integers(1, 30)),
@@ -89,6 +104,17 @@ def scenarios(draw) -> dict:
          "budget": pick(None, "30/s")},
         {"at": "1.8s", "kind": "rebalance", "rate": "50/s"},
     ]  # fmt: skip
+    if broker["kind"] != "none":
+        faults += [
+            {"at": pick("800ms", "1s"), "kind": "partition", "server": 0, "notice": pick("rst", "silent"),
+             "lasts": pick(None, "300ms", "1s")},
+            {"at": pick("900ms", "1.7s"), "kind": "partition", "server": n_servers - 1, "notice": pick("rst", "silent"),
+             "lasts": "500ms"},
+            {"at": pick("1s", "1.6s"), "kind": "stop_broker", "lasts": pick(None, "200ms", "700ms")},
+            {"at": pick("700ms", "1s"), "kind": "slow_broker", "factor": pick(3.5, 1_000), "lasts": "800ms"},
+        ]  # fmt: skip
+    if breaks_the_broker:
+        faults = [fault for fault in faults if fault["kind"] in OF_THE_BROKER]
     costs = {"event": pick(*TIMES), "handshake": pick("1ms", {"mean": "5ms"}), "send": "500us", "http_request": "2ms"}
     admission = pick(
         {}, {"rate": pick(2, 30), "burst": pick(1, 3), "retry_after": pick(0, "200ms")}, {"concurrency": pick(1, 3)},

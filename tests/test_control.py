@@ -15,8 +15,8 @@ from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.brokers import kind_of
 from realtime_sim.scenario.faults import FAULTS
-from realtime_sim.scenario.system import kind_of
 from realtime_sim.units import to_ns
 from realtime_sim.workload import draw_workload
 from tests.conftest import small
@@ -76,6 +76,25 @@ class Bench:
 
     def drop_clients(self, cohort: str, share: float, silent: bool, disturbance: int) -> None:
         self._did("drop", cohort, share, silent, disturbance)
+
+    def partition(self, server: int, silent: bool) -> bool:
+        self._did("partition", server, silent)
+        return True
+
+    def heal(self, server: int) -> bool:
+        self._did("heal", server)
+        return True
+
+    def stop_broker(self) -> bool:
+        self._did("stop broker")
+        return True
+
+    def start_broker(self) -> bool:
+        self._did("start broker")
+        return True
+
+    def set_broker_pace(self, permille: int) -> None:
+        self._did("broker pace", permille)
 
     def _did(self, *what: object) -> None:
         self.log.append((self.clock.now, *what))

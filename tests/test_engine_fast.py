@@ -145,6 +145,13 @@ def test_what_is_published_after_the_end_is_delivered_within_the_drain_and_count
     assert waited_ns.min() >= 15.75e9 and trace.rows["received_ns"].min() > to_ns(case.duration)
 
 
+@given(scenarios(breaks_the_broker=True))
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_brokers_that_break_give_the_same_trace(drawn):
+    """Partitions, stops and slowness alone, with long ways, so that much is under way when they strike."""
+    assert difference(Scenario(**drawn), "full") == ""
+
+
 def test_results_do_not_depend_on_the_engine():
     case = small(duration=5)
     figures = [simulate(case, engine=name).to_plain() for name in ("reference", "fast")]

@@ -8,9 +8,9 @@ import pytest
 
 from realtime_sim import Scenario
 from realtime_sim.errors import ScenarioError
+from realtime_sim.scenario.brokers import NoBroker
 from realtime_sim.scenario.clients import Keepalive
 from realtime_sim.scenario.distributions import Constant, Uniform
-from realtime_sim.scenario.system import NoBroker
 
 START = "name: x\nduration: 10s\nclients: [{name: c, count: 10}]\n"
 

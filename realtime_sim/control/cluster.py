@@ -80,8 +80,7 @@ class Cluster:
         reason : str
             For the record.
         """
-        if notice not in NOTICES:
-            raise ScenarioError(Problem("notice", "must be one of rst, silent", notice, nearest(notice, NOTICES)))
+        self._notice(notice)
         if notice == "silent" and any(cohort.keepalive is None for cohort in self.scenario.clients):
             step = "give every cohort a keepalive, or use notice: rst"
             raise ScenarioError(Problem("notice", "must not be silent where a cohort has no keepalive", notice, step))
@@ -187,11 +186,60 @@ class Cluster:
 
     def slow(self, server: int, factor: float, reason: str = "") -> None:
         """From now on a server takes `factor` times as long for everything, in thousandths; 1 is its own pace."""
-        if not 0.001 <= parse_number(factor) <= 1_000:
-            raise ScenarioError(Problem("factor", "must be from 0.001 to 1_000", factor, "use 1 for its own pace"))
+        self._factor(factor)
         self._instance(server)
         self.note("slow", _name(server), reason or f"work takes {factor:g} times its cost")
         self._machinery.set_pace(server, round(factor * PERMILLE))
+
+    # The broker.
+
+    def partition(self, server: int, notice: str = "rst", reason: str = "") -> None:
+        """A server and the broker cannot reach each other.
+
+        Parameters
+        ----------
+        server : int
+            Its number.
+        notice : str
+            Their connection is gone at once on both sides (`rst`), or it stays and takes nothing (`silent`).
+        reason : str
+            For the record.
+        """
+        self._notice(notice)
+        self._needs_broker("partition")
+        self._instance(server)
+        done = self._machinery.partition(server, notice == "silent")
+        why = reason or f"cut off from the broker, noticed by {notice}"
+        self.note("partition", _name(server), why if done else "nothing done: it is cut off, or dead, already")
+
+    def heal(self, server: int, reason: str = "") -> None:
+        """A server and the broker can reach each other again."""
+        self._needs_broker("heal")
+        self._instance(server)
+        done = self._machinery.heal(server)
+        why = reason or "it can reach the broker again"
+        self.note("heal", _name(server), why if done else "nothing done: it is not cut off, or dead")
+
+    def stop_broker(self, reason: str = "") -> None:
+        """The broker stops; what it was doing is lost."""
+        self._needs_broker("stop_broker")
+        done = self._machinery.stop_broker()
+        self.note("stop", "broker", (reason or "all servers lose it") if done else "nothing done: it is down already")
+
+    def start_broker(self, reason: str = "") -> None:
+        """The broker runs again; servers connect anew."""
+        self._needs_broker("start_broker")
+        done = self._machinery.start_broker()
+        wait = getattr(self.scenario.broker, "reconnect_delay", 0.0)
+        why = reason or f"servers connect in {wait:g} s"
+        self.note("start", "broker", why if done else "nothing done: it runs already")
+
+    def slow_broker(self, factor: float, reason: str = "") -> None:
+        """From now on the broker takes `factor` times as long for everything, in thousandths; 1 is its own pace."""
+        self._factor(factor)
+        self._needs_broker("slow_broker")
+        self.note("slow", "broker", reason or f"work takes {factor:g} times its cost")
+        self._machinery.set_broker_pace(round(factor * PERMILLE))
 
     # Clients.
 
@@ -202,6 +250,19 @@ class Cluster:
             raise ScenarioError(Problem("cohort", "must be a cohort", cohort, nearest(cohort, names)))
         self.note("drop clients", cohort, reason or f"{share:.0%} of them, noticed by {notice}")
         self._machinery.drop_clients(cohort, share, notice == "silent", self._blame("drop_clients"))
+
+    def _notice(self, notice: str) -> None:
+        if notice not in NOTICES:
+            raise ScenarioError(Problem("notice", "must be one of rst, silent", notice, nearest(notice, NOTICES)))
+
+    def _factor(self, factor: float) -> None:
+        if not 0.001 <= parse_number(factor) <= 1_000:
+            raise ScenarioError(Problem("factor", "must be from 0.001 to 1_000", factor, "use 1 for its own pace"))
+
+    def _needs_broker(self, act: str) -> None:
+        kind = self.scenario.broker.kind
+        if kind == "none":
+            raise ScenarioError(Problem("broker.kind", f"must not be none for {act}", kind, "set broker.kind"))
 
     def _instance(self, server: int) -> Instance:
         instances = self.observe().instances

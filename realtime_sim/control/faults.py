@@ -8,7 +8,16 @@ from types import MappingProxyType
 from realtime_sim.control.cluster import Cluster
 from realtime_sim.control.deploys import rebalance, rolling_deploy
 from realtime_sim.control.environment import Environment
-from realtime_sim.scenario import DrainServer, DropClients, KillServer, PauseServer, SlowServer
+from realtime_sim.scenario import (
+    DrainServer,
+    DropClients,
+    KillServer,
+    Partition,
+    PauseServer,
+    SlowBroker,
+    SlowServer,
+    StopBroker,
+)
 
 __all__ = ["PROCESSES"]
 
@@ -59,6 +68,33 @@ def drain_server(env: Environment, cluster: Cluster, fault: DrainServer) -> Gene
     yield cluster.drain(fault.server, fault.over)
 
 
+def partition(env: Environment, cluster: Cluster, fault: Partition) -> Generator:
+    """A server is cut off from the broker for a while."""
+    yield env.until(fault.at)
+    cluster.partition(fault.server, fault.notice)
+    if fault.lasts is not None:
+        yield env.timeout(fault.lasts)
+        cluster.heal(fault.server)
+
+
+def stop_broker(env: Environment, cluster: Cluster, fault: StopBroker) -> Generator:
+    """The broker stops, and comes back."""
+    yield env.until(fault.at)
+    cluster.stop_broker()
+    if fault.lasts is not None:
+        yield env.timeout(fault.lasts)
+        cluster.start_broker()
+
+
+def slow_broker(env: Environment, cluster: Cluster, fault: SlowBroker) -> Generator:
+    """The broker is slow for a while."""
+    yield env.until(fault.at)
+    cluster.slow_broker(fault.factor)
+    if fault.lasts is not None:
+        yield env.timeout(fault.lasts)
+        cluster.slow_broker(1.0, "back to its own pace")
+
+
 PROCESSES = MappingProxyType(
     {
         "kill_server": kill_server,
@@ -68,6 +104,9 @@ PROCESSES = MappingProxyType(
         "drain_server": drain_server,
         "rolling_deploy": rolling_deploy,
         "rebalance": rebalance,
+        "partition": partition,
+        "stop_broker": stop_broker,
+        "slow_broker": slow_broker,
     }
 )
 """Generator functions `process(env, cluster, fault)` by the kind of the fault."""

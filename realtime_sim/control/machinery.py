@@ -107,3 +107,21 @@ class Machinery(Protocol):
 
     def drop_clients(self, cohort: str, share: float, silent: bool, disturbance: int) -> None:
         """A share of a cohort's clients lose their connections at once."""
+
+    def partition(self, server: int, silent: bool) -> bool:
+        """A server and the broker cannot reach each other: their connection is gone, or stays and takes nothing.
+
+        Returns whether they could before.
+        """
+
+    def heal(self, server: int) -> bool:
+        """A server and the broker can reach each other again. Returns whether they could not before."""
+
+    def stop_broker(self) -> bool:
+        """The broker stops. Returns whether it ran before."""
+
+    def start_broker(self) -> bool:
+        """The broker runs again. Returns whether it did not before."""
+
+    def set_broker_pace(self, permille: int) -> None:
+        """From the next request on, work takes the broker so many thousandths of its cost."""

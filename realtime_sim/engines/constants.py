@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["ATTEMPT_GAP_NS", "NORMAL_PACE", "PING_ROUNDS", "POLLING_HANDSHAKE_REQUESTS"]
+__all__ = [
+    "ATTEMPT_GAP_NS", "CUT", "NORMAL_PACE", "PING_ROUNDS", "POLLING_HANDSHAKE_REQUESTS", "STALLED", "UP",
+]  # fmt: skip
 
 POLLING_HANDSHAKE_REQUESTS = 4
 """Socket.IO's default start: GET to open, POST to connect, GET to read, then the upgrade (socket.io docs)."""
@@ -15,4 +17,7 @@ PING_ROUNDS = 100
 """Pings of an interval are spread over this many jobs, as timers of single connections would be."""
 
 NORMAL_PACE = 1_000
-"""Thousandths of its cost that work takes a server that is not slow."""
+"""Thousandths of its cost that work takes a server, or the broker, that is not slow."""
+
+UP, STALLED, CUT = range(3)
+"""The connection between a server and the broker: it works; it stands, and nothing gets through; there is none."""

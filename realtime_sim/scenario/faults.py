@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from realtime_sim.scenario.brokers import by_kind, kind_of
 from realtime_sim.scenario.quantities import (
     Count,
     Duration,
@@ -16,18 +17,21 @@ from realtime_sim.scenario.quantities import (
     plain_number,
 )
 from realtime_sim.scenario.services import StopService
-from realtime_sim.scenario.system import by_kind
 
 __all__ = [
     "FAULTS",
+    "OF_THE_BROKER",
     "DrainServer",
     "DropClients",
     "Fault",
     "KillServer",
+    "Partition",
     "PauseServer",
     "Rebalance",
     "RollingDeploy",
+    "SlowBroker",
     "SlowServer",
+    "StopBroker",
 ]
 
 _Factor = plain_number(1, 1_000, 3.0)
@@ -135,6 +139,70 @@ class SlowServer(Part):
     lasts: PositiveDuration | None = None
 
 
+class Partition(Part):
+    """A server and the broker cannot reach each other; clients and servers still can.
+
+    Parameters
+    ----------
+    kind : str
+        `partition`.
+    at : float or str
+        When, seconds from the start of the run.
+    server : int
+        Which one, counted from 0.
+    lasts : float or str, optional
+        How long, seconds; left out, to the end of the run.
+    notice : str
+        The connection is gone at once on both sides (`rst`), or stays and takes nothing (`silent`): what the broker has
+        for the server waits in its output buffer.
+    """
+
+    kind: Literal["partition"]
+    at: Duration
+    server: Index
+    lasts: PositiveDuration | None = None
+    notice: Literal["rst", "silent"] = "rst"
+
+
+class StopBroker(Part):
+    """The broker stops: what it was doing is lost, and so are subscriptions; logs are not.
+
+    Parameters
+    ----------
+    kind : str
+        `stop_broker`.
+    at : float or str
+        When, seconds from the start of the run.
+    lasts : float or str, optional
+        How long until it runs again, seconds; left out, to the end of the run.
+    """
+
+    kind: Literal["stop_broker"]
+    at: Duration
+    lasts: PositiveDuration | None = None
+
+
+class SlowBroker(Part):
+    """The broker works more slowly for a while: a command that takes long, a noisy neighbour.
+
+    Parameters
+    ----------
+    kind : str
+        `slow_broker`.
+    at : float or str
+        When, seconds from the start of the run.
+    factor : float
+        How many times as long all of its work takes, 1 to 1,000, in thousandths.
+    lasts : float or str, optional
+        How long, seconds; left out, to the end of the run.
+    """
+
+    kind: Literal["slow_broker"]
+    at: Duration
+    factor: _Factor  # type: ignore[valid-type]
+    lasts: PositiveDuration | None = None
+
+
 class DrainServer(Part):
     """A server is taken out of service on purpose: no new connections, its clients sent away one by one, then stopped.
 
@@ -205,8 +273,14 @@ class Rebalance(Part):
     lasts: PositiveDuration | None = None
 
 
-FAULTS = (KillServer, DropClients, PauseServer, SlowServer, DrainServer, RollingDeploy, Rebalance, StopService)
+FAULTS = (
+    KillServer, DropClients, PauseServer, SlowServer, DrainServer, RollingDeploy, Rebalance, Partition, StopBroker,
+    SlowBroker, StopService,
+)  # fmt: skip
 """Every kind of fault; `control.faults` has a process for each, but for that of a service, which has run before."""
+
+OF_THE_BROKER = tuple(kind_of(part) for part in (Partition, StopBroker, SlowBroker))
+"""Kinds of faults that need a broker."""
 
 Fault = by_kind(*FAULTS)
 """Field type: one of the faults, told apart by `kind`."""

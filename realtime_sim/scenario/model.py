@@ -10,11 +10,12 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from realtime_sim.scenario import problems, rules, text
 from realtime_sim.scenario.autoscaling import Autoscaling
+from realtime_sim.scenario.brokers import Broker, NoBroker
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
 from realtime_sim.scenario.faults import Fault
 from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
 from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, flow_of
-from realtime_sim.scenario.system import Balancer, Broker, NoBroker, Servers, Slo
+from realtime_sim.scenario.system import Balancer, Servers, Slo
 
 __all__ = ["Scenario"]
 

@@ -112,7 +112,7 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
 
 def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
     """The class whose fields may stand at `loc`."""
-    from realtime_sim.scenario import autoscaling, clients, faults, model, services, system
+    from realtime_sim.scenario import autoscaling, brokers, clients, faults, model, services, system
 
     parts: dict[str, type[BaseModel]] = {
         "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
@@ -121,7 +121,8 @@ def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
         "metrics": autoscaling.ScaleMetric, "policies": autoscaling.ScalingPolicy,
         "scale_up": autoscaling.ScalingRules, "scale_down": autoscaling.ScalingRules,
         "events": services.Event, "pipeline": services.Pipeline, "services": services.Service,
-        **{f"<{system.kind_of(part)}>": part for part in (*system.BROKERS, *faults.FAULTS)},
+        "output_buffer": brokers.OutputBuffer,
+        **{f"<{brokers.kind_of(part)}>": part for part in (*brokers.BROKERS, *faults.FAULTS)},
     }  # fmt: skip
     words = [step for step in loc if isinstance(step, str)]
     return parts.get(words[-1], cls) if words else cls

@@ -16,17 +16,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from realtime_sim.errors import nearest
 from realtime_sim.scenario.autoscaling import Autoscaling
+from realtime_sim.scenario.brokers import kind_of
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
-from realtime_sim.scenario.faults import FAULTS, KillServer
+from realtime_sim.scenario.faults import FAULTS, OF_THE_BROKER, KillServer
 from realtime_sim.scenario.quantities import Broken, Part
 from realtime_sim.scenario.services import Event, Service, rules_of_sources
-from realtime_sim.scenario.system import Servers, kind_of
+from realtime_sim.scenario.system import Servers
 
 __all__ = ["broken", "known"]
 
 _LISTS = {"clients": Cohort, "rooms": RoomGroup, "events": Event, "services": Service, "traffic": Traffic}
 _FAULTS = {kind_of(part): part for part in FAULTS}
 _SENDERS = ("backend", "clients")
+_OF_CLIENTS = ("kill_server", "drop_clients")
 
 
 def broken(scenario: Any) -> Iterator[Broken]:
@@ -136,7 +138,10 @@ def _faults(scenario: Any) -> Iterator[Broken]:
             yield Broken("must be the number of a server", _numbered(n_servers), f"faults[{i}].server")
         if event.kind == "kill_server" and n_servers > server > n_servers - event.count:
             yield Broken("must not reach beyond the last server", _numbered(n_servers), f"faults[{i}].count")
-        if getattr(event, "notice", None) == "silent" and mute:
+        if event.kind in OF_THE_BROKER and getattr(scenario.broker, "kind", None) == "none":
+            step = "set broker.kind, or remove this fault"
+            yield Broken("must not be given where there is no broker", step, f"faults[{i}].kind")
+        if event.kind in _OF_CLIENTS and event.notice == "silent" and mute:
             step = "give every cohort a keepalive, or use notice: rst"
             yield Broken("must not be silent where a cohort has no keepalive", step, f"faults[{i}].notice")
         if event.kind == "rolling_deploy" and event.surge == 0 and event.max_unavailable == 0:

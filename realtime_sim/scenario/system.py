@@ -1,14 +1,14 @@
-"""The machinery: servers, balancer, broker, and the objectives it is held to."""
+"""The machinery: servers, balancer, and the objectives it is held to."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import model_validator
 
 from realtime_sim.costs import CostProfile
 from realtime_sim.policies import balancing
-from realtime_sim.profiles import BROKER_COSTS, PROFILES
+from realtime_sim.profiles import PROFILES
 from realtime_sim.scenario.admission import Admission
 from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import (
@@ -23,9 +23,7 @@ from realtime_sim.scenario.quantities import (
     whole_number,
 )
 
-__all__ = ["BROKERS", "Balancer", "Broker", "Costs", "Servers", "Slo", "by_kind", "kind_of"]
-
-_LINK = Constant(value=BROKER_COSTS["link_s"].value)
+__all__ = ["Balancer", "Costs", "Servers", "Slo"]
 
 
 class Costs(Part):
@@ -181,144 +179,6 @@ class Balancer(Part):
     policy: Literal[tuple(balancing.REGISTRY)] = "least_connections"  # type: ignore[valid-type]
     affinity: Literal["none", "cookie"] = "none"
     detection: Duration = 0.0
-
-
-class NoBroker(Part):
-    """Servers know nothing of each other: a message reaches the clients of the server it was given to.
-
-    Parameters
-    ----------
-    kind : str
-        `none`.
-    publisher_link : Distribution
-        One-way time from the publisher to the server, seconds.
-    """
-
-    kind: Literal["none"]
-    publisher_link: Distribution = _LINK
-
-
-class RedisPubSub(Part):
-    """Redis Pub/Sub: one thread, at most once.
-
-    Parameters
-    ----------
-    kind : str
-        `redis_pubsub`.
-    subscription : str
-        `all_servers` copies every message to every server, as Socket.IO's adapter does by its pattern subscription;
-        `per_room` only to servers with a member of the room, which must subscribe first.
-    publisher_link : Distribution
-        One-way time from the publisher to the broker, seconds.
-    server_link : Distribution
-        One-way time from the broker to a server, seconds.
-    publish : Distribution
-        CPU of the broker to take one message, seconds.
-    copy : float or str
-        CPU of the broker for one copy to one server, seconds.
-    subscribe : float or str
-        CPU of the broker for one subscription, seconds.
-    """
-
-    kind: Literal["redis_pubsub"]
-    subscription: Literal["all_servers", "per_room"] = "all_servers"
-    publisher_link: Distribution = _LINK
-    server_link: Distribution = _LINK
-    publish: Distribution = Constant(value=BROKER_COSTS["redis_publish_s"].value)
-    copy_cost: Annotated[Duration, Field(alias="copy")] = BROKER_COSTS["redis_copy_s"].value
-    subscribe: Duration = BROKER_COSTS["redis_subscribe_s"].value
-
-
-class RedisStreams(Part):
-    """Redis Streams: one log; every server reads all of it with a blocking XREAD.
-
-    Parameters
-    ----------
-    kind : str
-        `redis_streams`.
-    read_count : int
-        Most entries of one XREAD; the default is that of @socket.io/redis-streams-adapter.
-    max_length : int
-        Entries beyond the newest so many are trimmed (MAXLEN) and cannot be replayed; default of the same adapter.
-    publisher_link : Distribution
-        One-way time from the publisher to the broker, seconds.
-    server_link : Distribution
-        One-way time from the broker to a server, seconds.
-    append : float or str
-        CPU of the broker to append one entry, seconds.
-    read : float or str
-        CPU of the broker to hand one entry to one server, seconds.
-    """
-
-    kind: Literal["redis_streams"]
-    read_count: Count = 100
-    max_length: Count = 10_000
-    publisher_link: Distribution = _LINK
-    server_link: Distribution = _LINK
-    append: Duration = BROKER_COSTS["streams_append_s"].value
-    read: Duration = BROKER_COSTS["streams_read_s"].value
-
-
-class Kafka(Part):
-    """Kafka: a log of `partitions`; every server is a consumer group of its own and reads all of them.
-
-    Parameters
-    ----------
-    kind : str
-        `kafka`.
-    partitions : int
-        Logs the messages are spread over; a room's messages share one.
-    linger : float or str
-        Longest time the producer holds a batch, seconds; default of Kafka 4.0.
-    batch_size : int or str
-        Size at which a batch is sent at once, bytes; default of Kafka 4.0.
-    max_poll_records : int
-        Most records one fetch returns.
-    publisher_link : Distribution
-        One-way time from the publisher to the broker, seconds.
-    server_link : Distribution
-        One-way time from the broker to a server, seconds.
-    append : float or str
-        CPU of the broker to append one record, seconds.
-    read : float or str
-        CPU of the broker to hand one record to one server, seconds.
-    """
-
-    kind: Literal["kafka"]
-    partitions: Count = 12
-    linger: Duration = 0.005
-    batch_size: Size = 16_384
-    max_poll_records: Count = 500
-    publisher_link: Distribution = _LINK
-    server_link: Distribution = _LINK
-    append: Duration = BROKER_COSTS["kafka_append_s"].value
-    read: Duration = BROKER_COSTS["kafka_read_s"].value
-
-
-def kind_of(part: type[Part]) -> str:
-    """What a part's `kind` is in a file."""
-    return part.model_fields["kind"].annotation.__args__[0]
-
-
-def _tag(value: object) -> str:
-    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    return f"<{kind}>"
-
-
-def by_kind(*parts: type[Part]) -> Any:
-    """Union of parts told apart by `kind`; the tags in brackets never show in a path."""
-    members = [Annotated[part, Tag(f"<{kind_of(part)}>")] for part in parts]
-    union: Any = members[0]
-    for member in members[1:]:
-        union = union | member
-    return Annotated[union, Discriminator(_tag)]
-
-
-BROKERS = (NoBroker, RedisPubSub, RedisStreams, Kafka)
-"""Every kind of broker."""
-
-Broker = by_kind(*BROKERS)
-"""Field type: one of the brokers, told apart by `kind`."""
 
 
 class Slo(Part):

@@ -1,11 +1,12 @@
 """The compiled engine: the same rules as `engines.reference`, on arrays, for a million connections and more.
 
 Read in this order: `state` (what there is), `agenda` (future events), `ledger`, `links`, `polling`, `clients`,
-`handshakes`, `brokers`, `work`, `servers` (the rules, as in the reference engine), `kernel` (the loop), `actions` (what
-the control plane does) and `cluster` (when it does it). What is sure is settled ahead, without an event of its own:
-copies that nothing can stop (`links`), attempts of clients that are turned away (`clients`), jobs whose recipients
-cannot change before they start, and ends of jobs that only free a loop (`servers`). What will be read soon is asked for
-in time, for a million clients are in no cache (`memory.prefetch`).
+`handshakes`, `broker_links`, `stations`, `logs`, `brokers`, `work`, `servers` (the rules, as in the reference engine),
+`kernel` (the loop), `actions` and `broker_faults` (what the control plane does) and `cluster` (when it does it). What
+is sure is settled ahead, without an event of its own: copies that nothing can stop (`links`), attempts of clients that
+are turned away (`clients`), jobs whose recipients cannot change before they start, and ends of jobs that only free a
+loop (`servers`). What will be read soon is asked for in time, for a million clients are in no cache
+(`memory.prefetch`).
 Runs in which nobody comes or goes take another way, without an agenda: `steady` (the run), `steady_state`,
 `steady_places` (who is where), `steady_broker`, `steady_queues` and `steady_copies` (the stages), `steady_draws` and
 `steady_filing` (what the stages share).
@@ -20,6 +21,7 @@ from importlib import import_module
 from realtime_sim.control import Control
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.faults import OF_THE_BROKER
 from realtime_sim.trace import Trace
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.workload import Workload
@@ -62,6 +64,8 @@ def run(
     _prepare("cluster", progress)
     if _is_controlled(workload.scenario) or control:
         _prepare("actions", progress)
+    if _breaks_the_broker(workload.scenario):
+        _prepare("broker_faults", progress)
     from realtime_sim.engines.fast.cluster import CompiledCluster
 
     return CompiledCluster(workload, Recorder(workload, record), control).run(progress)
@@ -80,6 +84,12 @@ def prepare(scenario: Scenario, record: str) -> None:
     _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
     if _is_controlled(scenario):
         _prepare("actions", lambda _: None)
+    if _breaks_the_broker(scenario):
+        _prepare("broker_faults", lambda _: None)
+
+
+def _breaks_the_broker(scenario: Scenario) -> bool:
+    return any(fault.kind in OF_THE_BROKER for fault in scenario.faults)
 
 
 def _is_controlled(scenario: Scenario) -> bool:
@@ -126,7 +136,7 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         and not scenario.faults
         and scenario.autoscaling is None
         and all(stream.source == "backend" for stream in scenario.traffic)
-        and (kind == "redis_pubsub" or (kind == "none" and servers.count == 1))
+        and (scenario.broker.has_channels or (kind == "none" and servers.count == 1))
         and servers.fanout == "broadcast"
         and servers.connection_age is None
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.draws import uniform
-from realtime_sim.engines.constants import NORMAL_PACE, PING_ROUNDS
+from realtime_sim.engines.constants import CUT, NORMAL_PACE, PING_ROUNDS
 from realtime_sim.engines.fast.agenda import head, insert, key_of, peek
 from realtime_sim.engines.fast.brokers import broker_forgets
 from realtime_sim.engines.fast.clients import detection_ns, notice
 from realtime_sim.engines.fast.compiling import FLAG, FRACTION, NUMBERS, compiled
 from realtime_sim.engines.fast.drawing import FAULT_STREAM
 from realtime_sim.engines.fast.jobs import PAUSE, new_job, submit_first
+from realtime_sim.engines.fast.ledger import BROKER_DOWN, SERVER_AWAY
 from realtime_sim.engines.fast.links import broke, give_up_slot, slot_at
 from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.recording import CLOSED_ABNORMAL, CLOSED_GOING_AWAY
@@ -23,6 +24,7 @@ from realtime_sim.engines.fast.servers import die, dispatch
 from realtime_sim.engines.fast.state import LOOP, SERVER
 from realtime_sim.engines.fast.subscriptions import send_away, settle_home
 from realtime_sim.engines.order import Phase
+from realtime_sim.policies.output_buffer import NOT_SOFT
 
 HEALTH, LOST, NOTICES, HEARTBEAT, FAULT = (
     int(phase) for phase in (Phase.HEALTH, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.HEARTBEAT, Phase.FAULT)
@@ -222,7 +224,11 @@ def start(s, now):
     s.n_servers += 1
     v = s.servers[server]
     v.died_ns, v.pace = -1, NORMAL_PACE
-    v.position, v.parked = s.n_log, s.has_history
+    v.position = v.committed = v.handed = s.n_log
+    v.parked, v.joined = s.has_history and not s.down, not s.down
+    v.held_first, v.soft_since_ns, v.why = -1, NOT_SOFT, SERVER_AWAY
+    if s.down:
+        v.link, v.why = CUT, BROKER_DOWN
     for loop in range(s.n_workers):
         s.loops[server, loop].job, s.loops[server, loop].free_ns = -1, -1
     s.healthy[server] = True

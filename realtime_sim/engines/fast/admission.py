@@ -7,6 +7,7 @@ import numpy as np
 from realtime_sim.draws import uniform
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import has_bit, set_bit
+from realtime_sim.engines.fast.broker_links import why_away
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.engines.fast.drawing import (
     AGE,
@@ -18,7 +19,18 @@ from realtime_sim.engines.fast.drawing import (
     draw_ns,
 )
 from realtime_sim.engines.fast.jobs import REPLAY, new_job, submit
-from realtime_sim.engines.fast.ledger import FLYING, OPEN, REPLAYED, TRIMMED, forget, lost, place_of, reconnected
+from realtime_sim.engines.fast.ledger import (
+    FLYING,
+    OPEN,
+    REPLAYED,
+    TRIMMED,
+    cause_at,
+    forget,
+    lost,
+    place_of,
+    reconnected,
+    set_cause,
+)
 from realtime_sim.engines.fast.links import give_up_slot, open_slot, slot_at, watch
 from realtime_sim.engines.fast.recording import (
     ACCEPTED,
@@ -84,8 +96,11 @@ def _note_recovery(s, fault):
 
 
 @compiled()
-def _sort_out(s, client):
-    """Mark what will be replayed to a client, and count it; what the log has lost is lost."""
+def _sort_out(s, client, why):
+    """Mark what will be replayed to a client, and count it; what the log has lost is lost.
+
+    Nothing is replayed by a server that cannot ask now (`why`); what its own reader has not had yet will come.
+    """
     n = 0
     for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
         room = s.rooms[i]
@@ -97,7 +112,10 @@ def _sort_out(s, client):
             at = m.block + place
             s.states[at] &= ~np.uint8(REPLAYED)
             if s.states[at] & (OPEN | FLYING) == OPEN and m.position >= 0:
-                if s.max_length >= 0 and m.position < s.n_log - s.max_length:
+                if why > 0:
+                    if cause_at(s, at) == 0:
+                        set_cause(s, at, why)
+                elif s.max_length >= 0 and m.position < s.n_log - s.max_length:
                     lost(s, message, place, client, TRIMMED)
                     forget(s, message)
                 else:
@@ -110,7 +128,7 @@ def _sort_out(s, client):
 @compiled(apart=True)
 def _catch_up(s, client, slot):
     """Ask for what was missed and is still in the broker's log, oldest first."""
-    n = _sort_out(s, client)
+    n = _sort_out(s, client, why_away(s, s.connections[slot].server))
     if n == 0:
         return
     block = new_list(s, n)

@@ -9,7 +9,7 @@ import simpy
 
 from realtime_sim.control import Control, Instance, Observation, start_control
 from realtime_sim.engines.clock import Clock
-from realtime_sim.engines.fast import actions
+from realtime_sim.engines.fast import actions, broker_faults
 from realtime_sim.engines.fast.apart import Apart
 from realtime_sim.engines.fast.clients import begin
 from realtime_sim.engines.fast.compiling import NUMBERS, compiled
@@ -41,7 +41,7 @@ class CompiledCluster:
         self.state = make_state(workload, recorder)
         self.clock = Clock()
         self.end_ns = to_ns(self.scenario.duration)
-        self._n_samples = 0
+        self._n_samples, self._was_disturbed = 0, False
         start_control(self.clock, self, self.scenario, recorder, control)
 
     def run(self, progress: Callable[[float], None]) -> Trace:
@@ -57,6 +57,8 @@ class CompiledCluster:
         self._advance(self.end_ns + 1)
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
+        if self._was_disturbed:
+            broker_faults.run_over(self.state)
         close_books(self.state)
         return self._trace()
 
@@ -142,6 +144,28 @@ class CompiledCluster:
         # A fault of the scenario is all its process does then; what a user's does next is not known.
         alone = disturbance < len(self.scenario.faults) and self.clock.next_besides(Phase.SAMPLE) > self.clock.now
         actions.drop(self.state, clients, share, silent, alone, disturbance, self.clock.now)
+
+    def partition(self, server: int, silent: bool) -> bool:
+        """A server and the broker cannot reach each other."""
+        self._was_disturbed = True
+        return bool(broker_faults.partition(self.state, server, silent, self.clock.now))
+
+    def heal(self, server: int) -> bool:
+        """A server and the broker can reach each other again."""
+        return bool(broker_faults.heal(self.state, server, self.clock.now))
+
+    def stop_broker(self) -> bool:
+        """The broker stops."""
+        self._was_disturbed = True
+        return bool(broker_faults.stop_broker(self.state, self.clock.now))
+
+    def start_broker(self) -> bool:
+        """The broker runs again."""
+        return bool(broker_faults.start_broker(self.state, self.clock.now))
+
+    def set_broker_pace(self, permille: int) -> None:
+        """From the next request on, work takes the broker so many thousandths of its cost."""
+        broker_faults.set_broker_pace(self.state, permille, self.clock.now)
 
     def observe(self) -> Observation:
         """What there is to see now."""
@@ -239,10 +263,10 @@ def _final(s):
 def _snapshot(s, now):
     s.now = now
     per_server = np.zeros((7, s.n_servers), dtype=np.int64)
-    alive = 0
+    joined = 0
     for server in range(s.n_servers):
         v = s.servers[server]
-        alive += not v.dead
+        joined += not v.dead and v.joined
         per_server[CONNECTIONS, server], per_server[1, server] = v.n_connections, v.n_queued
         per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
         per_server[4, server], per_server[5, server] = s.healthy[server], not v.dead
@@ -252,7 +276,7 @@ def _snapshot(s, now):
         b = s.stations[station]
         busy_threads_ns[station] = b.busy_ns - (b.service_ns if b.op < 0 and b.free_ns >= now else 0)
         broker_queue += s.stations[station].n
-    subscriptions = s.n_subscriptions if s.per_room else 0 if len(s.stations) == 0 else alive
+    subscriptions = s.n_subscriptions if s.per_room else 0 if len(s.stations) == 0 else joined
     return per_server, busy_threads_ns, broker_queue, subscriptions
 
 

@@ -25,7 +25,7 @@ def new_job(s, kind):
             s.jobs = jobs
         s.n_jobs += 1
     j = s.jobs[job]
-    j.kind, j.next, j.block, j.n = kind, -1, -1, 0
+    j.kind, j.next, j.block, j.n, j.number = kind, -1, -1, 0, 0
     return job
 
 
@@ -86,8 +86,8 @@ def submit_first(s, server, job):
 
 
 @compiled()
-def deliver(s, server, slot, left_broker_ns):
-    """A copy of a message arrives from the broker."""
+def deliver(s, server, slot, left_broker_ns, again):
+    """A copy of a message arrives from the broker; `again` is 1 if the server had it before, and does not know."""
     job = new_job(s, FANOUT)
-    s.jobs[job].message, s.jobs[job].a_ns = slot, left_broker_ns
+    s.jobs[job].message, s.jobs[job].a_ns, s.jobs[job].number = slot, left_broker_ns, again
     submit(s, server, job)

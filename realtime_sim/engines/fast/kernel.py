@@ -5,6 +5,7 @@ from __future__ import annotations
 from realtime_sim.engines.fast.admission import POLL_FAILED
 from realtime_sim.engines.fast.agenda import CLIENT_BITS, head, insert, key_of, peek, pop
 from realtime_sim.engines.fast.apart import Apart
+from realtime_sim.engines.fast.broker_faults import reached
 from realtime_sim.engines.fast.brokers import at_broker, at_server, linger_over, publish, thread_free
 from realtime_sim.engines.fast.clients import ASKS, deadline, leave, notice, poll, poll_failed
 from realtime_sim.engines.fast.clients import retry as retry_
@@ -20,9 +21,10 @@ from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
 from realtime_sim.engines.fast.subscriptions import send_away, unregister
 from realtime_sim.engines.order import Phase
 
-HEALTH, SESSION_END, LOST, NOTICES, AGED = (
-    int(phase) for phase in (Phase.HEALTH, Phase.SESSION_END, Phase.CONNECTION_LOST, Phase.SERVER_NOTICES, Phase.AGED)
+HEALTH, REACHED, SESSION_END, LOST = (
+    int(phase) for phase in (Phase.HEALTH, Phase.REACHED, Phase.SESSION_END, Phase.CONNECTION_LOST)
 )
+NOTICES, AGED = int(Phase.SERVER_NOTICES), int(Phase.AGED)
 JOB_END, BROKER_JOB_END, PUBLISH, BATCH = (
     int(phase) for phase in (Phase.JOB_END, Phase.BROKER_JOB_END, Phase.PUBLISH, Phase.BATCH)
 )
@@ -76,6 +78,8 @@ def _handle_rare(s, phase, server, client, ref, aux):
         linger_over(s, ref, aux)
     elif phase == HEALTH:
         s.healthy[server] = False
+    elif phase == REACHED:
+        reached(s, ref, aux)
 
 
 @compiled()
@@ -94,7 +98,7 @@ def _handle(s, key, message, ref, aux):
     elif phase == AT_BROKER:
         at_broker(s, ref, aux)
     elif phase == BROKER_JOB_END:
-        thread_free(s, ref)
+        thread_free(s, ref, aux)
     elif phase == RETRY:
         if ref == ASKS:
             request(s, client, aux)

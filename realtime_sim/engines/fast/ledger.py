@@ -17,10 +17,12 @@ from realtime_sim.engines.fast.state import MESSAGE
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import CAUSES, OUTCOMES
 
-OPEN, FLYING, REPLAYED = 1, 2, 64
+OPEN, FLYING, REPLAYED, GOT = 1, 2, 64, 128
 CAUSE_SHIFT, CAUSE_BITS = 2, 60
 
-OFFLINE, CONNECTION_LOST, SERVER_DIED, NO_ROUTE, TRIMMED, UNFINISHED = range(1, len(CAUSES) + 1)
+OFFLINE, CONNECTION_LOST, SERVER_DIED, NO_ROUTE, TRIMMED, SERVER_AWAY, BROKER_DOWN, UNFINISHED = range(
+    1, len(CAUSES) + 1
+)
 DELIVERED, LOST, DROPPED, DUPLICATE = range(len(OUTCOMES))
 
 LEAST_BLOCK = 3
@@ -251,7 +253,7 @@ def copy_done(s, slot, cause, time):
 def finish(s, slot, id):
     """The last server is done with a message, if it is still there."""
     m = s.messages[slot]
-    if m.id == id and m.live and m.n_idle > 0:
+    if m.id == id and m.live and m.n_idle > 0 and m.copies == 0:
         _leave_out(s, slot, OFFLINE, True)
         forget(s, slot)
 

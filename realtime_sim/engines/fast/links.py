@@ -18,6 +18,7 @@ from realtime_sim.engines.fast.ledger import (
     DELIVERED,
     DROPPED,
     DUPLICATE,
+    GOT,
     SERVER_DIED,
     cause_at,
     close,
@@ -198,6 +199,8 @@ def received(
     if land(s, slot, place):
         close(s, slot, place, arrival_ns)
         outcome = DELIVERED
+        if s.commits_late:
+            s.states[m.block + place] |= GOT
     record_copy(
         s, m.id, k.client, k.server, outcome, k.cohort, m.batch, m.published_ns, m.at_broker_ns,
         left_broker_ns, at_server_ns, started_ns, sent_ns, released_ns, left_ns, arrival_ns,

@@ -32,7 +32,16 @@ from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import PARKS, parks
 from realtime_sim.engines.fast.recording import SERVER_DIED as DIED
 from realtime_sim.engines.fast.subscriptions import free_list, subscribe
-from realtime_sim.engines.fast.work import FEW_MEMBERS, end_quietly, ends_quietly, gather, paced, park_poll, start
+from realtime_sim.engines.fast.work import (
+    AGAIN,
+    FEW_MEMBERS,
+    end_quietly,
+    ends_quietly,
+    gather,
+    paced,
+    park_poll,
+    start,
+)
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import SERVER_TOTALS
 
@@ -91,9 +100,10 @@ def _take_up(s, server, loop, started_ns):
 def _will_get(s, server, job, started_ns):
     """Whether a message's recipients at a server are sure to be the same when a job starts."""
     m = s.messages[s.jobs[job].message]
-    if s.member_offsets[m.room + 1] - s.member_offsets[m.room] > FEW_MEMBERS or s.task_per_client:
+    is_large = s.member_offsets[m.room + 1] - s.member_offsets[m.room] > FEW_MEMBERS
+    if is_large or s.task_per_client or s.jobs[job].number == AGAIN:
         return False
-    gather(s, server, s.jobs[job].message)
+    gather(s, server, s.jobs[job].message, False)
     for i in range(s.n_gathered):
         k = s.connections[s.gathered[i, 1]]
         if not k.alive or k.ends_ns <= started_ns or s.cohorts[k.cohort].bandwidth > 0.0:

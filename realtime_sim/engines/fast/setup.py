@@ -8,8 +8,9 @@ from realtime_sim.draws import Sampler
 from realtime_sim.engines.constants import ATTEMPT_GAP_NS, NORMAL_PACE, POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.engines.fast import agenda
 from realtime_sim.engines.fast import state as st
-from realtime_sim.engines.fast.brokers import KINDS
+from realtime_sim.engines.fast.brokers import FAMILIES
 from realtime_sim.engines.fast.kernel import addresses
+from realtime_sim.engines.fast.ledger import SERVER_AWAY
 from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
@@ -33,9 +34,11 @@ MAX_COHORTS = 65_535
 
 RUNNING = (
     "now", "phase", "loop", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns",
-    "counter",
+    "counter", "incarnation",
 )  # fmt: skip
 """What counts from 0 while the run goes on."""
+
+_READ_LIMITS = ("read_count", "pull_batch", "max_poll_records")
 
 SIZES = 48
 """Classes of blocks, by powers of two."""
@@ -77,8 +80,8 @@ def _check_tables(workload: Workload) -> None:
 def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
     """What stays as it is during the run: plain numbers."""
     servers, costs, broker = scenario.servers, scenario.servers.resolved_costs, scenario.broker
-    kind = broker.kind
-    is_log = kind in ("redis_streams", "kafka")
+    kind, is_log = broker.kind, broker.has_log
+    buffer = getattr(broker, "output_buffer", None)
     return {
         "seed": scenario.seed,
         "batch_starts_ns": recorder.batch_starts_ns,
@@ -100,16 +103,29 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "ping_s": float(costs.ping_s),
         "balancer": balancing.REGISTRY[scenario.balancer.policy].code,
         "sticky": scenario.balancer.affinity == "cookie",
-        "broker": KINDS.index(kind),
-        "per_room": kind == "redis_pubsub" and broker.subscription == "per_room",
+        "broker": FAMILIES[kind],
+        "per_room": broker.has_channels and broker.subscription == "per_room",
         "has_history": is_log,
         "copy_ns": to_ns(getattr(broker, "copy_cost", 0.0)),
         "subscribe_ns": to_ns(getattr(broker, "subscribe", 0.0)),
         "control_link_ns": to_ns(broker.server_link.mean_s) if kind != "none" else 0,
         "append_ns": to_ns(broker.append) if is_log else 0,
         "read_ns": to_ns(broker.read) if is_log else 0,
-        "read_limit": broker.read_count if kind == "redis_streams" else getattr(broker, "max_poll_records", 1),
-        "max_length": broker.max_length if kind == "redis_streams" else -1,
+        "read_limit": next((getattr(broker, name) for name in _READ_LIMITS if hasattr(broker, name)), 1),
+        "max_length": getattr(broker, "max_length", -1),
+        "commits_late": kind in ("kafka", "nats_jetstream"),
+        "reconnect_ns": to_ns(getattr(broker, "reconnect_delay", 0.0)),
+        "rebalance_ns": to_ns(getattr(broker, "rebalance_delay", 0.0)),
+        "delivery_timeout_ns": to_ns(getattr(broker, "delivery_timeout", 0.0)),
+        "retries": getattr(broker, "when_down", "lose") == "retry",
+        "hard_bytes": buffer.hard if buffer else 0,
+        "soft_bytes": buffer.soft if buffer else 0,
+        "soft_for_ns": to_ns(buffer.soft_for) if buffer else 0,
+        "broker_pace": NORMAL_PACE,
+        "down": False,
+        "disturbed": False,
+        "waiting_first": -1,
+        "waiting_last": -1,
         "n_partitions": getattr(broker, "partitions", 1),
         "linger_ns": to_ns(getattr(broker, "linger", 0.0)),
         "batch_bytes": getattr(broker, "batch_size", 0),
@@ -160,9 +176,10 @@ def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     n, workers = scenario.servers.count, scenario.servers.workers
     servers = np.zeros(n, dtype=st.SERVER)
     servers["died_ns"], servers["pace"] = -1, NORMAL_PACE
+    servers["joined"], servers["why"], servers["held_first"], servers["soft_since_ns"] = True, SERVER_AWAY, -1, -1
     loops = np.zeros((n, workers), dtype=st.LOOP)
     loops["job"], loops["free_ns"] = -1, -1
-    if scenario.broker.kind in ("redis_streams", "kafka"):
+    if scenario.broker.has_log:
         servers["parked"] = True  # every reader waits for the first entry
     return {
         "servers": servers,
@@ -219,7 +236,7 @@ def _polls(cohort: Cohort) -> bool:
 
 
 def _cohorts(scenario: Scenario) -> np.ndarray:
-    log = scenario.broker.kind in ("redis_streams", "kafka")
+    log = scenario.broker.has_log
     table = np.zeros(len(scenario.clients), dtype=st.COHORT)
     for row, cohort in zip(table, scenario.clients, strict=True):
         row["connect_timeout_ns"] = to_ns(cohort.connect_timeout)
@@ -248,7 +265,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
         servers.handshake_cost.sampler(),
         broker.publisher_link.sampler(),
         broker.server_link.sampler() if broker.kind != "none" else _NOTHING,
-        broker.publish.sampler() if broker.kind == "redis_pubsub" else _NOTHING,
+        broker.publish.sampler() if broker.has_channels else _NOTHING,
         servers.connection_age.sampler() if servers.connection_age else _NOTHING,
     ]
     for cohort in scenario.clients:
@@ -261,7 +278,7 @@ def _samplers(scenario: Scenario) -> dict[str, np.ndarray]:
 def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:
     """Records that come and go, and what the broker knows."""
     n_servers, kind = scenario.servers.count, scenario.broker.kind
-    per_room = kind == "redis_pubsub" and scenario.broker.subscription == "per_room"
+    per_room = scenario.broker.has_channels and scenario.broker.subscription == "per_room"
     words = ((workload.rooms.n_rooms if per_room else 1), ((n_servers + 63) // 64 if per_room else 1))
     n_stations = {"none": 0, "kafka": getattr(scenario.broker, "partitions", 1)}.get(kind, 1)
     n_batches = (n_servers + 1) * n_stations if kind == "kafka" else 1

@@ -111,6 +111,8 @@ SERVER = np.dtype(
         ("link_free_ns", "i8"),  # of the way from the broker
         ("left_broker_ns", "i8"),  # of the read under way
         ("request_expected_ns", "i8"),  # of its token bucket
+        ("held_bytes", "i8"),  # in the broker's output buffer for it
+        ("soft_since_ns", "i8"),
         ("first", "i4"),  # queued jobs
         ("last", "i4"),
         ("n_queued", "i4"),
@@ -121,6 +123,17 @@ SERVER = np.dtype(
         ("read_from", "i4"),  # of the read under way
         ("read_n", "i4"),
         ("pace", "i4"),  # thousandths of its cost that work takes
+        ("committed", "i4"),  # position to go on from after its connection was lost
+        ("handed", "i4"),  # up to which it has had the log
+        ("held_first", "i4"),  # copies in the output buffer
+        ("held_last", "i4"),
+        ("epoch", "i4"),  # number of its connection to the broker
+        ("link", "u1"),  # UP, STALLED, CUT
+        ("why", "u1"),  # cause of loss for what it misses
+        ("partitioned", "?"),
+        ("joined", "?"),  # subscribed, or reading, over this connection
+        ("holds_answer", "?"),  # a batch, or a request, waits until something gets through
+        ("holds_request", "?"),
         ("dead", "?"),
         ("silent", "?"),
         ("parked", "?"),  # its reader waits for the log to grow
@@ -165,7 +178,7 @@ MESSAGE = np.dtype(
         ("next", "i4"),  # live messages of the same room
         ("previous", "i4"),
         ("following", "i4"),  # next message of the producer's batch
-        ("server", "i4"),  # where it enters, without a broker
+        ("server", "i4"),  # that published it; without a broker, where it enters
         ("size", "i4"),  # class of its block
         ("batch", "i4"),  # slice of the measured time, -1 before it
         ("live", "?"),
@@ -220,7 +233,7 @@ OP = np.dtype(
         ("server", "i4"),
         ("job", "i4"),
         ("n", "i4"),
-        ("position", "i4"),
+        ("epoch", "i4"),  # of the connection it came by
     ],
     align=True,
 )
@@ -301,7 +314,9 @@ NUMBERS = [
     "free_job", "n_jobs", "free_parcel",
     "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
     "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
-    "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows",
+    "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows", "reconnect_ns", "rebalance_ns",
+    "delivery_timeout_ns", "hard_bytes", "soft_bytes", "soft_for_ns", "broker_pace", "incarnation", "waiting_first",
+    "waiting_last",
 ]  # fmt: skip
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
@@ -309,12 +324,16 @@ APART = [
     "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
     "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry",
     "deadline", "request", "reply", "admit", "answered", "idle_over", "notice", "leave", "poll", "poll_failed",
-    "publish", "read_on", "at_broker", "thread_free", "at_server", "linger_over", "_queue", "_append", "_take_up",
-    "dispatch", "loop_free", "ping", "_fan_out", "_finish",
+    "publish", "read_on", "at_broker", "thread_free", "at_server", "linger_over", "queue", "append", "asks", "hand_out",
+    "give_back_all", "join", "misses", "hold", "cut", "refused", "settle_waiting", "reached", "_take_up", "dispatch",
+    "loop_free", "ping", "_fan_out", "_finish",
 ]  # fmt: skip
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
-FLAGS = ["ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm"]
+FLAGS = [
+    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "disturbed", "retries",
+    "commits_late",
+]  # fmt: skip
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "ping_interval_ns", "opened_ns", "payload", "send_ns", "member_offsets", "room_offsets",

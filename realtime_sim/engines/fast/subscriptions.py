@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from realtime_sim.engines.constants import UP
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import clear_bit, has_bit, set_bit
 from realtime_sim.engines.fast.compiling import compiled
@@ -18,7 +19,7 @@ AT_BROKER, LOST = int(Phase.AT_BROKER), int(Phase.CONNECTION_LOST)
 PEAK = COUNTERS.index("peak_connections")
 EVERYONE_ROOM = 0
 NOWHERE, SEVERAL = -1, -2
-PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE = range(5)
+PUBLISH, APPEND, READ, SUBSCRIBE, UNSUBSCRIBE, WAIT = range(6)
 
 
 @compiled()
@@ -35,7 +36,7 @@ def new_op(s, kind):
             s.ops = ops
         s.n_ops += 1
     o = s.ops[op]
-    o.kind, o.next, o.message, o.server, o.job, o.n, o.block, o.position = kind, -1, -1, -1, -1, 0, -1, 0
+    o.kind, o.next, o.message, o.server, o.job, o.n, o.block, o.epoch = kind, -1, -1, -1, -1, 0, -1, 0
     return op
 
 
@@ -149,14 +150,15 @@ def strike_off(s, slot):
 @compiled()
 def _send(s, op, server, block, n):
     o = s.ops[op]
-    o.server, o.block, o.n = server, block, n
-    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, s.lists[block]), -1, op, 1)
+    o.server, o.block, o.n, o.epoch = server, block, n, s.servers[server].epoch
+    first = s.lists[block] if block >= 0 else -1
+    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, first), -1, op, 1)
 
 
 @compiled(apart=True)
 def unsubscribe(s, server, client):
     """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
-    if not s.per_room:
+    if not s.per_room or s.servers[server].link != UP:
         return
     first, last = s.room_offsets[client], s.room_offsets[client + 1]
     n = 0
@@ -205,7 +207,7 @@ def send_away(s, slot, serial):
 @compiled(apart=True)
 def subscribe(s, server, client, job):
     """One SUBSCRIBE for the rooms that are new to the server; False if there are none."""
-    if not s.per_room:
+    if not s.per_room or s.servers[server].link != UP:
         return False
     first, last = s.room_offsets[client], s.room_offsets[client + 1]
     n = 0
@@ -248,3 +250,44 @@ def subscribe_at_start(s, server, client):
         for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
             add_channel(s, s.rooms[i], server)
             set_bit(s.wanted, s.rooms[i], server)
+
+
+@compiled(apart=True)
+def give_back_all(s, server):
+    """One UNSUBSCRIBE for every room in which the server has nobody."""
+    if s.servers[server].link != UP:
+        return
+    n = 0
+    for room in range(len(s.wanted)):
+        n += has_bit(s.wanted, room, server) and not has_member(s, server, room)
+    if n == 0:
+        return
+    op, block = new_op(s, UNSUBSCRIBE), new_list(s, n)
+    at = block
+    for room in range(len(s.wanted)):
+        if has_bit(s.wanted, room, server) and not has_member(s, server, room):
+            clear_bit(s.wanted, room, server)
+            s.lists[at] = room
+            at += 1
+    _send(s, op, server, block, n)
+
+
+@compiled(apart=True)
+def join(s, server):
+    """One command for all rooms that a server has members of and does not hear of; False if there are none."""
+    if not s.per_room:
+        _send(s, new_op(s, SUBSCRIBE), server, -1, 1)
+        return True
+    n = 0
+    for room in range(len(s.wanted)):
+        n += not has_bit(s.wanted, room, server) and has_member(s, server, room)
+    if n == 0:
+        return False
+    op, block = new_op(s, SUBSCRIBE), new_list(s, n)
+    at = block
+    for room in range(len(s.wanted)):
+        if not has_bit(s.wanted, room, server) and has_member(s, server, room):
+            s.lists[at] = room
+            at += 1
+    _send(s, op, server, block, n)
+    return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.engines.constants import NORMAL_PACE
-from realtime_sim.engines.fast.compiling import compiled
+from realtime_sim.engines.fast.compiling import FLAG, compiled
 from realtime_sim.engines.fast.drawing import EVENT_COST, EVENT_COST_STREAM, draw_ns
 from realtime_sim.engines.fast.jobs import (
     FANOUT,
@@ -21,6 +21,7 @@ from realtime_sim.engines.fast.jobs import (
 from realtime_sim.engines.fast.ledger import (
     EVERYONE_ROOM,
     FLYING,
+    GOT,
     OFFLINE,
     OPEN,
     REPLAYED,
@@ -37,6 +38,9 @@ from realtime_sim.units import NS_PER_S
 SENDS = SERVER_TOTALS.index("sends")
 
 WANTED = OPEN | FLYING | REPLAYED
+
+AGAIN = 1
+"""In a job's `number`, or a task's `block`: the broker has handed the message out before."""
 
 FEW_MEMBERS = 64
 """Recipients of a larger room are not looked at twice."""
@@ -59,6 +63,7 @@ def _copy_to(s, server, job, slot, place, connection, started_ns, done_ns):
         k = s.connections[connection]
         t.message, t.connection, t.number, t.client = slot, connection, k.serial, k.client
         t.n, t.a_ns, t.b_ns, t.c_ns = place, j.a_ns, j.arrived_ns, started_ns
+        t.block = AGAIN if j.number == AGAIN else -1
         # The tasks of a fan-out are a chain from `block` to `n`, in the order of the clients.
         if j.block < 0:
             j.block = task
@@ -73,14 +78,20 @@ def _copy_to(s, server, job, slot, place, connection, started_ns, done_ns):
     return done_ns
 
 
-@compiled()
-def gather(s, server, slot):
-    """The members of a room who wait for a message at a server: their places and their connections."""
+@compiled(again=FLAG)
+def _gets(state, again):
+    """Whether a member waits for a message, or has it and gets it once more from a server that does not know."""
+    return state & WANTED == OPEN or (again and state & (GOT | FLYING) == GOT)
+
+
+@compiled(again=FLAG)
+def gather(s, server, slot, again):
+    """The members of a room who get a message from a server: their places and their connections."""
     m = s.messages[slot]
     first = s.member_offsets[m.room]
     n = 0
     for place in range(s.member_offsets[m.room + 1] - first):
-        if s.states[m.block + place] & WANTED == OPEN:
+        if _gets(s.states[m.block + place], again):
             client = s.members[first + place]
             if is_at(s, server, client):
                 s.gathered[n, 0], s.gathered[n, 1] = place, slot_at(s, server, client)
@@ -95,20 +106,21 @@ def _fan_out(s, server, job, started_ns, wakeup_ns):
     m = s.messages[slot]
     decode_ns = draw_ns(s, EVENT_COST, EVENT_COST_STREAM, m.number, server, m.traffic)
     done_ns = started_ns + wakeup_ns + paced(s, server, decode_ns)
-    if m.n_idle == 0:
+    again = s.jobs[job].number == AGAIN
+    if m.n_idle == 0 and not again:
         return done_ns - started_ns
     if m.room == EVERYONE_ROOM:
         for word in range(s.local.shape[1]):
             bits = s.local[server, word]
             client = word * 64
             while bits != 0:
-                if bits & np.uint64(1) and s.states[m.block + client] & WANTED == OPEN:
+                if bits & np.uint64(1) and _gets(s.states[m.block + client], again):
                     connection = slot_at(s, server, client)
                     done_ns = _copy_to(s, server, job, slot, client, connection, started_ns, done_ns)
                 bits >>= np.uint64(1)
                 client += 1
     else:
-        gather(s, server, slot)
+        gather(s, server, slot, again)
         for i in range(s.n_gathered):
             done_ns = _copy_to(s, server, job, slot, s.gathered[i, 0], s.gathered[i, 1], started_ns, done_ns)
     return done_ns - started_ns
@@ -120,7 +132,8 @@ def _send(s, server, job, wakeup_ns):
     j = s.jobs[job]
     m = s.messages[j.message]
     cost_ns = wakeup_ns + paced(s, server, s.send_ns[m.traffic])
-    if s.states[m.block + j.n] & (OPEN | FLYING) == OPEN:
+    state = s.states[m.block + j.n]
+    if state & (OPEN | FLYING) == OPEN or (j.block == AGAIN and state & (GOT | FLYING) == GOT):
         sent_ns = s.now + cost_ns
         if s.connections[j.connection].serial != j.number:
             send_in_vain(s, j.message, j.n, server, j.client, sent_ns)

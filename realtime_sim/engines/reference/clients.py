@@ -160,9 +160,12 @@ class Client:
         """Ask for what was missed, where transport and broker allow it."""
         if not self.system.can_replay(self.id):
             return
-        missed = []
+        missed, broker = [], self.system.broker
+        why_away = broker.why_away(connection.server)
         for message in self.system.ledger.missed_by(self.id):
-            if self.system.broker.trimmed(message):
+            if why_away is not None:  # the server cannot ask now; what its own reader has not had yet will come
+                message.causes.setdefault(self.id, why_away)
+            elif broker.trimmed(message):
                 self.system.ledger.lost(message, self.id, "trimmed")
             else:
                 missed.append(message)

@@ -116,6 +116,42 @@ class ReferenceCluster:
             client.fault = disturbance
             self.system.recorder.affected[disturbance] += 1
 
+    # The broker.
+
+    def partition(self, server: int, silent: bool) -> bool:
+        """A server and the broker cannot reach each other."""
+        broker, instance = self.system.broker, self.system.servers[server]
+        if instance.dead or broker.links[server].partitioned:
+            return False
+        broker.partition(instance, silent)
+        return True
+
+    def heal(self, server: int) -> bool:
+        """A server and the broker can reach each other again."""
+        broker, instance = self.system.broker, self.system.servers[server]
+        if instance.dead or not broker.links[server].partitioned:
+            return False
+        broker.heal(instance)
+        return True
+
+    def stop_broker(self) -> bool:
+        """The broker stops."""
+        if self.system.broker.down:
+            return False
+        self.system.broker.stop()
+        return True
+
+    def start_broker(self) -> bool:
+        """The broker runs again."""
+        if not self.system.broker.down:
+            return False
+        self.system.broker.start()
+        return True
+
+    def set_broker_pace(self, permille: int) -> None:
+        """From the next request on, work takes the broker so many thousandths of its cost."""
+        self.system.broker.pace = permille
+
     # What there is to see.
 
     def observe(self) -> Observation:

@@ -43,11 +43,15 @@ class Job:
 
 
 class Fanout(Job):
-    """One message to all local members of its room: decode, then one send after the other."""
+    """One message to all local members of its room: decode, then one send after the other.
 
-    def __init__(self, message: Message, left_broker_ns: int) -> None:
+    `again` says that the broker has handed it out before: who has it gets it twice.
+    """
+
+    def __init__(self, message: Message, left_broker_ns: int, again: bool = False) -> None:
         self.message = message
         self.left_broker_ns = left_broker_ns
+        self.again = again
         self.tasks: list[Send] = []
 
     def start(self, server: Server, wakeup_ns: int) -> int:
@@ -59,9 +63,9 @@ class Fanout(Job):
         stamps = (message.published_ns, message.at_broker_ns, self.left_broker_ns, self.arrived_ns, now)
         send_ns = server.send_ns(message.payload_bytes)
         done_ns = now + wakeup_ns + server.paced(decode_ns)
-        for connection in server.recipients(message):
+        for connection in server.recipients(message, self.again):
             if server.task_per_client:
-                self.tasks.append(Send(message, connection, stamps))
+                self.tasks.append(Send(message, connection, stamps, self.again))
                 message.copies += 1
             else:
                 done_ns += send_ns
@@ -85,13 +89,14 @@ class Fanout(Job):
 class Send(Job):
     """One copy to one client, in a task of its own."""
 
-    def __init__(self, message: Message, connection: Connection, stamps: tuple[int, ...]) -> None:
-        self.message, self.connection, self.stamps = message, connection, stamps
+    def __init__(self, message: Message, connection: Connection, stamps: tuple[int, ...], again: bool) -> None:
+        self.message, self.connection, self.stamps, self.again = message, connection, stamps, again
 
     def start(self, server: Server, wakeup_ns: int) -> int:
         """The send itself; the loop may serve others between two tasks."""
         cost_ns = wakeup_ns + server.send_ns(self.message.payload_bytes)
-        if self.message.waits(self.connection.client.id):
+        client = self.connection.client.id
+        if self.message.waits(client) or (self.again and self.message.repeats(client)):
             self.connection.send(self.message, server.clock.now + cost_ns, self.stamps)
             server.count("sends")
         return cost_ns

@@ -30,7 +30,8 @@ class Message:
 
     `copies` counts the copies that are between the publisher and the end of a server's work on them. `open` holds
     the clients that still wait for it, `flying` the connections on which a copy is under way to them, `causes` why a
-    copy failed. `position` and `appended_ns` are its place in the broker's log, where the broker has one.
+    copy failed; `got` the clients that have it, where a broker may hand it out twice. `position` and `appended_ns` are
+    its place in the broker's log, where the broker has one.
     """
 
     id: int
@@ -47,10 +48,15 @@ class Message:
     open: set[int] = field(default_factory=set)
     flying: dict[int, Connection] = field(default_factory=dict)
     causes: dict[int, str] = field(default_factory=dict)
+    got: set[int] = field(default_factory=set)
 
     def waits(self, client: int) -> bool:
         """Whether a client waits for it, and no copy is on its way to it yet."""
         return client in self.open and client not in self.flying
+
+    def repeats(self, client: int) -> bool:
+        """Whether a server that sends it again sends it to a client that has it."""
+        return client in self.got and client not in self.flying
 
     @property
     def passed(self) -> bool:
@@ -60,18 +66,23 @@ class Message:
 
 class Ledger:
     """Books every delivery. `keeps` says of a client whether a message that it missed, and that is in the broker's log,
-    can be replayed to it.
+    can be replayed to it. `reads_again` says that the broker may hand a message out twice.
 
     `n_open` deliveries are under way; `area_ns` is their number integrated over time, so that Little's law can be
     checked without sampling.
     """
 
     def __init__(
-        self, clock: simpy.Environment, recorder: Recorder, n_clients: int, keeps: Callable[[int], bool]
+        self,
+        clock: simpy.Environment,
+        recorder: Recorder,
+        n_clients: int,
+        keeps: Callable[[int], bool],
+        reads_again: bool = False,
     ) -> None:
         self.clock = clock
         self.recorder = recorder
-        self.keeps = keeps
+        self.keeps, self.reads_again = keeps, reads_again
         self.waiting: list[dict[int, Message]] = [{} for _ in range(n_clients)]
         self.n_open = 0
         self._area_ns = self._counted_to_ns = 0
@@ -101,6 +112,8 @@ class Ledger:
         message.flying.pop(client, None)
         if client in message.open:
             self._close(message, client)
+            if self.reads_again:
+                message.got.add(client)
             self.recorder.settled(message.id, client, server, DELIVERED, stamps)
         else:
             self.recorder.settled(message.id, client, server, DUPLICATE, stamps)

@@ -113,16 +113,17 @@ class Server:
         """What work of this cost takes the server, slow as it is now."""
         return cost_ns * self.pace // NORMAL_PACE
 
-    def deliver(self, message: Message, left_broker_ns: int) -> None:
-        """A copy of a message arrives from the broker."""
-        self.submit(Fanout(message, left_broker_ns))
+    def deliver(self, message: Message, left_broker_ns: int, again: bool = False) -> None:
+        """A copy of a message arrives from the broker; `again` if the server had it before, and does not know."""
+        self.submit(Fanout(message, left_broker_ns, again))
 
-    def recipients(self, message: Message) -> list[Connection]:
-        """Connections of local members who wait for the message, by client id."""
+    def recipients(self, message: Message, again: bool) -> list[Connection]:
+        """Connections of local members who wait for the message, or get it once more, by client id."""
         found = []
         for client in self.rooms.get(message.room, ()):
             connection = self.connections[client]
-            if message.waits(client) and message.id not in connection.client.replayed:
+            waits = message.waits(client) and message.id not in connection.client.replayed
+            if waits or (again and message.repeats(client)):
                 found.append(connection)
         return found
 

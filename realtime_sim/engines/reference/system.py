@@ -11,12 +11,14 @@ from realtime_sim.draws import Sampler, Stream, sample_ns, uniform
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.balancer import Balancer
-from realtime_sim.engines.reference.brokers import make_broker
+from realtime_sim.engines.reference.brokers import NoBroker
+from realtime_sim.engines.reference.channels import Channels
 from realtime_sim.engines.reference.clients import Client
 from realtime_sim.engines.reference.cluster import ReferenceCluster
 from realtime_sim.engines.reference.connections import Connection
 from realtime_sim.engines.reference.jobs import Ingest
 from realtime_sim.engines.reference.ledger import Ledger, Message
+from realtime_sim.engines.reference.logs import AcknowledgedLog, Log, PartitionedLog
 from realtime_sim.engines.reference.servers import Server
 from realtime_sim.policies.keepalive import detection_delay_kernel
 from realtime_sim.policies.lifecycle import Event
@@ -26,6 +28,11 @@ from realtime_sim.units import from_ns, to_ns
 from realtime_sim.workload import BACKEND, Workload
 
 __all__ = ["System", "run"]
+
+BROKERS = {
+    "none": NoBroker, "redis_pubsub": Channels, "redis_streams": Log, "kafka": PartitionedLog, "nats": Channels,
+    "nats_jetstream": AcknowledgedLog,
+}  # fmt: skip
 
 N_PROGRESS = 200
 """Reports of progress in one run."""
@@ -74,7 +81,8 @@ class System:
         self.backoffs = [cohort.backoff for cohort in scenario.clients]
         self.event_cost = scenario.servers.event_cost.sampler()
         self.handshake_cost = scenario.servers.handshake_cost.sampler()
-        self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay)
+        reads_again = scenario.broker.kind in ("kafka", "nats_jetstream")
+        self.ledger = Ledger(self.clock, recorder, workload.n_clients, self.can_replay, reads_again)
         self.n_connections = 0
         self.n_to_publish = len(workload.publishes)
         self.servers: list[Server] = []
@@ -82,7 +90,7 @@ class System:
         for number in range(scenario.servers.count):
             self.servers.append(Server(self, number))
             self.balancer.add_server()
-        self.broker = make_broker(self)
+        self.broker = BROKERS[scenario.broker.kind](self)
         self.clients = [Client(self, client) for client in range(workload.n_clients)]
         self.clock.process(self.publish_all())
         self.cluster = ReferenceCluster(self)
@@ -101,6 +109,7 @@ class System:
             moment_ns = self.clock.peek()
             while self.clock.peek() == moment_ns:  # what happens at one time belongs together
                 self.clock.step()
+        self.broker.run_over()
         self.ledger.close_books()
         for server in self.servers:
             self.recorder.servers["busy_ns"][server.id] = server.busy_ns
