@@ -86,7 +86,7 @@ def test_columns_are_aligned():
 
 
 def test_a_part_is_shown_with_the_parts_below_it():
-    assert list(rows(guide.fields_text("servers"))) == ["servers", "servers.costs"]
+    assert list(rows(guide.fields_text("servers"))) == ["servers", "servers.costs", "servers.admission"]
 
 
 @pytest.mark.parametrize(

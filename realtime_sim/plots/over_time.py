@@ -1,0 +1,106 @@
+"""A run as it went: connections, attempts, servers and services over time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from realtime_sim.plots.style import (
+    COLOURS,
+    STYLES,
+    as_written,
+    axes_or_new,
+    draw_legend,
+    in_steps,
+    over_time,
+    say,
+    tidy,
+    title_of,
+)
+from realtime_sim.results import Results
+from realtime_sim.units import from_ns
+
+__all__ = ["connections_per_server", "lag", "reconnect_rate", "replicas"]
+
+MAX_LINES = 12
+
+
+def connections_per_server(results: Results, ax: Axes | None = None) -> Axes:
+    """Open connections of each server over time; above a dozen servers their range and median."""
+    ax = axes_or_new(ax)
+    series = results.server_series()
+    if series.shape[1] <= MAX_LINES:
+        for server in series:
+            style = {"color": COLOURS[server % len(COLOURS)], "linestyle": STYLES[server % len(STYLES)]}
+            ax.plot(series.index, series[server], label=f"server {server}", **style)
+    else:
+        low, high = series.min(axis=1), series.max(axis=1)
+        ax.fill_between(series.index, low, high, color=COLOURS[5], alpha=0.5, label="range")
+        ax.plot(series.index, series.median(axis=1), color=COLOURS[0], label="median")
+    draw_legend(ax)
+    return over_time(results, ax, "Connections per server", "open connections")
+
+
+def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:
+    """Attempts, reconnects, and attempts turned away or given up, per second over time."""
+    ax = axes_or_new(ax)
+    series = results.timeseries
+    lines = {
+        "attempts": series["attempts_per_s"],
+        "reconnects": series["reconnects_per_s"],
+        "turned away or timed out": _failed_per_s(results),
+    }
+    if not any(values.any() for values in lines.values()):
+        say(ax, "no attempts")
+        return tidy(ax, title_of(results, "Connection attempts"), "", "")
+    for i, (label, values) in enumerate(lines.items()):
+        ax.plot(*in_steps(values), drawstyle="steps-pre", color=COLOURS[i], linestyle=STYLES[i], label=label)
+    draw_legend(ax)
+    return over_time(results, ax, "Connection attempts", "per second")
+
+
+def lag(results: Results, ax: Axes | None = None) -> Axes:
+    """Events of each service that wait or are in work, over time; each `stop_service` is shaded in its colour."""
+    ax = axes_or_new(ax)
+    series = results.service_lag
+    if not series.shape[1]:
+        say(ax, "no services")
+        return tidy(ax, title_of(results, "Events that wait for a service"), "", "")
+    for i, service in enumerate(series):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        ax.plot(series.index, series[service], label=as_written(service), **style)
+        for fault in results.scenario.faults:
+            if fault.kind == "stop_service" and fault.service == service:
+                end_s = min(fault.at + fault.lasts, series.index[-1])
+                ax.axvspan(fault.at, end_s, color=style["color"], alpha=0.15, linewidth=0)
+    draw_legend(ax)
+    return over_time(results, ax, "Events that wait for a service, or are in work", "events")
+
+
+def _failed_per_s(results: Results) -> pd.Series:
+    """Attempts that failed for want of room, of a server or of time, per second, as in `Results.timeseries`."""
+    series = results.trace.series
+    failed = sum(series[name] for name in ("refused", "backlog_full", "throttled", "no_server", "timeouts"))
+    return pd.Series(np.diff(failed) / np.diff(from_ns(series["time_ns"].astype(float))), results.timeseries.index)
+
+
+def replicas(results: Results, ax: Axes | None = None) -> Axes:
+    """Servers wanted and ready over time, and the load of one: mean connections, and those of the fullest, on a second
+    axis at the right."""
+    ax = axes_or_new(ax)
+    series = results.timeseries
+    for i, (column, label) in enumerate((("servers_desired", "servers wanted"), ("servers_ready", "servers ready"))):
+        style = {"color": COLOURS[i], "linestyle": STYLES[i], "drawstyle": "steps-post"}
+        ax.plot(series.index, series[column], label=label, **style)
+    load, ready = ax.twinx(), series["servers_ready"].to_numpy(float)
+    mean = np.divide(series["connections"], ready, out=np.zeros(len(ready)), where=ready > 0)
+    lines = (("connections of a server, mean", mean), ("of the fullest", mean * series["imbalance"]))
+    for i, (label, values) in enumerate(lines, start=2):
+        ax.plot([], [], color=COLOURS[i], linestyle=STYLES[i], label=label)
+        load.plot(series.index, values, color=COLOURS[i], linestyle=STYLES[i])
+    load.set_ylim(0, max(float(np.max(lines[1][1], initial=0.0)) * 1.14, 1))
+    load.set_ylabel("connections of one server")
+    load.spines[["top"]].set_visible(False)
+    draw_legend(ax)
+    return over_time(results, ax, "Servers against load", "servers")

@@ -1,0 +1,104 @@
+"""Reconnect storms: who asks, what the servers can accept, and who is back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+
+from realtime_sim.backoffs import BackoffComparison
+from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.plots.style import COLOURS, STYLES, as_written, draw_legend, in_steps, over_time
+from realtime_sim.results import Results
+from realtime_sim.storms import storm_figures, verdict
+from realtime_sim.units import from_ns
+
+__all__ = ["compare_backoff", "storm"]
+
+
+def storm(results: Results | Mapping[str, Results], fault: int = 0) -> Figure:
+    """One reconnect storm: attempts over time against what the servers can accept, and who is back.
+
+    Rates are those of each sampling interval. Where one policy makes more than ten times as many attempts as the
+    servers could accept, the upper axis is logarithmic above ten a second.
+
+    Parameters
+    ----------
+    results : Results or mapping of str to Results
+        One run, or several by label, of which the same fault is looked at; of replications the first.
+    fault : int
+        Number of the fault, from 0.
+
+    Returns
+    -------
+    Figure
+        Two axes, one above the other: attempts per second, and per cent of those who were cut off, against time.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no run to draw, or no such fault.
+    """
+    runs = results if isinstance(results, Mapping) else {results.scenario.name: results}
+    n_faults = min((len(run.scenario.faults) for run in runs.values()), default=0)
+    if not 0 <= fault < n_faults:
+        step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs of a scenario with a fault"
+        raise ScenarioError(Problem("fault", "must be the number of a fault of every run", fault, step))
+    figure = Figure(figsize=(8, 6.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    found = {label: storm_figures(run.trace, fault) for label, run in runs.items()}
+    first = next(iter(runs.values()))
+    for i, (label, run) in enumerate(runs.items()):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        upper.plot(*in_steps(run.timeseries["attempts_per_s"]), drawstyle="steps-pre", label=as_written(label), **style)
+        lower.step(*_back(run, fault), where="post", label=f"{as_written(label)}: {_outcome(found[label])}", **style)
+    capacities = sorted({f["capacity_per_s"] for f in found.values() if 0 < f["capacity_per_s"] < math.inf})
+    for capacity in capacities:
+        text = f"capacity: {capacity:,.4g} handshakes/s"
+        upper.axhline(capacity, color="#000000", linewidth=1, label=text)
+        upper.update_datalim([(0, capacity)])
+    for ax in (upper, lower):
+        draw_legend(ax)
+    over_time(first, upper, "Connection attempts", "attempts per second")
+    if capacities and max(f["peak_attempts_per_s"] for f in found.values()) > 10 * capacities[-1]:
+        upper.set_yscale("symlog", linthresh=10)
+        upper.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=10))
+        upper.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+        upper.set_ylabel("attempts per second,\nlogarithmic above 10")
+    over_time(first, lower, "Clients that are back", "of those who were cut off, %")
+    lower.set_ylim(0, 104)
+    upper.set_xlabel("")
+    return figure
+
+
+def _back(run: Results, fault: int) -> tuple[np.ndarray, np.ndarray]:
+    """Times and per cent of the clients that a fault cut off, from the fault to the end of the run."""
+    trace, at_s = run.trace, run.scenario.faults[fault].at
+    times_s = from_ns(trace.recovery[fault].astype(float))
+    share = np.arange(len(times_s) + 1) / max(trace.affected[fault], 1) * 100
+    return np.concatenate([[at_s], times_s, [run.scenario.duration]]), np.append(share, share[-1])
+
+
+def _outcome(found: Mapping[str, float]) -> str:
+    if not found["affected"]:
+        return "nobody was cut off"
+    if found["recovered"] >= found["affected"]:
+        return f"all back after {found['p100_s']:,.3g} s"
+    back = f"{found['recovered']:,} of {found['affected']:,} back at the end"
+    return f"{back}, metastable" if verdict(found)[1] else back
+
+
+def compare_backoff(comparison: BackoffComparison) -> Figure:
+    """What `realtime_sim.compare_backoff` found, as one figure: `storm` with a line for each policy.
+
+    Parameters
+    ----------
+    comparison : BackoffComparison
+        Of one policy or more.
+    """
+    return storm(comparison.results, comparison.fault)
