@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from realtime_sim.buckets import bucket_bounds_ns
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.plots.style import (
+from realtime_sim.plots._style import (
     BEHIND,
     COLOURS,
     STYLES,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from realtime_sim.plots.style import (
+from realtime_sim.plots._style import (
     COLOURS,
     STYLES,
     as_written,

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
+from realtime_sim.plots._style import as_written
 from realtime_sim.plots.latency import hop_waterfall, latency_cdf
 from realtime_sim.plots.over_time import connections_per_server, lag, reconnect_rate
-from realtime_sim.plots.style import as_written
 from realtime_sim.results import Results
 
 __all__ = ["save", "summary_figure"]

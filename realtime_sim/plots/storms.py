@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
 from realtime_sim.backoffs import BackoffComparison
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.plots.style import COLOURS, STYLES, as_written, draw_legend, in_steps, over_time
+from realtime_sim.plots._style import COLOURS, STYLES, as_written, draw_legend, in_steps, over_time
 from realtime_sim.results import Results
 from realtime_sim.storms import storm_figures, verdict
 from realtime_sim.units import from_ns
