@@ -221,3 +221,18 @@ def test_a_first_replication_without_deliveries_is_said_so(tmp_path):
     plots.save(plots.summary_figure(several), tmp_path / "run.png")
     (line,) = plots.latency_cdf(several).lines
     assert line.get_label() == f"{case.name}: nothing was delivered in the first replication"
+
+
+def test_servers_against_load_shows_what_was_wanted_what_was_ready_and_how_full_they_are():
+    """A server more from 4 s on: two wanted all the time, as nobody asked an autoscaler, and three ready."""
+
+    def grow(env, cluster):
+        yield env.timeout(4)
+        cluster.add_server(0)
+
+    results = simulate(small(servers={"count": 2, "profile": "zero"}), control=[grow])
+    ax = plots.replicas(results)
+    wanted, ready = (line.get_ydata().tolist() for line in ax.get_lines()[:2])
+    assert wanted == [2] * 10 and ready == [2] * 4 + [3] * 6
+    mean, fullest = (line.get_ydata() for line in ax.figure.axes[1].get_lines())
+    assert (mean[0], fullest[0]) == (5, 5) and (round(mean[-1], 3), fullest[-1]) == (3.333, 5)

@@ -15,11 +15,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from realtime_sim.results import Results
 from realtime_sim.units import from_ns
 
-__all__ = [
-    "BEHIND", "COLOURS", "STYLES", "TICK_STEPS", "as_written", "axes_or_new", "draw_legend", "in_steps", "over_time",
-    "say", "tidy", "time_text", "time_ticks", "title_of",
-]  # fmt: skip
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 TICK_STEPS = (1, 2, 2.5, 5, 10)

@@ -94,8 +94,8 @@ def replicas(results: Results, ax: Axes | None = None) -> Axes:
         style = {"color": COLOURS[i], "linestyle": STYLES[i], "drawstyle": "steps-post"}
         ax.plot(series.index, series[column], label=label, **style)
     load, ready = ax.twinx(), series["servers_ready"].to_numpy(float)
-    mean = np.divide(series["connections"], ready, out=np.zeros(len(ready)), where=ready > 0)
-    lines = (("connections of a server, mean", mean), ("of the fullest", mean * series["imbalance"]))
+    mean = np.divide(series["connections"].to_numpy(float), ready, out=np.zeros(len(ready)), where=ready > 0)
+    lines = (("connections of a server, mean", mean), ("of the fullest", mean * series["imbalance"].to_numpy()))
     for i, (label, values) in enumerate(lines, start=2):
         ax.plot([], [], color=COLOURS[i], linestyle=STYLES[i], label=label)
         load.plot(series.index, values, color=COLOURS[i], linestyle=STYLES[i])
