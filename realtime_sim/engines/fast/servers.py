@@ -157,7 +157,7 @@ def _is_yet_to_end(s, server, loop):
     """Whether a loop is free from now on, but by an end that the written order puts after what happens now: jobs that
     take no time may come between."""
     p = s.loops[server, loop]
-    return p.free_ns == s.now and p.turn == 0 and s.phase == JOB_END and loop > s.loop
+    return p.free_ns == s.now and p.turn == 0 and (s.phase < JOB_END or (s.phase == JOB_END and loop > s.loop))
 
 
 @compiled()
