@@ -115,7 +115,7 @@ class Load:
         """Servers of `n` that get a copy of one publish to a room of the stream (to its largest room)."""
         if self.broker.kind == "none":
             return 1.0
-        if self.broker.kind != "redis_pubsub" or self.broker.subscription == "all_servers":
+        if not self.broker.has_channels or self.broker.subscription == "all_servers":
             return float(n)
         if largest:
             return node_copies(n, int(stream.sizes[-1]))
@@ -172,14 +172,14 @@ class Load:
     @property
     def every_server_decodes(self) -> bool:
         """Whether every message goes to every server, so that more servers decode more."""
-        per_room = self.broker.kind == "redis_pubsub" and self.broker.subscription == "per_room"
+        per_room = self.broker.has_channels and self.broker.subscription == "per_room"
         return self.broker.kind != "none" and not per_room
 
     def publish_s(self, n: int, stream: Stream, largest: bool = False) -> float:
         """Time of a broker thread for one publish, all its copies included."""
-        if self.broker.kind == "redis_pubsub":
+        if self.broker.has_channels:
             return self.broker.publish.mean_s + self.broker.copy_cost * self.copies(n, stream, largest)
-        return self.broker.append + (self.broker.read * n if self.broker.kind == "redis_streams" else 0.0)
+        return self.broker.append + (self.broker.read * n if self.broker.kind != "kafka" else 0.0)
 
     def hottest_room_s(self, n: int) -> float:
         """Broker time a second for the busiest single room, which no sharding by room can split."""
@@ -194,7 +194,7 @@ class Load:
 
         A client's SUBSCRIBE, and its UNSUBSCRIBE later, are needed if no other member is on the same server.
         """
-        if self.broker.kind != "redis_pubsub" or self.broker.subscription != "per_room":
+        if not self.broker.has_channels or self.broker.subscription != "per_room":
             return 0.0
         commands = 0.0
         for group in self.scenario.rooms:

@@ -278,7 +278,7 @@ def _broker(load: Load, n: int, target: float) -> Limit:
     publishing, hottest = total - subscribing, load.hottest_room_s(n)
     lines = [f"{number(rate)} publishes/s x {_publish_text(load, n)} = {number(publishing)} thread s/s"]
     lines += [f"subscriptions of clients that come and go: {number(subscribing)} thread s/s"] if subscribing else []
-    what = "partition" if kind == "kafka" else "Redis instance"
+    what = "partition" if kind == "kafka" else "NATS server" if kind.startswith("nats") else "Redis instance"
     if kind == "kafka":
         lines.append(f"the busiest of {plural(load.broker.partitions, 'partition')} has {number(used)} of it")
     brokers = max(1, math.ceil(total / target))
@@ -298,7 +298,7 @@ def _broker(load: Load, n: int, target: float) -> Limit:
 def _publish_text(load: Load, n: int) -> str:
     """What one publish costs the broker, for the arithmetic."""
     broker = load.broker
-    if broker.kind == "redis_pubsub":
+    if broker.has_channels:
         copies = sum(stream.rate * load.copies(n, stream) for stream in load.streams) / load.publish_rate
         costs = f"{broker.publish.mean_s * 1e6:.4g} us + {broker.copy_cost * 1e6:.4g} us x {number(copies)} "
         return f"({costs}{'copy' if copies == 1 else 'copies'})"

@@ -34,7 +34,12 @@ __all__ = [
 UNLIMITED = -1
 """History limit, for `replayable_kernel`, of a log that is never trimmed."""
 
-KEEPS_HISTORY = MappingProxyType({"none": False, "redis_pubsub": False, "redis_streams": True, "kafka": True})
+KEEPS_HISTORY = MappingProxyType(
+    {
+        "none": False, "redis_pubsub": False, "redis_streams": True, "kafka": True, "nats": False,
+        "nats_jetstream": True,
+    }
+)  # fmt: skip
 """Whether a broker still has a message after it went out, by the kind a scenario names."""
 
 GUARANTEES = MappingProxyType(
