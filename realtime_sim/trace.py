@@ -64,11 +64,13 @@ OUTCOMES = ("delivered", "lost", "dropped", "duplicate")
 """What becomes of a copy; a duplicate comes on top of what was expected."""
 
 CAUSES = (
-    "offline", "connection_lost", "server_died", "no_route", "trimmed", "server_away", "broker_down", "unfinished",
+    "offline", "connection_lost", "server_died", "no_route", "trimmed", "server_away", "broker_down", "too_late",
+    "unfinished",
 )  # fmt: skip
 """Why a delivery was lost: the client was not connected when it passed; its connection broke under way; the server
 died with it; no broker led to the client's server; the log was trimmed before the client was back; the client's server,
-or the one that published, was cut off from the broker; the broker was down, or stopped with it; the run ended."""
+or the one that published, was cut off from the broker; the broker was down, or stopped with it; the client was away too
+long to be caught up; the run ended."""
 
 DELIVERIES = ("expected", *OUTCOMES, "cancelled", *(f"lost_{cause}" for cause in CAUSES))
 """Things counted of deliveries, by cohort."""

@@ -53,6 +53,8 @@ def cohorts(draw, name: str) -> dict:
     if pick(False, True):
         slow = transport == "long_polling"  # a poll is held for 30 s, and a proxy must let it
         cohort["network"]["idle_timeout"] = "31s" if slow else pick("500ms", "500ms", "400ms", "20ms", "600ms")
+    if cohort["resume"]:
+        cohort["resume_within"] = pick(None, "300ms", "1s")
     if pick(False, False, True):
         cohort["network"]["bandwidth"] = 5_000
         cohort["overflow"] = pick(

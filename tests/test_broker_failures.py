@@ -125,3 +125,22 @@ def test_nothing_is_lost_for_servers_that_were_not_away(engine):
     results = broken("redis_pubsub", away, engine=engine, servers={"count": 4, "profile": "zero"})
     total = counted(results)
     assert total["lost"] == total["lost_server_away"] < total["expected"] / 4
+
+
+# Clients catch up.
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_who_was_away_too_long_is_not_caught_up(engine):
+    """Away for 2 s by a fixed backoff: within 3 s all is replayed, within 1 s the two seconds are lost (Socket.IO,
+    maxDisconnectionDuration)."""
+
+    def away(within: str) -> pd.Series:
+        clients = [{"name": "c", "count": 2, "keepalive": None, "resume": True, "resume_within": within,
+                    "reconnect": {"policy": "fixed", "delay": "2s"}}]  # fmt: skip
+        drop = {"kind": "drop_clients", "at": 10, "cohort": "c"}
+        return counted(broken("redis_streams", drop, engine=engine, clients=clients))
+
+    assert away("3s")["lost"] == 0
+    lost = away("1s")
+    assert lost["lost"] == lost["lost_too_late"] == pytest.approx(80, abs=4)  # 20 a second for two clients

@@ -124,6 +124,11 @@ def faulty(*faults: dict, n_servers: int = 3, **servers: object) -> Scenario:
     )
 
 
+def with_broker(*faults: dict) -> Scenario:
+    """The same with a broker."""
+    return faulty(*faults).replace(broker={"kind": "redis_pubsub"})
+
+
 # Known values, worked by hand.
 
 
@@ -183,6 +188,25 @@ def test_pauses_repeat_and_find_the_servers_that_live():
 def test_a_slow_server_finds_its_own_pace_again():
     bench = controlled(faulty({"kind": "slow_server", "at": 10, "server": 1, "factor": 2.5, "lasts": 5}))
     assert bench.acts() == [(10.0, "pace", 1, 2_500), (15.0, "pace", 1, 1_000)]
+
+
+def test_a_server_is_cut_off_from_the_broker_for_a_while():
+    fault = {"kind": "partition", "at": 10, "server": 1, "lasts": 5, "notice": "silent"}
+    bench = controlled(with_broker(fault))
+    assert bench.acts() == [(10.0, "partition", 1, True), (15.0, "heal", 1)]
+
+
+def test_a_broker_stops_and_slows_down_for_a_while():
+    bench = controlled(
+        with_broker(
+            {"kind": "stop_broker", "at": 10, "lasts": 5}, {"kind": "slow_broker", "at": 20, "factor": 2.5, "lasts": 1},
+            {"kind": "stop_broker", "at": 30},
+        )
+    )  # fmt: skip
+    assert bench.acts() == [
+        (10.0, "stop broker"), (15.0, "start broker"), (20.0, "broker pace", 2_500), (21.0, "broker pace", 1_000),
+        (30.0, "stop broker"),
+    ]  # fmt: skip
 
 
 def test_a_drain_closes_connections_evenly():
@@ -321,6 +345,11 @@ def test_an_error_of_the_machinery_ends_the_run():
     [
         (lambda c: c.kill(7), "server must be the number of a server, got 7; servers are numbered 0 to 2 so far"),
         (lambda c: c.kill(0, "quietly"), "notice must be one of rst, silent, got 'quietly'; known names: rst, silent"),
+        (
+            lambda c: c.partition(0, "loudly"),
+            "notice must be one of rst, silent, got 'loudly'; known names: rst, silent",
+        ),
+        (lambda c: c.stop_broker(), "broker.kind must not be none for stop_broker, got 'none'; set broker.kind"),
         (lambda c: c.slow(0, 0), "factor must be from 0.001 to 1_000, got 0; use 1 for its own pace"),
         (lambda c: c.drop_clients("phone"), "cohort must be a cohort, got 'phone'; did you mean 'phones'?"),
     ],

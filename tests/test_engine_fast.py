@@ -91,6 +91,27 @@ def test_a_loop_that_ends_later_at_the_same_time_takes_up_nothing_before():
     assert difference(case, "full") == ""
 
 
+def test_the_end_of_a_loop_is_over_when_a_job_that_takes_no_time_comes_after_it():
+    """Two publishes at one time; the second's fan-out takes no time on a loop that has been idle for longer, and its
+    send goes to the loop whose ingest has just ended, as the reference engine has it."""
+    case = Scenario(
+        name="ties",
+        seed=373635203316,
+        duration=3,
+        drain=5,
+        warmup=0,
+        clients=[{"name": "c", "count": 4}],
+        servers={"count": 2, "profile": "centrifugo", "workers": 2, "fanout": "task_per_client"},
+        balancer={"policy": "random", "affinity": "cookie"},
+        rooms=[{"name": "room", "count": 3, "members": 1}, {"name": "inbox", "per_user": True}],
+        traffic=[
+            {"name": "t0", "to": "room", "from": "clients", "rate": 1, "arrivals": "constant", "payload": 100},
+            {"name": "t1", "from": "clients", "rate": 1, "arrivals": "constant", "payload": 100, "echo": False},
+        ],
+    )
+    assert difference(case, "full") == ""
+
+
 def late(workload: Workload, shares: np.ndarray) -> Workload:
     """The workload with each message published after the time it was intended for, the last ones in the drain."""
     scenario, publishes = workload.scenario, workload.publishes

@@ -25,6 +25,8 @@ from realtime_sim.policies.delivery import (
     [
         (True, "redis_streams", "replay", "exactly_once_in_order"),  # EventSource with Last-Event-ID
         (True, "kafka", "replay", "exactly_once_in_order"),
+        (True, "nats_jetstream", "replay", "exactly_once_in_order"),
+        (True, "nats", "lost", "at_most_once"),
         (True, "redis_pubsub", "lost", "at_most_once"),  # an id that nobody can look up
         (False, "redis_streams", "lost", "at_most_once"),  # a log that nobody asks
         (False, "redis_pubsub", "lost", "at_most_once"),

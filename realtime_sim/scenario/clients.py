@@ -140,6 +140,10 @@ class Cohort(Part):
         Start a WebSocket as Socket.IO does by default: several polls first, then the upgrade.
     resume : bool, optional
         Whether a returning client names the last message it saw; what the transport can do unless given.
+    resume_within : float or str, optional
+        Longest time from the loss of a connection to the next one after which missed messages are replayed, seconds,
+        above 0 (Socket.IO: maxDisconnectionDuration, 2 min); who is away longer gets what comes from then on. Without
+        it there is no limit.
     overflow : Overflow, str or dict
         What a server does with a message for a client whose send buffer is full; needs `network.bandwidth`.
     """
@@ -160,12 +164,17 @@ class Cohort(Part):
     ramp_up: Duration | None = None
     polling_handshake: Flag = False
     resume: Flag | None = None
+    resume_within: PositiveDuration | None = None
     overflow: Overflow = overflow.Unbounded()
 
     @model_validator(mode="after")
     def _consistent(self) -> Cohort:
         if self.polling_handshake and self.transport != "websocket":
             raise fault("must be false unless transport is websocket", "remove it", at="polling_handshake")
+        if self.resume_within is not None and not self.resumes:
+            raise fault(
+                "must be left out where clients do not resume", "set resume: true, or remove it", at="resume_within"
+            )
         streams = not TRANSPORTS[self.transport].request_per_message  # what waits for a poll needs no slow network
         if streams and not isinstance(self.overflow, overflow.Unbounded) and self.network.bandwidth is None:
             raise fault(

@@ -23,6 +23,7 @@ from realtime_sim.engines.fast.ledger import (
     FLYING,
     OPEN,
     REPLAYED,
+    TOO_LATE,
     TRIMMED,
     cause_at,
     forget,
@@ -96,11 +97,20 @@ def _note_recovery(s, fault):
 
 
 @compiled()
-def _sort_out(s, client, why):
+def _is_too_late(s, client):
+    """Whether a client was away for too long to be caught up."""
+    within_ns = s.cohorts[s.clients[client].cohort].resume_within_ns
+    return within_ns >= 0 and s.now - s.broke_ns[client] > within_ns
+
+
+@compiled()
+def _sort_out(s, client, server):
     """Mark what will be replayed to a client, and count it; what the log has lost is lost.
 
-    Nothing is replayed by a server that cannot ask now (`why`); what its own reader has not had yet will come.
+    Nothing is replayed by a server that cannot ask now, nor to a client that is too late; what reaches the server from
+    now on comes all the same.
     """
+    too_late, why, handed = _is_too_late(s, client), why_away(s, server), s.servers[server].handed
     n = 0
     for i in range(s.room_offsets[client], s.room_offsets[client + 1]):
         room = s.rooms[i]
@@ -112,7 +122,11 @@ def _sort_out(s, client, why):
             at = m.block + place
             s.states[at] &= ~np.uint8(REPLAYED)
             if s.states[at] & (OPEN | FLYING) == OPEN and m.position >= 0:
-                if why > 0:
+                if too_late:
+                    if m.position < handed:
+                        lost(s, message, place, client, TOO_LATE)
+                        forget(s, message)
+                elif why > 0:
                     if cause_at(s, at) == 0:
                         set_cause(s, at, why)
                 elif s.max_length >= 0 and m.position < s.n_log - s.max_length:
@@ -128,7 +142,7 @@ def _sort_out(s, client, why):
 @compiled(apart=True)
 def _catch_up(s, client, slot):
     """Ask for what was missed and is still in the broker's log, oldest first."""
-    n = _sort_out(s, client, why_away(s, s.connections[slot].server))
+    n = _sort_out(s, client, s.connections[slot].server)
     if n == 0:
         return
     block = new_list(s, n)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from realtime_sim.engines.fast.admission import POLL_FAILED
 from realtime_sim.engines.fast.agenda import CLIENT_BITS, head, insert, key_of, peek, pop
 from realtime_sim.engines.fast.apart import Apart
@@ -17,7 +19,7 @@ from realtime_sim.engines.fast.links import arrived, idle_over
 from realtime_sim.engines.fast.memory import prefetch
 from realtime_sim.engines.fast.polling import POLL_AGAIN, hold_over, offer
 from realtime_sim.engines.fast.recording import UNSENT
-from realtime_sim.engines.fast.servers import dispatch, loop_free, ping
+from realtime_sim.engines.fast.servers import dispatch, loop_free, note_turn, ping
 from realtime_sim.engines.fast.subscriptions import send_away, unregister
 from realtime_sim.engines.order import Phase
 
@@ -88,6 +90,7 @@ def _handle(s, key, message, ref, aux):
     server = ((key >> 33) & 0xFFFFF) - 1
     client = (key & CLIENT_BITS) - 1
     s.phase, s.loop = phase, client
+    note_turn(s, phase, server, client)
     if phase == JOB_END:
         if message >= 0:
             finish(s, ref, message)
@@ -173,6 +176,7 @@ def _step(s, until_ns):
             s.next_publish += 1
             _bring_near(s, i)
             s.phase = PUBLISH
+            note_turn(s, PUBLISH, np.int64(-1), np.int64(-1))
             _publish(s, i)
             if s.n_touched > 0:
                 dispatch(s)

@@ -214,6 +214,8 @@ def broke(s, connection, how):
     s.calm = False
     if c.connection == connection and c.state == STATE_OPEN:
         c.state = STATE_LOST
+        if len(s.broke_ns) > 0:
+            s.broke_ns[s.connections[connection].client] = s.now
         s.counters[how] += 1
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from realtime_sim.engines.constants import PING_ROUNDS
 from realtime_sim.engines.fast.admission import ANSWERED
 from realtime_sim.engines.fast.agenda import insert, key_of
@@ -55,6 +57,28 @@ that a job that was settled ahead is done."""
 ALL = 2**31 - 1
 """`passed` of a job that begins when all ends of jobs at that time are over."""
 
+ALL_PASSED = 2**62
+"""The same of the state, where it counts servers as well."""
+
+
+@compiled()
+def note_turn(s, phase, server, loop):
+    """An event is about to be handled: ends of jobs before it in the written order are over, events or not."""
+    if s.passed_ns != s.now:
+        s.passed_ns, s.passed = s.now, -1
+    if phase > JOB_END:
+        s.passed = ALL_PASSED
+    elif phase == JOB_END:
+        s.passed = max(s.passed, (server << 32) + loop)
+
+
+@compiled()
+def _passed(s, server):
+    """The highest loop of a server whose turn to end a job at this time is over; -1 for none."""
+    if s.passed_ns != s.now or s.passed < server << 32:
+        return np.int64(-1)
+    return s.passed - (server << 32) if s.passed < (server + 1) << 32 else np.int64(ALL)
+
 
 @compiled(apart=True)
 def _take_up(s, server, loop, started_ns):
@@ -79,10 +103,10 @@ def _take_up(s, server, loop, started_ns):
     p.service_ns = start(s, server, job, started_ns, wakeup_ns)
     p.free_ns = started_ns + p.service_ns
     p.turn, p.awaited = 0, False
-    if started_ns > s.now or s.phase < JOB_END:
+    if started_ns > s.now:
         p.passed = loop
     else:
-        p.passed = max(loop, s.loop) if s.phase == JOB_END else ALL
+        p.passed = max(loop, _passed(s, server))
     if p.free_ns >= s.horizon_ns or p.service_ns == 0:  # what takes no time ends in the written order
         p.job = job
         insert(s, p.free_ns, key_of(JOB_END, server, loop), -1, job, loop)
@@ -157,7 +181,7 @@ def _is_yet_to_end(s, server, loop):
     """Whether a loop is free from now on, but by an end that the written order puts after what happens now: jobs that
     take no time may come between."""
     p = s.loops[server, loop]
-    return p.free_ns == s.now and p.turn == 0 and (s.phase < JOB_END or (s.phase == JOB_END and loop > s.loop))
+    return p.free_ns == s.now and p.turn == 0 and loop > _passed(s, server)
 
 
 @compiled()

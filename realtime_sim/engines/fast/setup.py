@@ -33,8 +33,8 @@ MAX_BITS = 8_000_000_000
 MAX_COHORTS = 65_535
 
 RUNNING = (
-    "now", "phase", "loop", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns",
-    "counter", "incarnation",
+    "now", "phase", "loop", "passed", "passed_ns", "n_gathered", "n_turns", "horizon_ns", "until_ns", "next_publish",
+    "n_open", "closed_ns", "counter", "incarnation",
 )  # fmt: skip
 """What counts from 0 while the run goes on."""
 
@@ -223,6 +223,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "home": np.full(n, -1, dtype=np.int16),
         "online": np.zeros((1, (n + 63) // 64), dtype=np.uint64),
         "free_connection": -1, "n_connections": n, "n_opened": 0, "n_registered": 0,
+        "broke_ns": np.zeros(n if any(c.resume_within for c in scenario.clients) else 0, dtype=np.int64),
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
@@ -240,6 +241,7 @@ def _cohorts(scenario: Scenario) -> np.ndarray:
     table = np.zeros(len(scenario.clients), dtype=st.COHORT)
     for row, cohort in zip(table, scenario.clients, strict=True):
         row["connect_timeout_ns"] = to_ns(cohort.connect_timeout)
+        row["resume_within_ns"] = -1 if cohort.resume_within is None else to_ns(cohort.resume_within)
         if cohort.keepalive is not None:
             row["detect_interval_s"], row["detect_timeout_s"] = cohort.keepalive.interval, cohort.keepalive.timeout
         if cohort.idles_out:

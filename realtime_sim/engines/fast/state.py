@@ -263,6 +263,7 @@ COHORT = np.dtype(
         ("detect_timeout_s", "f8"),
         ("bandwidth", "f8"),  # 0: not limited
         ("overflow_limit_bytes", "i8"),
+        ("resume_within_ns", "i8"),  # -1: not limited
         ("round_trips", "i4"),  # before the first request
         ("n_requests", "i4"),
         ("backoff", "i4"),
@@ -306,12 +307,11 @@ def sampler_table(samplers: Sequence[Sampler]) -> dict[str, np.ndarray]:
 
 NUMBERS = [
     "seed", "end_ns", "over_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
-    "concurrency", "token_ns", "early_ns", "retry_after_ns",
-    "event_ns", "wakeup_ns", "ingest_ns", "balancer", "broker", "copy_ns", "subscribe_ns", "control_link_ns",
-    "append_ns", "read_ns", "read_limit", "max_length", "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now",
-    "n_gathered", "horizon_ns", "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections",
-    "n_opened", "n_registered", "n_touched", "phase", "loop", "n_turns", "counter", "n_messages", "n_states",
-    "free_job", "n_jobs", "free_parcel",
+    "concurrency", "token_ns", "early_ns", "retry_after_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer",
+    "broker", "copy_ns", "subscribe_ns", "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length",
+    "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now", "passed", "passed_ns", "n_gathered", "horizon_ns",
+    "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections", "n_opened", "n_registered",
+    "n_touched", "phase", "loop", "n_turns", "counter", "n_messages", "n_states", "free_job", "n_jobs", "free_parcel",
     "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
     "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
     "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows", "reconnect_ns", "rebalance_ns",
@@ -336,9 +336,10 @@ FLAGS = [
 ]  # fmt: skip
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "opened_ns", "payload", "send_ns", "member_offsets", "room_offsets",
-        "publish_ns", "intended_ns", "touched", "load", "free_message", "lists", "free_lists", "batch_first",
-        "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count", "group_count", "changes",
+        "batch_starts_ns", "ping_interval_ns", "opened_ns", "broke_ns", "payload", "send_ns", "member_offsets",
+        "room_offsets", "publish_ns", "intended_ns", "touched", "load", "free_message", "lists", "free_lists",
+        "batch_first", "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count",
+        "group_count", "changes",
         "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],

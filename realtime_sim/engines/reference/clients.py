@@ -51,7 +51,7 @@ class Client:
         self.last_server = -1
         self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
         self.replayed: set[int] = set()
-        self.next_attempt_ns = 0
+        self.next_attempt_ns = self.broke_ns = 0
         self.life = self.clock.process(self.live())
 
     def turn(self, event: Event) -> None:
@@ -125,6 +125,7 @@ class Client:
     def broke(self, connection: Connection, event: Event) -> None:
         """The connection breaks; whether the client knows is another matter."""
         if connection is self.connection and self.state is State.OPEN:
+            self.broke_ns = self.clock.now
             self.turn(event)
             self.system.count(_CLOSED.get(event, "closed_abnormal"))
 
@@ -160,10 +161,14 @@ class Client:
         """Ask for what was missed, where transport and broker allow it."""
         if not self.system.can_replay(self.id):
             return
-        missed, broker = [], self.system.broker
+        missed, broker, within = [], self.system.broker, self.cohort.resume_within
         why_away = broker.why_away(connection.server)
+        too_late = within is not None and self.clock.now - self.broke_ns > to_ns(within)
         for message in self.system.ledger.missed_by(self.id):
-            if why_away is not None:  # the server cannot ask now; what its own reader has not had yet will come
+            if too_late:  # what reaches its server from now on comes all the same
+                if message.position < broker.handed[connection.server.id]:
+                    self.system.ledger.lost(message, self.id, "too_late")
+            elif why_away is not None:  # the server cannot ask now; what its own reader has not had yet will come
                 message.causes.setdefault(self.id, why_away)
             elif broker.trimmed(message):
                 self.system.ledger.lost(message, self.id, "trimmed")
