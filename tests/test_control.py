@@ -126,7 +126,7 @@ def faulty(*faults: dict, n_servers: int = 3, **servers: object) -> Scenario:
 
 def with_broker(*faults: dict) -> Scenario:
     """The same with a broker."""
-    return faulty(*faults).replace(broker={"kind": "redis_pubsub"})
+    return faulty().replace(broker={"kind": "redis_pubsub"}, faults=faults)
 
 
 # Known values, worked by hand.
