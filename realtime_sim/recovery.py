@@ -90,7 +90,7 @@ def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, 
     mean = stats.over_replications(each) if known else stats.Estimate(math.nan)
     if not several:
         return {f"{name}_s": mean.value}
-    low, high = (math.nan if bound is None else bound for bound in (mean.low, mean.high))
+    low, high = mean.bounds
     worst = float(each.max()) if len(each) else math.nan
     return {f"{name}_s": mean.value, f"{name}_low_s": max(0.0, low), f"{name}_high_s": high, f"{name}_worst_s": worst}
 

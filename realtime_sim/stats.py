@@ -54,6 +54,12 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """`low` and `high`, NaN where they are not known: for a column of numbers."""
+        low, high = (math.nan if bound is None else bound for bound in (self.low, self.high))
+        return low, high
+
     def __str__(self) -> str:
         if self.low is None or self.high is None:
             return f"{self.value:.4g}"

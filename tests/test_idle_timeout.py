@@ -127,7 +127,9 @@ def test_equal_times_drop_masses_and_a_longer_timeout_or_more_pings_none(change,
     assert least <= results.connections["idle_drops"] <= most
     said = [text for text in results.warnings if "dropped by a proxy" in text]
     assert len(said) == (1 if least else 0)
-    assert results.timeseries["idle_drops_per_s"].sum() == pytest.approx(results.connections["idle_drops"], abs=30)
+    dropped = results.trace.series["idle_drops"][-1]
+    assert results.timeseries["idle_drops_per_s"].sum() == pytest.approx(dropped)
+    assert dropped <= results.connections["idle_drops"]  # more come in the drain
 
 
 # Errors.
