@@ -69,8 +69,8 @@ class BackoffComparison:
                 continue
             known = np.isfinite(values).all()
             mean = stats.over_replications(values) if known else stats.Estimate(math.nan)
-            low, high = mean.bounds
-            row |= {name: mean.value, f"{name}_low": max(0.0, low), f"{name}_high": high}
+            low, high = mean.bounds_from_0
+            row |= {name: mean.value, f"{name}_low": low, f"{name}_high": high}
         whole = run.storm.loc[self.fault]
         return row | {name: whole[name] for name in ("p99_before_s", "p99_during_s", "verdict")}
 

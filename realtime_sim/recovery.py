@@ -90,9 +90,9 @@ def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, 
     mean = stats.over_replications(each) if known else stats.Estimate(math.nan)
     if not several:
         return {f"{name}_s": mean.value}
-    low, high = mean.bounds
+    low, high = mean.bounds_from_0
     worst = float(each.max()) if len(each) else math.nan
-    return {f"{name}_s": mean.value, f"{name}_low_s": max(0.0, low), f"{name}_high_s": high, f"{name}_worst_s": worst}
+    return {f"{name}_s": mean.value, f"{name}_low_s": low, f"{name}_high_s": high, f"{name}_worst_s": worst}
 
 
 def slowest_s(traces: Sequence[Trace]) -> float:

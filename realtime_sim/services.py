@@ -47,8 +47,8 @@ def services_of(traces: Sequence[Trace]) -> pd.DataFrame:
             found = stats.over_replications(each[~np.isnan(each)]) if not np.isnan(each).all() else Estimate(math.nan)
             row[column] = found.value
             if len(traces) > 1:
-                low, high = found.bounds
-                row |= {f"{column}_low": max(0.0, low), f"{column}_high": high}
+                low, high = found.bounds_from_0
+                row |= {f"{column}_low": low, f"{column}_high": high}
         rows[service.name] = row
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("service")
 
@@ -97,8 +97,8 @@ def catch_up_of(traces: Sequence[Trace]) -> pd.DataFrame:
         found = stats.over_replications(each) if np.isfinite(each).all() else Estimate(math.inf)
         row["catch_up_s"] = found.value
         if len(traces) > 1:
-            low, high = found.bounds
-            row |= {"catch_up_low_s": max(0.0, low), "catch_up_high_s": high}
+            low, high = found.bounds_from_0
+            row |= {"catch_up_low_s": low, "catch_up_high_s": high}
         rows.append(row)
     columns += ["catch_up_low_s", "catch_up_high_s"] if len(traces) > 1 else []
     return pd.DataFrame(rows, columns=columns).set_index("fault")

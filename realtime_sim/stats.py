@@ -55,9 +55,15 @@ class Estimate:
     high: float | None = None
 
     @property
-    def bounds(self) -> tuple[float, float]:
-        """`low` and `high`, NaN where they are not known: for a column of numbers."""
-        low, high = (math.nan if bound is None else bound for bound in (self.low, self.high))
+    def bounds_from_0(self) -> tuple[float, float]:
+        """`low` and `high` of what cannot be below 0, such as a time or a count; NaN where they are not known.
+
+        Examples
+        --------
+        >>> Estimate(2.0, -1.0, 5.0).bounds_from_0, Estimate(2.0).bounds_from_0
+        ((0.0, 5.0), (nan, nan))
+        """
+        low, high = (math.nan if bound is None else max(0.0, bound) for bound in (self.low, self.high))
         return low, high
 
     def __str__(self) -> str:
