@@ -187,3 +187,9 @@ def test_a_wrong_autoscaler_is_one_clear_message(path, value, message):
     with pytest.raises(ScenarioError) as caught:
         scaled().replace(**{path: value})
     assert message in str(caught.value)
+
+
+def test_a_wrong_entry_does_not_make_its_list_too_short():
+    with pytest.raises(ScenarioError) as caught:
+        scaled().replace(**{"autoscaling.metrics": [{"name": "cpus", "target": 1}]})
+    assert [problem.path for problem in caught.value.problems] == ["autoscaling.metrics[0].name"]

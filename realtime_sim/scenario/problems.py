@@ -33,7 +33,7 @@ def scenario_error(error: ValidationError, whole: type[BaseModel], data: Mapping
 
     items = error.errors(include_url=False)
     # A list with a wrong entry is also reported as too short: only the entry is news.
-    inner = {item["loc"][:1] for item in items if len(item["loc"]) > 1}
+    inner = {item["loc"][:length] for item in items for length in range(1, len(item["loc"]))}
     items = [item for item in items if item["type"] != "too_short" or item["loc"] not in inner]
     problems = [problem for item in items for problem in _problems(item, whole)]
     if any(item["loc"] for item in items):
