@@ -144,6 +144,11 @@ def _check_control(control: Sequence[Control]) -> None:
         if not inspect.isgeneratorfunction(process):
             rule = "must be a generator function, with at least one yield"
             raise ScenarioError(Problem(f"control[{i}]", rule, getattr(process, "__name__", process), step))
+        try:
+            inspect.signature(process).bind("env", "cluster")
+        except TypeError:
+            rule = "must take two arguments, the environment and the cluster"
+            raise ScenarioError(Problem(f"control[{i}]", rule, str(inspect.signature(process)), step)) from None
 
 
 def _check_size(scenario: Scenario, engine: str, n_deliveries: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -326,6 +327,10 @@ def test_the_monitor_sees_the_state_before_a_fault_of_the_same_time():
 # Errors.
 
 
+def nobody():
+    yield
+
+
 def test_an_error_of_the_machinery_ends_the_run():
     """Nothing is swallowed on the way: a defect of an engine must show."""
 
@@ -351,6 +356,19 @@ def test_an_error_of_the_machinery_ends_the_run():
         ),
         (lambda c: c.stop_broker(), "broker.kind must not be none for stop_broker, got 'none'; set broker.kind"),
         (lambda c: c.slow(0, 0), "factor must be from 0.001 to 1_000, got 0; use 1 for its own pace"),
+        (lambda c: c.kill(True), "server must be the number of a server, got True; servers are numbered 0 to 2 so far"),
+        (lambda c: c.slow(0, "fast"), "factor must be a number such as 0.25, got 'fast'; use 1 for its own pace"),
+        (lambda c: c.pause(0, "-1s"), "duration must be from 0 to 1e+09 s, got '-1s'; write it like '250ms'"),
+        (lambda c: c.add_server("soon"), "startup must be a duration such as '250ms' or 0.25, got 'soon'; "),
+        (lambda c: c.drain(0, rate=0), "rate must be from 1e-6 to 1e9 a second, got 0; write it like '50/s'"),
+        (lambda c: c.drain(0, over=1, rate=1), "rate must be left out where over is given, got 1; give one of them"),
+        (lambda c: c.close_connections(0, -5), "n must be a whole number of connections, got -5; use 0 or more"),
+        (lambda c: c.close_connections(0, 2.5), "n must be a whole number of connections, got 2.5; use 0 or more"),
+        (lambda c: c.set_ready(0, "no"), "ready must be True or False, got 'no'; pass one of them"),
+        (lambda c: c.drop_clients("phones", 2), "share must be from 0 to 1, got 2; use 1 for all of them"),
+        (lambda c: c.drop_clients("phones", math.nan), "share must be a finite number such as 0.25, got nan; "),
+        (lambda c: c.drop_clients("phones", notice="loud"), "notice must be one of rst, silent, got 'loud'; "),
+        (lambda c: c.env.timeout(None), "delay must be a duration such as '250ms' or 0.25, got None; "),
         (lambda c: c.drop_clients("phone"), "cohort must be a cohort, got 'phone'; did you mean 'phones'?"),
     ],
 )
@@ -361,13 +379,39 @@ def test_a_wrong_act_is_one_clear_message(act, message):
 
     with pytest.raises(ScenarioError) as caught:
         controlled(faulty(), control=(chaos,))
-    assert str(caught.value) == message
+    assert str(caught.value).startswith(message)
+
+
+def test_a_process_that_lets_no_time_pass_is_one_clear_message():
+    def chaos(env, cluster):
+        while True:
+            yield env.timeout(0)
+
+    with pytest.raises(ScenarioError) as caught:
+        controlled(faulty(), control=(chaos,))
+    assert str(caught.value).startswith("control must let time pass (it has waited 100_000 times for no time at all)")
+
+
+def test_what_is_done_to_a_dead_server_is_nothing_and_is_written_down():
+    def chaos(env, cluster):
+        yield env.timeout(1)
+        cluster.kill(0)
+        cluster.pause(0, 1)
+        cluster.slow(0, 2)
+        cluster.close_connections(0, 1)
+        cluster.set_ready(0, True)
+        yield cluster.drain(0)
+
+    bench = controlled(faulty(), control=(chaos,))
+    assert bench.acts() == [(1.0, "kill", 0, False, 0)]
+    assert [one.reason for one in bench.recorder.decisions[1:]] == ["nothing done: it is dead already"] * 5
 
 
 @pytest.mark.parametrize(
     ("control", "message"),
     [
         (lambda env, cluster: None, "control must be a list of processes, got 'function'; "),
+        ([nobody], "control[0] must take two arguments, the environment and the cluster, got '()'; "),
         ([lambda env, cluster: None], "control[0] must be a generator function, with at least one yield, got "),
     ],
 )

@@ -6,22 +6,25 @@ from collections.abc import Generator
 
 import simpy
 
+from realtime_sim.control import arguments
 from realtime_sim.control.environment import Environment
 from realtime_sim.control.machinery import Instance, Machinery, Observation
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.quantities import MAX_COUNT
 from realtime_sim.trace import Decision
-from realtime_sim.units import parse_duration, parse_number, to_ns
+from realtime_sim.units import to_ns
 
 __all__ = ["Cluster"]
 
 DRAIN_STEP_NS = 100_000_000
 """A drain closes connections ten times a second."""
 
-NOTICES = ("rst", "silent")
-
 PERMILLE = 1_000
+
+MAX_INSTANCES = 10_000
+"""Most servers one run may hold, as many as it may begin with."""
 
 
 class Cluster:
@@ -64,7 +67,7 @@ class Cluster:
 
     def note(self, action: str, target: str, reason: str) -> None:
         """Write a decision down, also one to do nothing."""
-        self._recorder.decided(Decision(self.env.now_ns, self.actor, action, target, reason))
+        self._recorder.decided(Decision(self.env.now_ns, self.actor, str(action), str(target), str(reason)))
 
     # Servers.
 
@@ -80,16 +83,12 @@ class Cluster:
         reason : str
             For the record.
         """
-        self._notice(notice)
-        if notice == "silent" and any(cohort.keepalive is None for cohort in self.scenario.clients):
-            step = "give every cohort a keepalive, or use notice: rst"
-            raise ScenarioError(Problem("notice", "must not be silent where a cohort has no keepalive", notice, step))
+        arguments.notice(notice, self.scenario)
         instance = self._instance(server)
-        if not instance.alive:
-            self.note("kill", _name(server), "nothing done: it is dead already")
-            return
-        self.note("kill", _name(server), reason or f"with {instance.connections:,} connections, noticed by {notice}")
-        self._machinery.kill(server, notice == "silent", self._blame("kill_server"))
+        if self._lives(instance, "kill"):
+            why = reason or f"with {instance.connections:,} connections, noticed by {notice}"
+            self.note("kill", _name(instance.number), why)
+            self._machinery.kill(instance.number, notice == "silent", self._blame("kill_server"))
 
     def add_server(self, startup: float | str | None = None, reason: str = "") -> simpy.Process:
         """Order one more server. `yield` it to wait until it is ready and get its number; `interrupt()` cancels it.
@@ -101,16 +100,20 @@ class Cluster:
         reason : str
             For the record.
         """
-        wait = self.scenario.servers.startup if startup is None else startup
-        return self.env.process(self._add_server(wait, reason))
+        wait_s = self.scenario.servers.startup if startup is None else arguments.duration_s("startup", startup)
+        return self.env.process(self._add_server(wait_s, reason))
 
-    def _add_server(self, startup: float | str, reason: str) -> Generator:
-        self.note("order server", "", reason or f"ready in {parse_duration(startup):g} s")
+    def _add_server(self, wait_s: float, reason: str) -> Generator:
+        self.note("order server", "", reason or f"ready in {wait_s:g} s")
         try:
-            yield self.env.timeout(startup)
+            yield self.env.timeout(wait_s)
         except simpy.Interrupt:
             self.note("cancel order", "", "not needed any more")
             return None
+        n_servers = len(self._recorder.servers["started_ns"])
+        if n_servers >= MAX_INSTANCES:
+            rule = f"must be at most {MAX_INSTANCES:_} in one run, those that have died included"
+            raise ScenarioError(Problem("servers", rule, n_servers + 1, "start fewer, or run for a shorter time"))
         number = self._machinery.start_server()
         self.note("start server", _name(number), "ready for connections")
         return number
@@ -143,15 +146,16 @@ class Cluster:
             `yield` it to wait until the server has stopped.
         """
         instance = self._instance(server)
-        over_s = self.scenario.servers.grace if over is None else parse_duration(over)
+        if over is not None and rate is not None:
+            raise ScenarioError(Problem("rate", "must be left out where over is given", rate, "give one of them"))
+        over_s = self.scenario.servers.grace if over is None else arguments.duration_s("over", over)
         if rate is not None:
-            over_s = instance.connections / rate
+            over_s = instance.connections / arguments.rate_per_s("rate", rate)
         return self.env.process(self._drain(instance, over_s, reason))
 
     def _drain(self, instance: Instance, over_s: float, reason: str) -> Generator:
         server, blame = instance.number, self._blame("drain_server")
-        if not instance.alive:
-            self.note("drain", _name(server), "nothing done: it is dead already")
+        if not self._lives(instance, "drain"):
             return
         self.note("drain", _name(server), reason or f"{instance.connections:,} connections in {over_s:g} s")
         self._machinery.set_ready(server, False)
@@ -161,35 +165,40 @@ class Cluster:
             n_due = instance.connections * (self.env.now_ns - begun_ns) // over_ns - n_closed
             n_closed += n_due
             self._machinery.close_connections(server, n_due, blame)
-        n_left = self._machinery.close_connections(server, 0, blame)
-        self.note("stop", _name(server), f"drained; {n_left:,} connections cut off")
-        self._machinery.stop(server, blame)
+        now = self._instance(server)
+        if self._lives(now, "stop"):
+            self.note("stop", _name(server), f"drained; {now.connections:,} connections cut off")
+            self._machinery.stop(server, blame)
 
     def close_connections(self, server: int, n: int, reason: str = "") -> None:
         """A server sends `n` of its clients away, those of the lowest numbers (close code 1001 of RFC 6455)."""
         instance = self._instance(server)
-        self.note("close connections", _name(server), reason or f"{n:,} of {instance.connections:,}")
-        self._machinery.close_connections(server, n, self._blame("close_connections"))
+        n = arguments.count("n", n, MAX_COUNT, "must be a whole number of connections", "use 0 or more")
+        if self._lives(instance, "close connections"):
+            why = reason or f"{n:,} of {instance.connections:,}"
+            self.note("close connections", _name(instance.number), why)
+            self._machinery.close_connections(instance.number, n, self._blame("close_connections"))
 
     def set_ready(self, server: int, ready: bool, reason: str = "") -> None:
         """The balancer sends new connections to a server, or no more (`kubectl cordon`)."""
-        self._instance(server)
-        self.note("ready" if ready else "unready", _name(server), reason)
-        self._machinery.set_ready(server, ready)
+        instance, act = self._instance(server), "ready" if arguments.flag("ready", ready) else "unready"
+        if self._lives(instance, act):
+            self.note(act, _name(instance.number), reason)
+            self._machinery.set_ready(instance.number, ready)
 
     def pause(self, server: int, duration: float | str, reason: str = "") -> None:
         """A server does nothing for a while, as for garbage collection, once its loops are done with their jobs."""
-        self._instance(server)
-        seconds = parse_duration(duration)
-        self.note("pause", _name(server), reason or f"for {seconds:g} s")
-        self._machinery.pause(server, int(to_ns(seconds)))
+        instance, seconds = self._instance(server), arguments.duration_s("duration", duration)
+        if self._lives(instance, "pause"):
+            self.note("pause", _name(instance.number), reason or f"for {seconds:g} s")
+            self._machinery.pause(instance.number, int(to_ns(seconds)))
 
     def slow(self, server: int, factor: float, reason: str = "") -> None:
         """From now on a server takes `factor` times as long for everything, in thousandths; 1 is its own pace."""
-        self._factor(factor)
-        self._instance(server)
-        self.note("slow", _name(server), reason or f"work takes {factor:g} times its cost")
-        self._machinery.set_pace(server, round(factor * PERMILLE))
+        times, instance = arguments.factor(factor), self._instance(server)
+        if self._lives(instance, "slow"):
+            self.note("slow", _name(instance.number), reason or f"work takes {times:g} times its cost")
+            self._machinery.set_pace(instance.number, round(times * PERMILLE))
 
     # The broker.
 
@@ -205,9 +214,9 @@ class Cluster:
         reason : str
             For the record.
         """
-        self._notice(notice)
+        arguments.notice(notice)
         self._needs_broker("partition")
-        self._instance(server)
+        server = self._instance(server).number
         done = self._machinery.partition(server, notice == "silent")
         why = reason or f"cut off from the broker, noticed by {notice}"
         self.note("partition", _name(server), why if done else "nothing done: it is cut off, or dead, already")
@@ -215,7 +224,7 @@ class Cluster:
     def heal(self, server: int, reason: str = "") -> None:
         """A server and the broker can reach each other again."""
         self._needs_broker("heal")
-        self._instance(server)
+        server = self._instance(server).number
         done = self._machinery.heal(server)
         why = reason or "it can reach the broker again"
         self.note("heal", _name(server), why if done else "nothing done: it is not cut off, or dead")
@@ -236,10 +245,10 @@ class Cluster:
 
     def slow_broker(self, factor: float, reason: str = "") -> None:
         """From now on the broker takes `factor` times as long for everything, in thousandths; 1 is its own pace."""
-        self._factor(factor)
+        times = arguments.factor(factor)
         self._needs_broker("slow_broker")
-        self.note("slow", "broker", reason or f"work takes {factor:g} times its cost")
-        self._machinery.set_broker_pace(round(factor * PERMILLE))
+        self.note("slow", "broker", reason or f"work takes {times:g} times its cost")
+        self._machinery.set_broker_pace(round(times * PERMILLE))
 
     # Clients.
 
@@ -247,17 +256,11 @@ class Cluster:
         """A share of a cohort's clients lose their connections at once, as when their network fails."""
         names = [part.name for part in self.scenario.clients]
         if cohort not in names:
-            raise ScenarioError(Problem("cohort", "must be a cohort", cohort, nearest(cohort, names)))
+            raise ScenarioError(Problem("cohort", "must be a cohort", cohort, nearest(str(cohort), names)))
+        share = arguments.share(share)
+        arguments.notice(notice, self.scenario)
         self.note("drop clients", cohort, reason or f"{share:.0%} of them, noticed by {notice}")
         self._machinery.drop_clients(cohort, share, notice == "silent", self._blame("drop_clients"))
-
-    def _notice(self, notice: str) -> None:
-        if notice not in NOTICES:
-            raise ScenarioError(Problem("notice", "must be one of rst, silent", notice, nearest(notice, NOTICES)))
-
-    def _factor(self, factor: float) -> None:
-        if not 0.001 <= parse_number(factor) <= 1_000:
-            raise ScenarioError(Problem("factor", "must be from 0.001 to 1_000", factor, "use 1 for its own pace"))
 
     def _needs_broker(self, act: str) -> None:
         kind = self.scenario.broker.kind
@@ -266,10 +269,15 @@ class Cluster:
 
     def _instance(self, server: int) -> Instance:
         instances = self.observe().instances
-        if not isinstance(server, int) or not 0 <= server < len(instances):
-            step = f"servers are numbered 0 to {len(instances) - 1} so far"
-            raise ScenarioError(Problem("server", "must be the number of a server", server, step))
-        return instances[server]
+        last = len(instances) - 1
+        step = f"servers are numbered 0 to {last} so far"
+        return instances[arguments.count("server", server, last, "must be the number of a server", step)]
+
+    def _lives(self, instance: Instance, act: str) -> bool:
+        """Whether a server is alive; that nothing is done to a dead one is written down."""
+        if not instance.alive:
+            self.note(act, _name(instance.number), "nothing done: it is dead already")
+        return instance.alive
 
     def _blame(self, kind: str) -> int:
         if self._disturbance is not None:

@@ -144,6 +144,11 @@ def _faults(scenario: Any) -> Iterator[Broken]:
         if event.kind in _OF_CLIENTS and event.notice == "silent" and mute:
             step = "give every cohort a keepalive, or use notice: rst"
             yield Broken("must not be silent where a cohort has no keepalive", step, f"faults[{i}].notice")
+        if event.kind == "pause_server" and event.every is not None:
+            if event.every <= event.lasts:
+                yield Broken("must be longer than lasts", "pause less often", f"faults[{i}].every")
+            elif scenario.duration / event.every > 1_000_000:
+                yield Broken("must give at most 1_000_000 pauses", "pause less often", f"faults[{i}].every")
         if event.kind == "rolling_deploy" and event.surge == 0 and event.max_unavailable == 0:
             step = "allow one more server, or one less"
             yield Broken("must not be 0 where max_unavailable is 0 too", step, f"faults[{i}].surge")
