@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 # Public name: the module that has it. A name equal to its module is the module itself.
 _EXPORTS = {
     "EngineError": "errors",
+    "LiveError": "errors",
     "Results": "results",
     "Scenario": "scenario",
     "ScenarioError": "errors",

@@ -1,6 +1,7 @@
 """Errors that say whose fault it is, and what to do next.
 
-`ScenarioError` is the user's input, `UnsupportedFeature` a limit of one engine, `EngineError` a defect of ours.
+`ScenarioError` is the user's input, `UnsupportedFeature` a limit of one engine, `EngineError` a defect of ours,
+`LiveError` the world's: a process, a port or a machine that did not do what a live run needs.
 Every message names the path, the rule, the value and the next step.
 """
 
@@ -11,7 +12,16 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["EngineError", "Problem", "RealtimeSimError", "ScenarioError", "UnsupportedFeature", "close_to", "nearest"]
+__all__ = [
+    "EngineError",
+    "LiveError",
+    "Problem",
+    "RealtimeSimError",
+    "ScenarioError",
+    "UnsupportedFeature",
+    "close_to",
+    "nearest",
+]
 
 _LONGEST_VALUE = 80
 
@@ -120,6 +130,35 @@ class UnsupportedFeature(RealtimeSimError, NotImplementedError):
 
 class EngineError(RealtimeSimError, RuntimeError):
     """An invariant of an engine does not hold: a defect of this package, not of the scenario."""
+
+
+class LiveError(RealtimeSimError, RuntimeError):
+    """The world did not do what a live run needs: a program is missing, a port is taken, a process has ended.
+
+    Parameters
+    ----------
+    what : str
+        What it was about, such as `broker` or `server 2`.
+    found : str
+        What happened.
+    next_step : str
+        What to do.
+
+    Examples
+    --------
+    >>> print(LiveError("balancer haproxy", "there is no program 'haproxy' on PATH", "install it, or use balancer none"))
+    balancer haproxy: there is no program 'haproxy' on PATH; install it, or use balancer none
+    """
+
+    def __init__(self, what: str, found: str, next_step: str) -> None:
+        self.what, self.found, self.next_step = what, found, next_step
+        super().__init__(what, found, next_step)
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.found}; {self.next_step}"
+
+    def __reduce__(self) -> tuple:
+        return (type(self), (self.what, self.found, self.next_step))
 
 
 def close_to(word: str, known: Iterable[str]) -> list[str]:

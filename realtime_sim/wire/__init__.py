@@ -1,0 +1,53 @@
+"""The wire: what messages look like on it (`frames`), and how many bytes they take there (`sizes`)."""
+
+from realtime_sim.wire.frames import (
+    Batch,
+    Failure,
+    FrameError,
+    Join,
+    Joined,
+    Leave,
+    Left,
+    Message,
+    Publish,
+    Welcome,
+    encode,
+    read_from_client,
+    read_from_server,
+    with_position,
+)
+from realtime_sim.wire.sizes import (
+    IP_TCP_HEADER_BYTES,
+    POLL_HEADER_BYTES,
+    SEGMENT_BYTES,
+    TLS_RECORD_BYTES,
+    link_bytes,
+    message_bytes,
+    websocket_header_bytes,
+    wire_bytes,
+)
+
+__all__ = [
+    "IP_TCP_HEADER_BYTES",
+    "POLL_HEADER_BYTES",
+    "SEGMENT_BYTES",
+    "TLS_RECORD_BYTES",
+    "Batch",
+    "Failure",
+    "FrameError",
+    "Join",
+    "Joined",
+    "Leave",
+    "Left",
+    "Message",
+    "Publish",
+    "Welcome",
+    "encode",
+    "link_bytes",
+    "message_bytes",
+    "read_from_client",
+    "read_from_server",
+    "websocket_header_bytes",
+    "wire_bytes",
+    "with_position",
+]
