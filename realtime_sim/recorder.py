@@ -132,6 +132,11 @@ class Recorder:
         if len(self._block) == _BLOCK:
             self._file()
 
+    def settled_all(self, rows: np.ndarray) -> None:
+        """Many deliveries have their outcomes: rows as `settled` takes them, int64, shape (n, 4 + stamps)."""
+        for first in range(0, len(rows), _BLOCK):
+            self._file_rows(rows[first : first + _BLOCK])
+
     def keep(self, rows: np.ndarray) -> None:
         """Rows of settled deliveries that an engine has counted itself, shape (n, columns)."""
         self._kept.append(rows)
@@ -164,11 +169,13 @@ class Recorder:
         self._samples.append({"expected": int(self.deliveries[_DELIVERY["expected"]].sum()), **counted, **values})
 
     def _file(self) -> None:
-        """Count the block of rows into histograms and sums; every engine's rows go through here."""
-        if not self._block:
-            return
-        block = np.array(self._block, dtype=np.int64)
-        self._block = []
+        """Count the block of rows."""
+        if self._block:
+            block, self._block = np.array(self._block, dtype=np.int64), []
+            self._file_rows(block)
+
+    def _file_rows(self, block: np.ndarray) -> None:
+        """Count rows into histograms and sums; every engine's rows go through here."""
         if self.level == "full":
             self._kept.append(block)
         clients, stamps = block[:, 1], block[:, 4:]

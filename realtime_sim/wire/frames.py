@@ -29,6 +29,7 @@ __all__ = [
     "Publish",
     "Welcome",
     "encode",
+    "number_of",
     "read_from_client",
     "read_from_server",
     "with_position",
@@ -145,6 +146,8 @@ _NAMES = MappingProxyType({kind: name for table in (_FROM_CLIENT, _FROM_SERVER) 
 
 _NO_POSITION = b'"pos":""'
 
+_NUMBER_AT = len(b'{"type":"message","id":')
+
 Frame = Join | Leave | Publish | Welcome | Joined | Left | Message | Failure | Batch
 
 
@@ -183,6 +186,17 @@ def with_position(message: bytes, position: str) -> bytes:
     b'{"type":"message","id":1,"room":2,"seq":3,"pos":"17-0","data":"hello"}'
     """
     return message.replace(_NO_POSITION, b'"pos":"' + position.encode() + b'"', 1)
+
+
+def number_of(message: bytes) -> int:
+    """The number of an encoded message, without reading the rest of it.
+
+    Examples
+    --------
+    >>> number_of(encode(Message(id=123, room=2, seq=3, pos="", data="hello")))
+    123
+    """
+    return int(message[_NUMBER_AT : message.index(b",", _NUMBER_AT)])
 
 
 def read_from_client(text: str | bytes) -> Join | Leave | Publish:

@@ -1,0 +1,97 @@
+"""Under what conditions a live run was measured, and whether it measured what it should.
+
+A run says nothing about servers and broker if the clients or the publisher were busy all the time, or if others used
+the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from live.accounting import Usage
+from realtime_sim.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from live.running import _Run
+
+__all__ = ["CLIENT_LIMIT", "FOREIGN_LIMIT_CORES", "LATE_LIMIT_S", "conditions_of"]
+
+CLIENT_LIMIT = 0.5
+"""Share of a core from which on clients add their own queueing to what is measured."""
+
+FOREIGN_LIMIT_CORES = 0.2
+"""Cores that others may use: a busy core beside doubles the 99th percentile."""
+
+LATE_LIMIT_S = 0.05
+"""How late the publisher may be with one message in a hundred."""
+
+
+def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
+    """The conditions of a run that is over, and the reasons why it is not valid.
+
+    Parameters
+    ----------
+    run : _Run
+        With its processes.
+    memory : dict of int to int
+        Memory of each server at the end, bytes.
+
+    Returns
+    -------
+    dict
+        `valid`, `reasons`, names of broker and balancer, cores of the machine and those that others used, lateness of
+        the publisher, and for each process the share of a core it used and of the time it waited for one.
+    """
+    span_ns = max(run.used.total_ns - run.machine.total_ns, 1) / (os.cpu_count() or 1)
+    processes = [(f"server {one.number}", one.account(), memory[one.number]) for one in run.fleet.instances]
+    processes += [
+        (f"clients {index}", one.account(), one.account().memory_bytes) for index, one in enumerate(run.crowd.processes)
+    ]
+    publisher = run.publisher.account()
+    processes.append(("publisher", publisher, publisher.memory_bytes))
+    busy_ns = run.used.busy_ns - run.machine.busy_ns
+    own_ns = sum(usage.run_ns for _, usage, _ in processes) + run.broker_ns + run.own_ns
+    foreign = max(0.0, (busy_ns - own_ns) / span_ns)
+    late_s = lateness_s(run)
+    reasons = list(_reasons(processes, foreign, late_s, span_ns))
+    return {
+        "valid": not reasons,
+        "reasons": reasons,
+        **run.about,
+        "client_library": run.options.client_library,
+        "host_cores": os.cpu_count(),
+        "foreign_cores": round(foreign, 3),
+        "publisher_late_p50_s": float(np.quantile(late_s, 0.5)) if len(late_s) else 0.0,
+        "publisher_late_p99_s": float(np.quantile(late_s, 0.99)) if len(late_s) else 0.0,
+        "processes": [_plain(name, usage, memory_bytes, span_ns) for name, usage, memory_bytes in processes],
+    }
+
+
+def _plain(name: str, usage: Usage, memory_bytes: int, span_ns: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "cpu_ratio": round(usage.run_ns / span_ns, 4),
+        "wait_ratio": round(usage.wait_ns / span_ns, 4),
+        "memory_bytes": memory_bytes,
+    }
+
+
+def _reasons(processes: list[tuple[str, Usage, int]], foreign: float, late_s: np.ndarray, span_ns: float):
+    for name, usage, _ in processes:
+        busy = usage.run_ns / span_ns
+        if name.startswith("clients") and busy > CLIENT_LIMIT:
+            yield f"{name} used {busy:.0%} of a core (at most {CLIENT_LIMIT:.0%}): they are part of what was measured"
+    if foreign > FOREIGN_LIMIT_CORES:
+        yield f"others used {foreign:.2f} cores of this machine meanwhile (at most {FOREIGN_LIMIT_CORES:g})"
+    if len(late_s) and (p99_s := float(np.quantile(late_s, 0.99))) > LATE_LIMIT_S:
+        yield f"the publisher was late by {p99_s * 1e3:.0f} ms at the 99th percentile (at most {LATE_LIMIT_S * 1e3:.0f})"
+
+
+def lateness_s(run: _Run) -> np.ndarray:
+    """How late each message was handed to the broker, seconds."""
+    book = run.publisher.book.read()
+    due_ns = run.workload.publishes.time_ns[book["message"]] + run.begun_ns
+    return (book["sent_ns"] - due_ns) / NS_PER_S

@@ -1,0 +1,274 @@
+"""The fleet: server processes of a run, those that wait to be needed included."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from live.accounting import Usage, usage_of
+from live.channel import Channel, ChannelClosed, pair
+from live.clients.settings import Place
+from live.logbook import Logbook
+from live.page import Page
+from live.processes import Children, free_ports
+from live.server.settings import FANOUTS, SENDS, CohortRules, ServerSettings
+from realtime_sim.errors import LiveError
+from realtime_sim.policies import overflow
+from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.clients import Cohort
+from realtime_sim.transports import TRANSPORTS
+from realtime_sim.workload import BACKEND, Workload
+
+__all__ = ["ORIGIN", "Fleet", "Instance"]
+
+ORIGIN = "http://realtime-sim.test"
+"""What clients say they come from, and the only origin that servers let in."""
+
+TOKEN_LIFE_S = 3_600
+START_S = 30.0
+"""Time a process has to be ready; a start takes less than two seconds on a quiet machine."""
+
+LEAST_CLIENT_RATE_PER_S = 50.0
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """One server process.
+
+    Parameters
+    ----------
+    child : Popen
+        The process.
+    channel : Channel
+        To it.
+    page, sends, fanouts : Page and Logbook
+        What it shares with the run.
+    number : int
+        Its number, -1 as long as it waits to be needed.
+    slot : int
+        Its place at the balancer.
+    """
+
+    child: subprocess.Popen
+    channel: Channel
+    page: Page
+    sends: Logbook
+    fanouts: Logbook
+    number: int = -1
+    slot: int = -1
+    websocket_port: int = 0
+    http_port: int = 0
+    is_alive: bool = True
+    is_open: bool = False
+    is_wanted: bool = True
+    is_stopped: bool = False
+    is_partitioned: bool = False
+    started_ns: int = 0
+    died_ns: int = -1
+    begun: Usage | None = None
+    used: Usage | None = field(default=None)
+
+    def account(self) -> Usage:
+        """CPU and memory it has used since the run began; of a dead one the last that was seen."""
+        now = usage_of(self.child.pid) if self.is_alive else None
+        if now is not None:
+            self.begun = self.begun or now
+            self.used = Usage(now.run_ns - self.begun.run_ns, now.wait_ns - self.begun.wait_ns, now.memory_bytes)
+        return self.used or Usage(0, 0, 0)
+
+
+class Fleet:
+    """Server processes.
+
+    Parameters
+    ----------
+    workload : Workload
+        What they will have to do.
+    children : Children
+        Who starts processes.
+    slots : list of (int, int)
+        Ports for WebSockets and for HTTP, one pair for each server that can be there at the same time.
+    slice : int
+        Sends after which a fan-out lets the loop do something else.
+    """
+
+    def __init__(self, workload: Workload, children: Children, slots: list[tuple[int, int]], slice: int) -> None:
+        self.workload, self.scenario, self.children = workload, workload.scenario, children
+        self.slots, self._slice = slots, slice
+        self.secret = secrets.token_bytes(32)
+        self.instances: list[Instance] = []
+        self.broker_url = ""
+        self._spare: list[Instance] = []
+        publishes = workload.publishes
+        self._n_sends = 2 * int(np.diff(workload.rooms.member_offsets)[publishes.room].sum()) + 100_000
+        self._arrays = {
+            "room_offsets": workload.rooms.room_offsets,
+            "rooms": workload.rooms.rooms,
+            "cohort_of": workload.cohort,
+            "skipped": _skipped(workload),
+        }
+
+    # Starting.
+
+    async def prepare(self, n: int) -> None:
+        """Start so many processes, which wait to be told what to do."""
+        for _ in range(n):
+            here, there = pair()
+            page = Page()
+            sends = Logbook(SENDS, self._n_sends, None)
+            fanouts = Logbook(FANOUTS, 2 * len(self.workload.publishes) + 1_000, None)
+            fds = [there.fileno(), *(shared.fd for shared in (page, sends, fanouts))]
+            child = self.children.spawn(
+                [sys.executable, "-m", "live.server", *map(str, fds)],
+                name=f"server {len(self.instances) + len(self._spare)}",
+                pass_fds=[fd for fd in fds if fd is not None],
+            )
+            there.close()
+            self._spare.append(Instance(child, await Channel.open(here), page, sends, fanouts))
+
+    async def start(self) -> Instance:
+        """One more server: a process that waited is told what to do, and opens its ports."""
+        if not self._spare:
+            await self.prepare(1)
+        instance = self._spare.pop(0)
+        instance.number = len(self.instances)
+        taken = {one.slot for one in self.instances if one.is_alive}
+        instance.slot = next((slot for slot in range(len(self.slots)) if slot not in taken), -1)
+        if instance.slot < 0:
+            raise LiveError("servers", f"there are places for {len(self.slots)} at a time", "start fewer at a time")
+        instance.websocket_port, instance.http_port = self.slots[instance.slot]
+        instance.started_ns = time.monotonic_ns()
+        self.instances.append(instance)
+        instance.channel.send({"settings": self._settings(instance).to_plain()}, **self._arrays)
+        try:
+            async with asyncio.timeout(START_S):
+                await instance.channel.receive()
+        except (TimeoutError, ChannelClosed):
+            raise LiveError(
+                f"server {instance.number}", f"is not ready ({self.children.log_of(f'server {instance.number}')})",
+                "look whether its broker can be reached",
+            ) from None  # fmt: skip
+        instance.is_open = True
+        return instance
+
+    def _settings(self, instance: Instance) -> ServerSettings:
+        scenario, servers = self.scenario, self.scenario.servers
+        return ServerSettings(
+            number=instance.number,
+            websocket_port=instance.websocket_port,
+            http_port=instance.http_port,
+            secret=self.secret.hex(),
+            origins=(ORIGIN,),
+            broker_url=self.broker_url,
+            broker=broker_plain(scenario),
+            cohorts=tuple(_rules(self.workload, cohort) for cohort in scenario.clients),
+            max_connections=servers.connection_limit,
+            admission=servers.admission.model_dump(),
+            task_per_client=servers.fanout == "task_per_client",
+            backlog=servers.backlog,
+            poll_hold_s=TRANSPORTS["long_polling"].poll_hold_s,
+            slice=self._slice,
+            max_message_bytes=_largest_message(scenario),
+            client_rate_per_s=_client_rate(self.workload),
+            client_burst=int(2 * _client_rate(self.workload)),
+            header_timeout_s=10.0,
+            n_sends=self._n_sends,
+            n_fanouts=2 * len(self.workload.publishes) + 1_000,
+        )
+
+    # What clients are told.
+
+    def places(self) -> list[Place]:
+        """Every server by number, as clients find it."""
+        return [
+            Place(
+                f"ws://127.0.0.1:{one.websocket_port}/ws",
+                f"http://127.0.0.1:{one.http_port}",
+                one.is_open and one.is_wanted,
+            )
+            for one in self.instances
+        ]
+
+    # Ending.
+
+    def kill(self, instance: Instance, silent: bool) -> None:
+        """A server dies: by SIGKILL, which resets its connections; or by SIGSTOP, and nobody is told."""
+        os.kill(instance.child.pid, signal.SIGSTOP if silent else signal.SIGKILL)
+        instance.account()
+        instance.is_alive, instance.died_ns = False, time.monotonic_ns()
+
+    def pause(self, instance: Instance) -> None:
+        """A server stands still."""
+        os.kill(instance.child.pid, signal.SIGSTOP)
+        instance.is_stopped = True
+
+    def go_on(self, instance: Instance) -> None:
+        """And goes on."""
+        instance.is_stopped = False
+        if instance.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(instance.child.pid, signal.SIGCONT)
+
+    def stop(self, instance: Instance) -> None:
+        """A server ends in order."""
+        instance.account()
+        instance.is_alive, instance.is_open, instance.died_ns = False, False, time.monotonic_ns()
+        os.kill(instance.child.pid, signal.SIGTERM)
+
+
+def slots_for(n: int) -> list[tuple[int, int]]:
+    """Ports for so many servers."""
+    ports = free_ports(2 * n)
+    return list(zip(ports[::2], ports[1::2], strict=True))
+
+
+def broker_plain(scenario: Scenario) -> dict[str, object]:
+    """The broker's part with every field, by the names that its attributes have."""
+    part = scenario.broker
+    return {name: getattr(part, name) for name in type(part).model_fields if _is_plain(getattr(part, name))}
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _rules(workload: Workload, cohort: Cohort) -> CohortRules:
+    pings, policy, rooms = cohort.keepalive, cohort.overflow, workload.rooms
+    groups = [rooms.names.index(stream.to) for stream in workload.scenario.traffic if stream.source == cohort.name]
+    return CohortRules(
+        transport=cohort.transport,
+        ping_interval_s=None if pings is None else pings.interval,
+        ping_timeout_s=None if pings is None else pings.timeout,
+        overflow=next(name for name, kind in overflow.REGISTRY.items() if type(policy) is kind),
+        limit_bytes=int(getattr(policy, "limit_bytes", 0)),
+        resumes=cohort.resumes,
+        publishes=tuple((int(rooms.first[group]), int(rooms.first[group + 1])) for group in groups),
+    )
+
+
+def _largest_message(scenario: Scenario) -> int:
+    """Largest frame of a client: twice what the scenario sends, and at least 64 KiB."""
+    return max([2**16, *(2 * stream.payload for stream in scenario.traffic)])
+
+
+def _client_rate(workload: Workload) -> float:
+    """Frames a second one client may send: four times what the busiest one has to, and at least fifty."""
+    senders = workload.publishes.sender[workload.publishes.sender != BACKEND]
+    most = int(np.bincount(senders).max()) if len(senders) else 0
+    return max(LEAST_CLIENT_RATE_PER_S, 4.0 * most / workload.scenario.duration)
+
+
+def _skipped(workload: Workload) -> np.ndarray:
+    """For each message the client that does not get its own back, -1 for none."""
+    publishes = workload.publishes
+    echo = np.array([stream.echo for stream in workload.scenario.traffic] or [True])
+    return np.where(echo[publishes.traffic], -1, publishes.sender).astype(np.int32)

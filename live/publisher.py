@@ -1,0 +1,91 @@
+"""The publisher process: `python -m live.publisher CHANNEL_FD LOGBOOK_FD` publishes what the backend does, on time.
+
+The schedule is that of the workload, and it is kept: a message that is late counts from the time it was due (open
+loop), and how late it was is written down. Between two messages the process sleeps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import sys
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+from live.brokers.base import BrokerDown, Link
+from live.brokers.links import open_link
+from live.channel import Channel, ChannelClosed
+from live.logbook import Logbook
+from realtime_sim.units import NS_PER_S
+from realtime_sim.wire import Message, encode
+
+__all__ = ["COLUMNS"]
+
+COLUMNS = ("message", "sent_ns", "acknowledged_ns")
+"""Of its logbook: when a message was handed to the broker's client, and when the broker had answered; -1 if it never
+did."""
+
+RETRY_EVERY_S = 0.1
+"""Between two tries to publish a message that the broker did not take, where the scenario says `when_down: retry`."""
+
+
+async def main() -> None:
+    """Set up, say so, publish, and say so again."""
+    channel = await Channel.open(socket.socket(fileno=int(sys.argv[1])))
+    told = await channel.receive()
+    arrays = told["arrays"]
+    book = Logbook(COLUMNS, len(arrays["message"]) + 1, int(sys.argv[2]))
+    part = SimpleNamespace(**told["broker"])
+    link = open_link(told["url"], part, "publisher")
+    await link.start(None)
+    gc.freeze()
+    channel.send({"is": "ready"})
+    try:
+        order = await channel.receive()
+        publishing = asyncio.create_task(_publish_all(link, part, arrays, book, order["begun_ns"]))
+        publishing.add_done_callback(lambda _: channel.send({"is": "published"}))
+        await channel.receive()  # the end, in order or not
+        publishing.cancel()
+    except ChannelClosed:
+        pass  # the run is gone, and this process goes too
+    await link.close()
+    await channel.close()
+
+
+async def _publish_all(
+    link: Link, part: SimpleNamespace, arrays: dict[str, np.ndarray], book: Logbook, begun_ns: int
+) -> None:
+    names = ("message", "time_ns", "room", "seq", "bytes")
+    for number, time_ns, room, seq, size in zip(*(arrays[name].tolist() for name in names), strict=True):
+        body = encode(Message(number, room, seq, "", ""), size)
+        due_ns = begun_ns + time_ns
+        while (wait_ns := due_ns - time.monotonic_ns()) > 0:
+            await asyncio.sleep(wait_ns / NS_PER_S)
+        await _publish(link, part, book, number, room, body, due_ns)
+
+
+async def _publish(
+    link: Link, part: SimpleNamespace, book: Logbook, number: int, room: int, body: bytes, due_ns: int
+) -> None:
+    """Publish one message; try again, where that is what publishers do, as long as it may take."""
+    retries = getattr(part, "when_down", "lose") == "retry"
+    until_ns = due_ns + int(getattr(part, "delivery_timeout", 0.0) * NS_PER_S)
+    while True:
+        sent_ns = time.monotonic_ns()
+        try:
+            await link.publish(room, body)
+        except BrokerDown:
+            if retries and time.monotonic_ns() < until_ns:
+                await asyncio.sleep(RETRY_EVERY_S)
+                continue
+            book.append(number, sent_ns, -1)
+            return
+        book.append(number, sent_ns, time.monotonic_ns())
+        return
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

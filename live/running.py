@@ -1,0 +1,349 @@
+"""A live run: a scenario in, `Results` out, as from a simulation; everything it starts is gone afterwards.
+
+Processes are started and clients connected before time 0; then the publisher keeps the workload's schedule, the control
+plane acts on the wall clock, and after the drain what everybody wrote down becomes a Trace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import resource
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from live.accounting import machine_now, usage_of
+from live.balancers import start_balancer
+from live.brokers.embedded import start_broker
+from live.clients.settings import Place
+from live.clock import step_on_the_wall_clock
+from live.cluster import LiveCluster
+from live.collecting import collect
+from live.conditions import conditions_of
+from live.crowd import Crowd, Publisher
+from live.fleet import Fleet, slots_for
+from live.options import Options
+from live.processes import Children
+from live.supported import check_supported
+from realtime_sim.control import Control, start_control
+from realtime_sim.engines.clock import Clock
+from realtime_sim.engines.services import draw
+from realtime_sim.errors import LiveError, Problem, ScenarioError
+from realtime_sim.progress import progress_bar
+from realtime_sim.recorder import Recorder
+from realtime_sim.results import Results
+from realtime_sim.scenario import Scenario
+from realtime_sim.units import NS_PER_S, to_ns
+
+__all__ = ["Running", "run"]
+
+LEAD_S = 0.3
+"""From the order to begin until time 0: every process has heard of it by then."""
+
+SPARE_DESCRIPTORS = 200
+
+WATCH_EVERY_S = 0.2
+
+QUIET_NS = 1_000_000_000
+"""After the traffic, a run is over when nothing has come for so long."""
+
+
+@dataclass(slots=True)
+class Running:
+    """A run that goes on, for those who watch it.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is running.
+    cluster : LiveCluster
+        Servers, clients and broker.
+    recorder : Recorder
+        With the decisions of the control plane.
+    latency : ndarray of int64
+        Deliveries so far by bucket of their latency.
+    about : dict of str to str
+        Broker and balancer, as they name themselves.
+    """
+
+    scenario: Scenario
+    cluster: LiveCluster
+    recorder: Recorder
+    latency: np.ndarray
+    about: dict[str, str]
+
+
+def run(
+    scenario: Scenario,
+    broker: str = "auto",
+    *,
+    balancer: str = "none",
+    client_library: str = "picows",
+    client_processes: int | None = None,
+    slice: int = 25,
+    record: str = "summary",
+    control: Sequence[Control] = (),
+    watchers: Sequence[Any] = (),
+    progress: Callable[[float], None] | None = None,
+) -> Results:
+    """Run a scenario for real, on this machine: servers, broker and clients are processes, connections are sockets.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to run; it takes as long as it says, and some seconds to start.
+    broker : str
+        `"auto"` starts one of the scenario's kind; `"redis-server"` takes the program of that name, `"fakeredis"` is
+        the last resort; a URL is one that runs already.
+    balancer : str
+        `"none"`, `"nginx"` or `"haproxy"`; without one clients find their servers by the scenario's policy.
+    client_library : str
+        `"picows"` or `"websockets"`.
+    client_processes : int, optional
+        Processes that play the clients; one for each ten thousand unless given.
+    slice : int
+        Sends after which a server's fan-out lets its loop do something else.
+    record : str
+        `"summary"` or `"full"`, as in a simulation.
+    control : sequence of callable
+        Your own processes beside the faults of the scenario, as in a simulation.
+    watchers : sequence
+        Objects with coroutine methods `begin(running)` and `end()`, such as a dashboard.
+    progress : callable, optional
+        Called now and then with the share that is done; left out, a bar shows on a terminal or in a notebook.
+
+    Returns
+    -------
+    Results
+        Figures as from a simulation; `conditions` says under what conditions they were measured, and whether clients or
+        publisher were what was measured.
+
+    Raises
+    ------
+    ScenarioError
+        If an argument is wrong.
+    UnsupportedFeature
+        If the scenario holds what cannot be done for real here.
+    LiveError
+        If a process, port or program fails.
+    """
+    if not isinstance(scenario, Scenario):
+        step = "make one with Scenario(...) or Scenario.from_yaml(...)"
+        raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
+    options = Options(broker, balancer, client_library, client_processes, slice)
+    check_supported(scenario, options)
+    _check_descriptors(scenario, options)
+    bar = progress_bar(f"Running {scenario.name}", scenario.duration + scenario.drain)
+    with nullcontext(progress) if progress else bar as report:
+        return _in_a_loop(_Run(scenario, options, record, tuple(control), tuple(watchers), report).run)
+
+
+def _in_a_loop(work: Callable[[], Any]) -> Results:
+    """Run a coroutine function to its end; in a thread of its own where this one has a loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    found: list[Any] = []
+
+    def there() -> None:
+        try:
+            found.append(asyncio.run(work()))
+        except BaseException as error:
+            found.append(error)
+
+    thread = threading.Thread(target=there, name="live run")
+    thread.start()
+    thread.join()
+    if isinstance(found[0], BaseException):
+        raise found[0]
+    return found[0]
+
+
+def _check_descriptors(scenario: Scenario, options: Options) -> None:
+    """Raise the soft limit of open files to the hard one, and say what to do where that is not enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    servers = max(1, scenario.servers.count)
+    at_clients = -(-scenario.n_clients // options.n_client_processes(scenario.n_clients))
+    for who, n, step in (
+        ("a client process", at_clients, "use more client_processes"),
+        ("a server", -(-scenario.n_clients // servers), "use more servers"),
+    ):
+        if n + SPARE_DESCRIPTORS > hard:
+            raise LiveError(
+                who, f"needs {n + SPARE_DESCRIPTORS:_} open files, and the limit is {hard:_}", f"{step}, or `ulimit -n`"
+            )
+
+
+class _Run:
+    """One run, from the first process to the Results."""
+
+    def __init__(
+        self, scenario: Scenario, options: Options, record: str, control: tuple[Control, ...],
+        watchers: tuple[Any, ...], report: Callable[[float], None],
+    ) -> None:  # fmt: skip
+        self.scenario, self.options, self.control = scenario, options, control
+        self.watchers, self.report = watchers, report
+        self.workload, self.services = draw(scenario)
+        self.recorder = Recorder(self.workload, record)
+        self.latency = np.zeros(0, dtype=np.int64)
+        self.about: dict[str, str] = {}
+
+    async def run(self) -> Results:
+        """Everything, and afterwards nothing is left of it."""
+        with Children() as children:
+            self.children = children
+            await self._start()
+            try:
+                for watcher in self.watchers:
+                    await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.latency, self.about))
+                await self._go()
+                return await self._finish()
+            finally:
+                for watcher in self.watchers:
+                    await watcher.end()
+
+    async def _start(self) -> None:
+        """Start everything, and connect those who are connected at time 0."""
+        scenario, options = self.scenario, self.options
+        self.clock = Clock()
+        n_slots = scenario.servers.count + _more_servers(scenario, self.control)
+        self.fleet = Fleet(self.workload, self.children, slots_for(n_slots), options.slice)
+        self.crowd = Crowd(self.workload, options, self.children, self._received)
+        self.publisher = Publisher(self.workload, self.children)
+        await self.fleet.prepare(scenario.servers.count)
+        self.broker = await start_broker(options.broker, scenario.broker, self.children)
+        self.fleet.broker_url = self.broker.url
+        for _ in range(scenario.servers.count):
+            await self.fleet.start()
+        self.balancer = await start_balancer(options.balancer, scenario, self.fleet.slots, self.children)
+        self.about = {"broker": self.broker.about, "balancer": self.balancer.about if self.balancer else "none"}
+        assigns = self.balancer is None
+        starting = [self.crowd.start(self.fleet.secret, assigns), self.publisher.start(self.broker.url)]
+        await asyncio.gather(*starting)
+        self.cluster = LiveCluster(scenario, self.fleet, self.crowd, self.broker, self.recorder, self.clock, assigns)
+        self.cluster.broker_busy_ns = self._broker_busy_ns
+        self.crowd.update(self.fleet.places() if assigns else [_behind(self.balancer.url)])
+        await self.crowd.connect()
+        if n_slots > scenario.servers.count:
+            await self.fleet.prepare(1)
+
+    def _broker_busy_ns(self) -> int:
+        return sum(usage.run_ns for pid in self.broker.pids if (usage := usage_of(pid)) is not None)
+
+    def _received(self, histogram: np.ndarray) -> None:
+        if not len(self.latency):
+            self.latency = np.zeros_like(histogram)
+        self.latency += histogram
+
+    async def _go(self) -> None:
+        """From time 0 to the end of the drain."""
+        scenario = self.scenario
+        self.begun_ns = self.cluster.begun_ns = time.monotonic_ns() + to_ns(LEAD_S)
+        self.recorder.servers["started_ns"][:] = 0
+        self.crowd.begin(self.begun_ns)
+        self.publisher.begin(self.begun_ns)
+        start_control(self.clock, self.cluster, scenario, self.recorder, self.control)
+        await asyncio.sleep((self.begun_ns - time.monotonic_ns()) / NS_PER_S)
+        self.machine = machine_now()
+        self._own_ns, self._broker_ns = time.process_time_ns(), self._broker_busy_ns()
+        for account in self._accounts():
+            account()
+        end_ns = to_ns(scenario.duration)
+        beside = asyncio.create_task(self._keep_watch())
+        try:
+            await step_on_the_wall_clock(self.clock, self.begun_ns, end_ns)
+            self.used = machine_now()
+            self.own_ns = time.process_time_ns() - self._own_ns
+            self.broker_ns = self._broker_busy_ns() - self._broker_ns
+            for account in self._accounts():
+                account()
+            await self._drain()
+        finally:
+            beside.cancel()
+        await self.cluster.settle()
+        if beside.done() and not beside.cancelled():
+            beside.result()
+
+    def _accounts(self):
+        yield from (one.account for one in self.fleet.instances)
+        yield from (one.account for one in self.crowd.processes)
+        yield self.publisher.account
+
+    async def _keep_watch(self) -> None:
+        """Show progress, count subscriptions, and stop the run as soon as something has failed."""
+        whole_s = self.scenario.duration + self.scenario.drain
+        while True:
+            self.report(min(1.0, max(0.0, self.cluster.now_ns() / NS_PER_S / whole_s)))
+            self.crowd.check()
+            self.cluster.check()
+            self._check_processes()
+            self.cluster.subscriptions = sum(
+                one.page.get("subscriptions") for one in self.fleet.instances if one.is_alive
+            )
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    def _check_processes(self) -> None:
+        """A process that nobody has ended must not be gone."""
+        gone = self.children.ended()
+        expected = {f"server {one.number}" for one in self.fleet.instances if not one.is_alive}
+        for name, code in gone.items():
+            if name not in expected and not (name.startswith("broker") and not self.cluster.is_broker_up):
+                raise LiveError(name, f"ended with code {code} ({self.children.log_of(name)})", "see what it says")
+
+    async def _drain(self) -> None:
+        """Go on until nothing comes any more, or the drain is over."""
+        limit_ns = to_ns(self.scenario.duration + self.scenario.drain)
+        n_before, quiet_since_ns = -1, 0
+        while self.cluster.now_ns() < limit_ns:
+            n = sum(len(process.received.read()["message"]) for process in self.crowd.processes)
+            if n != n_before or not self._is_quiet():
+                n_before, quiet_since_ns = n, self.cluster.now_ns()
+            elif self.cluster.now_ns() - quiet_since_ns > QUIET_NS:
+                return
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    def _is_quiet(self) -> bool:
+        """Whether no server has anything to send, and nobody is still to come back to a log."""
+        alive = [one for one in self.fleet.instances if one.is_alive]
+        if any(one.page.get("queue_length") for one in alive):
+            return False
+        everyone = all(cohort.session is None for cohort in self.scenario.clients)
+        connected = sum(one.page.get("connections") for one in alive)
+        return not (self.scenario.broker.has_log and everyone and connected < self.workload.n_clients)
+
+    async def _finish(self) -> Results:
+        """Hang up, and make a Trace of what everybody has written down."""
+        memory = {one.number: one.account().memory_bytes for one in self.fleet.instances}
+        conditions = conditions_of(self, memory)
+        over_ns = self.cluster.now_ns()
+        self.publisher.end()
+        await self.crowd.end()
+        trace = collect(self, over_ns)
+        if self.services:
+            trace = dataclasses.replace(trace, services=dict(self.services))
+        return Results([trace], "real processes and sockets", conditions=conditions)
+
+
+def _more_servers(scenario: Scenario, control: Sequence[Control]) -> int:
+    """Places for servers besides those there are at the start: as many as may come while those before still stand."""
+    more = 0
+    for fault in scenario.faults:
+        more += getattr(fault, "count", 0) if getattr(fault, "restart_after", None) is not None else 0
+        more += scenario.servers.count if fault.kind == "rolling_deploy" else 0
+    if scenario.autoscaling is not None:
+        more += max(0, scenario.autoscaling.max_replicas - scenario.servers.count)
+    return more + (scenario.servers.count if control else 0)
+
+
+def _behind(url: str) -> Place:
+    """The balancer as the one place that clients know."""
+    return Place(url.replace("http://", "ws://", 1) + "/ws", url, True)

@@ -1,0 +1,91 @@
+"""A server process: `python -m live.server CHANNEL_FD PAGE_FD SENDS_FD FANOUTS_FD`, started by a run, which tells it the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from typing import Any
+
+from live.brokers.links import open_link
+from live.channel import Channel, ChannelClosed
+from live.logbook import Logbook
+from live.page import Page
+from live.server.frontdoor import FrontDoor
+from live.server.gate import Gate
+from live.server.http import HttpFace
+from live.server.hub import Hub, Membership
+from live.server.settings import FANOUTS, SENDS, ServerSettings
+from live.server.websocket import serve_websockets
+
+GOING_AWAY, SERVICE_RESTART = 1001, 1012
+"""Close codes of RFC 6455 and its registry: the server sends this client away; the server is about to restart."""
+
+
+async def main() -> None:
+    """Set up, say so, and do what the run asks until it hangs up."""
+    channel = await Channel.open(socket.socket(fileno=int(sys.argv[1])))
+    told = await channel.receive()
+    settings = ServerSettings.from_plain(told["settings"])
+    arrays, page = told["arrays"], Page(int(sys.argv[2]))
+    gate = Gate(settings, arrays["cohort_of"])
+    sends = Logbook(SENDS, settings.n_sends, int(sys.argv[3]))
+    fanouts = Logbook(FANOUTS, settings.n_fanouts, int(sys.argv[4]))
+    membership = Membership(arrays["room_offsets"], arrays["rooms"])
+    hub = Hub(membership, arrays["skipped"], gate.takes, page, sends, fanouts, settings.slice)
+    link = open_link(settings.broker_url, settings.broker_part, f"server-{settings.number}")
+    await link.start(hub.receive)
+    hub.position = link.position
+    door = FrontDoor(settings, hub, gate, link)
+    sockets, face = await serve_websockets(door), HttpFace(door)
+    await face.start()
+    leaving = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
+    gc.freeze()
+    page.set("linked", 1)
+    channel.send({"is": "ready"})
+    orders = asyncio.create_task(_obey(channel, door))
+    await asyncio.wait({orders, asyncio.create_task(leaving.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    gate.is_draining = True
+    _send_away(door, len(hub.connections), SERVICE_RESTART)
+    orders.cancel()
+    sockets.close(close_connections=False)
+    await face.stop()
+    await link.close()
+    await channel.close()
+
+
+async def _obey(channel: Channel, door: FrontDoor) -> None:
+    """Do what the run asks, one thing after the other."""
+    while True:
+        try:
+            order = await channel.receive()
+        except ChannelClosed:
+            return
+        _do(order, door)
+
+
+def _do(order: dict[str, Any], door: FrontDoor) -> None:
+    match order["do"]:
+        case "drain":
+            door.gate.is_draining = bool(order["draining"])
+        case "close":
+            _send_away(door, order["n"], GOING_AWAY)
+        case "pace":
+            door.hub.pace = order["factor"]
+        case "cut":
+            door.link.cut(order["silent"])
+        case "heal":
+            door.link.heal()
+
+
+def _send_away(door: FrontDoor, n: int, code: int) -> None:
+    """Close so many connections, those of the lowest client numbers."""
+    for _, subscriber in sorted(door.hub.connections.items())[:n]:
+        subscriber.close(code, "going away")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,214 @@
+"""Event streams, polls and publishing over HTTP, and what is there for those who watch: an `aiohttp` application."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from live.server.frontdoor import FrontDoor, Misbehaved
+from live.server.gate import Allowance, Refused
+from live.server.monitoring import monitoring_text
+from live.server.polling import PollSubscriber
+
+__all__ = ["EventStream", "HttpFace"]
+
+_STREAM_HEADERS = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",  # WHATWG HTML, section 9.2.7: caches and proxies must keep their hands off
+    "X-Accel-Buffering": "no",
+    "Connection": "keep-alive",
+}
+
+_RETRY_MS = 3_000
+"""What a stream asks a client to wait before it connects anew; EventSource of Chrome waits as long by itself."""
+
+
+class EventStream:
+    """One Server-Sent Events stream: `id:` is the position in the log, so that Last-Event-ID resumes there."""
+
+    __slots__ = ("_transport", "allowance", "client", "closed", "cohort", "held")
+
+    def __init__(self, client: int, cohort: int, transport: asyncio.Transport) -> None:
+        self.client, self.cohort = client, cohort
+        self.allowance: Allowance | None = None
+        self.held: list[bytes] | None = None
+        self.closed = asyncio.get_running_loop().create_future()
+        self._transport = transport
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream goes on."""
+        return not self.closed.done() and not self._transport.is_closing()
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What the kernel has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def send(self, body: bytes, position: str) -> None:
+        """One event, as a chunk of its own, straight into the transport: no task wakes up for it."""
+        event = b"id: %b\ndata: %b\n\n" % (position.encode(), body) if position else b"data: %b\n\n" % body
+        self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def comment(self) -> None:
+        """A line that says nothing, so that proxies and clients see that the stream is alive."""
+        self._transport.write(b"3\r\n:\n\n\r\n")
+
+    def close(self, code: int, reason: str) -> None:
+        """End the stream; the protocol has no way to say why."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+
+
+class HttpFace:
+    """Everything a server says over HTTP.
+
+    Parameters
+    ----------
+    door : FrontDoor
+        What to do with connections.
+    """
+
+    def __init__(self, door: FrontDoor) -> None:
+        self.door = door
+        self._sessions: dict[str, PollSubscriber] = {}
+        self._n_sessions = 0
+        self._runner: web.AppRunner | None = None
+        self._heartbeats: list[asyncio.Task] = []
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application(client_max_size=self.door.settings.max_message_bytes)
+        app.router.add_get("/events", self._events)
+        app.router.add_get("/poll", self._poll)
+        app.router.add_post("/publish", self._publish)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=0.5, handler_cancellation=True
+        )
+        await self._runner.setup()
+        settings = self.door.settings
+        await web.TCPSite(self._runner, "127.0.0.1", settings.http_port, backlog=settings.backlog).start()
+        loop = asyncio.get_running_loop()
+        for number, rules in enumerate(settings.cohorts):
+            if rules.transport == "sse" and rules.ping_interval_s is not None:
+                self._heartbeats.append(loop.create_task(self._beat(number, rules.ping_interval_s)))
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for task in self._heartbeats:
+            task.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _identify(self, request: web.Request) -> tuple[int, int]:
+        client = self.door.gate.identify(request.query.get("token", ""), request.headers.get("Origin"))
+        return client, self.door.gate.cohort_of(client)
+
+    # Server-Sent Events.
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        try:
+            client, cohort = self._identify(request)
+            self.door.gate.admit(len(self.door.hub.connections))
+        except Refused as refused:
+            return _answer(refused)
+        response = web.StreamResponse(headers=_STREAM_HEADERS)
+        response.enable_chunked_encoding()
+        stream = None
+        try:
+            try:
+                await response.prepare(request)
+                transport = request.transport
+                if transport is None:  # gone already
+                    return response
+                transport.write(b"%x\r\n%b\r\n" % (len(_RETRY), _RETRY))
+                stream = EventStream(client, cohort, transport)
+                after = request.headers.get("Last-Event-ID", request.query.get("after", ""))
+                await self.door.open(stream, "", after)
+            finally:
+                self.door.gate.handshake_over()
+            await stream.closed  # aiohttp cancels this handler when the client goes
+        finally:
+            if stream is not None:
+                await asyncio.shield(self.door.leave(stream))
+        return response
+
+    async def _beat(self, cohort: int, interval_s: float) -> None:
+        """A comment on every stream of a cohort, once in an interval."""
+        while True:
+            await asyncio.sleep(interval_s)
+            for subscriber in list(self.door.hub.connections.values()):
+                if isinstance(subscriber, EventStream) and subscriber.cohort == cohort and subscriber.is_open:
+                    subscriber.comment()
+
+    # Long polling.
+
+    async def _poll(self, request: web.Request) -> web.Response:
+        try:
+            client, cohort = self._identify(request)
+            session = request.query.get("session", "")
+            if not session:
+                return await self._new_session(request, client, cohort)
+            subscriber = self._sessions.get(session)
+            if subscriber is None or subscriber.client != client:
+                raise Refused(404, "this server knows no such session")
+        except Refused as refused:
+            return _answer(refused)
+        subscriber.seen(request.query.get("after", ""))
+        body = await subscriber.answer_within(self.door.settings.poll_hold_s)
+        if body is None:
+            return web.Response(status=410, text="the session is over\n")
+        return web.Response(body=body, content_type="application/json")
+
+    async def _new_session(self, request: web.Request, client: int, cohort: int) -> web.Response:
+        self.door.gate.admit(len(self.door.hub.connections))
+        self._n_sessions += 1
+        session = f"{self.door.settings.number}-{self._n_sessions}"
+        subscriber = PollSubscriber(client, cohort, lambda: self._forget(session))
+        try:
+            self._sessions[session] = subscriber
+            await self.door.open(subscriber, session, request.query.get("after", ""))
+        finally:
+            self.door.gate.handshake_over()
+        body = await subscriber.answer_within(0.0)
+        return web.Response(body=body, content_type="application/json")
+
+    def _forget(self, session: str) -> None:
+        """A session is over: nobody has polled for too long, or the server has closed it."""
+        subscriber = self._sessions.pop(session, None)
+        if subscriber is not None:
+            asyncio.get_running_loop().create_task(self.door.leave(subscriber))
+
+    # Publishing, and what is there to see.
+
+    async def _publish(self, request: web.Request) -> web.Response:
+        try:
+            client, _ = self._identify(request)
+        except Refused as refused:
+            return _answer(refused)
+        subscriber = self.door.hub.connections.get(client)
+        if subscriber is None:
+            return web.Response(status=409, text="connect first\n")
+        try:
+            await self.door.take(subscriber, await request.read())
+        except Misbehaved as error:
+            return web.Response(status=400, text=f"{error.reason}\n")
+        return web.Response(status=204)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = monitoring_text(self.door.settings.number, self.door.hub.page)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        ready = not self.door.gate.is_draining
+        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "draining\n")
+
+
+_RETRY = b"retry: %d\n\n" % _RETRY_MS
+
+
+def _answer(refused: Refused) -> web.Response:
+    return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)

@@ -1,0 +1,99 @@
+"""Long polling: a session whose messages wait until its client asks, and go out together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from live.server.gate import Allowance
+
+__all__ = ["PollSubscriber"]
+
+SESSION_TIMEOUT_S = 20.0
+"""A session without a poll for so long is over. Clients ask again as soon as they have an answer."""
+
+
+class PollSubscriber:
+    """One session.
+
+    Parameters
+    ----------
+    client, cohort : int
+        Whose it is.
+    forget : callable
+        Called when it is over.
+    """
+
+    __slots__ = (
+        "_buffered_bytes", "_forget", "_frames", "_more", "_timer", "allowance", "client", "cohort", "held", "is_open",
+    )  # fmt: skip
+
+    def __init__(self, client: int, cohort: int, forget: Callable[[], None]) -> None:
+        self.client, self.cohort = client, cohort
+        self.allowance: Allowance | None = None
+        self.held: list[bytes] | None = None
+        self.is_open = True
+        self._forget = forget
+        self._frames: list[bytes] = []
+        self._buffered_bytes = 0
+        self._more: asyncio.Future | None = None
+        self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What waits for the next poll."""
+        return self._buffered_bytes
+
+    def send(self, body: bytes, position: str) -> None:
+        """Into the buffer; a poll that is parked is answered."""
+        self._frames.append(body)
+        self._buffered_bytes += len(body)
+        self._wake()
+
+    def close(self, code: int, reason: str) -> None:
+        """The session is over; the poll that is parked hears of it."""
+        self._end()
+
+    def seen(self, position: str) -> None:
+        """The client polls: it is alive."""
+        self._timer.cancel()
+
+    async def answer_within(self, hold_s: float) -> bytes | None:
+        """A batch of what there is, as soon as there is something, empty after `hold_s` seconds; None at the end."""
+        try:
+            if not self._frames and self.is_open and hold_s > 0:
+                await self._wait(hold_s)
+            if not self.is_open and not self._frames:
+                return None
+            frames, self._frames, self._buffered_bytes = self._frames, [], 0
+            return b"[" + b",".join(frames) + b"]"
+        finally:
+            if self.is_open:
+                self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)
+
+    async def _wait(self, hold_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._more is not None:  # the client has asked again without waiting for its answer
+            self._wake()
+        more = self._more = loop.create_future()
+        timer = loop.call_later(hold_s, self._wake)
+        try:
+            await more
+        finally:
+            timer.cancel()
+            if self._more is more:
+                self._more = None
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
+    def _expire(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            self._timer.cancel()
+            self._wake()
+            self._forget()

@@ -1,0 +1,66 @@
+"""What a live run cannot do, said before anything is started: each is named by its field, with a next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from live.options import Options
+from realtime_sim.errors import UnsupportedFeature
+from realtime_sim.scenario import Scenario
+from realtime_sim.wire.frames import LEAST_MESSAGE_BYTES
+
+__all__ = ["check_supported"]
+
+MOST_CLIENTS = 30_000
+"""Held on two cores with room to spare; a process has 20,000 descriptors on many machines."""
+
+MOST_SERVERS = 64
+
+MOST_DURATION_S = 3_600.0
+
+
+def check_supported(scenario: Scenario, options: Options) -> None:
+    """Raise `UnsupportedFeature` for the first thing in a scenario that cannot be done for real here.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is to be run.
+    options : Options
+        How.
+    """
+    for field, step in _missing(scenario, options):
+        raise UnsupportedFeature(field, "live", step)
+
+
+def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
+    if scenario.n_clients > MOST_CLIENTS:
+        yield f"clients (more than {MOST_CLIENTS:_}: {scenario.n_clients:_})", "scale the scenario down"
+    if scenario.servers.count > MOST_SERVERS:
+        yield f"servers.count (more than {MOST_SERVERS})", "scale the scenario down"
+    if scenario.duration > MOST_DURATION_S:
+        yield f"duration (more than {MOST_DURATION_S:g} s)", "a live run takes as long as it says"
+    for cohort in scenario.clients:
+        if cohort.network.bandwidth is not None:
+            yield f"clients.{cohort.name}.network.bandwidth", "remove it; loopback has no slow links"
+        if cohort.network.idle_timeout is not None and options.balancer == "none":
+            yield f"clients.{cohort.name}.network.idle_timeout", "use a balancer, which has one: nginx or haproxy"
+        if cohort.polling_handshake:
+            yield f"clients.{cohort.name}.polling_handshake", "set it to false"
+    if scenario.servers.workers > 1:
+        yield "servers.workers (more than 1)", "a live server has one loop: raise servers.count instead"
+    if scenario.servers.egress is not None:
+        yield "servers.egress", "remove it; loopback has no slow links"
+    if scenario.servers.connection_age is not None:
+        yield "servers.connection_age", "remove it, or use the fault rebalance"
+    for stream in scenario.traffic:
+        if stream.payload < LEAST_MESSAGE_BYTES:
+            yield (
+                f"traffic.{stream.name}.payload (less than {LEAST_MESSAGE_BYTES} B)",
+                "a frame takes that much: raise it",
+            )
+    for number, fault in enumerate(scenario.faults):
+        if fault.kind == "slow_broker":
+            yield f"faults[{number}].kind: slow_broker", "use stop_broker or partition, or simulate it"
+        elif fault.kind in ("stop_broker", "start_broker") and "://" in options.broker:
+            yield f"faults[{number}].kind: {fault.kind} of a broker that is not ours", "use an embedded broker"
