@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from http.cookies import SimpleCookie
 
@@ -13,16 +14,20 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from live.balancers.settings import Slot, source_address
-from live.processes import free_ports
+from live.balancers.settings import source_address
+from live.balancers.slots import Slot
+from realtime_sim.scenario import Scenario
+from tests.conftest import small
 
-__all__ = ["SmallServer", "Visitor", "free_slots", "small_servers"]
+__all__ = ["SmallServer", "Visitor", "chat", "small_servers"]
 
 
-def free_slots(n: int) -> list[Slot]:
-    """Slots on ports that nobody listens on."""
-    ports = free_ports(2 * n)
-    return [Slot(*pair) for pair in zip(ports[:n], ports[n:], strict=True)]
+def chat(
+    policy: str = "least_connections", affinity: str = "none", detection: object = 0, **cohort: object
+) -> Scenario:
+    """One cohort of 60."""
+    clients = [{"name": "c", "count": 60} | cohort]
+    return small(clients=clients, balancer={"policy": policy, "affinity": affinity, "detection": detection})
 
 
 class SmallServer:
@@ -50,14 +55,13 @@ class SmallServer:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", self.slot.http_port).start()
-        self._websockets = await serve(
-            self._echo, "127.0.0.1", self.slot.websocket_port, compression=None, ping_interval=None, close_timeout=0.1
+        port = self.slot.websocket_port
+        await self._stack.enter_async_context(
+            serve(self._echo, "127.0.0.1", port, compression=None, ping_interval=None, close_timeout=0.1)
         )
 
     async def stop(self) -> None:
         """Close all connections and listen no more."""
-        self._websockets.close()
-        await self._websockets.wait_closed()
         await self._stack.aclose()
 
     async def _healthz(self, request: web.Request) -> web.Response:
@@ -104,13 +108,14 @@ class SmallServer:
 
 
 @asynccontextmanager
-async def small_servers(slots: list[Slot], n: int, **options: float):
-    """Servers in the first `n` slots."""
-    servers = [SmallServer(i, slot, **options) for i, slot in enumerate(slots[:n])]
+async def small_servers(slots: Sequence[Slot], n: int, **options: float):
+    """Servers for all slots, the first `n` of them started."""
+    servers = [SmallServer(i, slot, **options) for i, slot in enumerate(slots)]
     async with AsyncExitStack() as stack:
         for server in servers:
-            await server.start()
             stack.push_async_callback(server.stop)
+        for server in servers[:n]:
+            await server.start()
         yield servers
 
 

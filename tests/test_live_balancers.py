@@ -12,199 +12,28 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import import_module
 from itertools import count
-from pathlib import Path
 
 import aiohttp
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from live.balancers import config, embedded
 from live.balancers.embedded import RunningBalancer, start_balancer, start_program
-from live.balancers.settings import Slot, connections_within, milliseconds, settings, source_address, timeouts
+from live.balancers.settings import settings
+from live.balancers.slots import Slot, reserved_slots
 from live.processes import Children
-from realtime_sim.errors import LiveError, ScenarioError, UnsupportedFeature
-from realtime_sim.policies import balancing
+from realtime_sim.errors import LiveError, ScenarioError
 from realtime_sim.scenario import Scenario
-from tests.conftest import small
-from tests.small_servers import SmallServer, Visitor, free_slots, small_servers
-from tests.strategies import scenarios
-from tests.test_docstrings import drift, public_members, run_examples
+from tests.small_servers import SmallServer, Visitor, chat, small_servers
 
 LIMIT_S = 30.0
 """Bound on every test that waits for a process; all of them end far earlier."""
 
 PRODUCTS = ["nginx", "haproxy"]
-POLICIES = sorted(balancing.REGISTRY)
-SLOTS = [Slot(7001, 8001), Slot(7002, 8002), Slot(7003, 8003)]
 N_SLOTS, N_SERVERS = 5, 3
-
-
-def chat(
-    policy: str = "least_connections", affinity: str = "none", detection: object = 0, **cohort: object
-) -> Scenario:
-    """One cohort of 60."""
-    clients = [{"name": "c", "count": 60} | cohort]
-    return small(clients=clients, balancer={"policy": policy, "affinity": affinity, "detection": detection})
-
-
-def text(product: str, case: Scenario, slots: list[Slot] = SLOTS) -> str:
-    """The configuration in /run, for clients on port 9000."""
-    write = {"nginx": config.nginx, "haproxy": config.haproxy}[product]
-    return write(settings(product, case, slots, 20_000), 9000, Path("/run"))
-
-
-# --- settings and text, no process ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("policy", "of_nginx", "of_haproxy"),
-    [
-        ("round_robin", [], ["balance roundrobin"]),
-        ("least_connections", ["least_conn;"], ["balance leastconn"]),
-        ("random", ["random;"], ["balance random(1)"]),
-        ("power_of_two", ["random two least_conn;"], ["balance random(2)"]),
-        ("source_hash", ["hash $remote_addr;"], ["balance source", "hash-type map-based"]),
-        ("consistent_hash", ["hash $remote_addr consistent;"], ["balance source", "hash-type consistent"]),
-    ],
-)
-def test_a_policy_is_written_in_the_words_of_the_product_for_both_groups(policy, of_nginx, of_haproxy):
-    known = r"(least_conn|random|hash \$|ip_hash|balance |hash-type ).*"
-    for product, words in (("nginx", of_nginx), ("haproxy", of_haproxy)):
-        lines = [line.strip() for line in text(product, chat(policy)).splitlines()]
-        assert [line for line in lines if re.fullmatch(known, line)] == words * 2
-
-
-def test_every_policy_of_the_scenario_is_known():
-    assert POLICIES == sorted(config._NGINX_POLICIES) == sorted(config._HAPROXY_POLICIES)
-
-
-@given(st.integers(1, 30), st.sampled_from(POLICIES), st.sampled_from(["none", "cookie"]))
-def test_a_slot_is_in_both_groups_under_one_name(n, policy, affinity):
-    slots = [Slot(7000 + i, 8000 + i) for i in range(n)]
-    servers = re.findall(r"server s(\d+) 127.0.0.1:(\d+) id (\d+)( cookie \S+)?", text("haproxy", chat(policy), slots))
-    assert [(int(i), int(port), int(number)) for i, port, number, _ in servers] == [
-        (i, base + i, i + 1) for base in (8000, 7000) for i in range(n)
-    ]
-    sticky = text("nginx", chat(policy, affinity), slots)
-    assert re.findall(r"server 127.0.0.1:(\d+) max_fails=1", sticky) == [
-        str(base + i) for base in (7000, 8000) for i in range(n)
-    ]
-    names = [f"s{i}" for i in range(n)] * 2 if affinity == "cookie" else []
-    assert re.findall(r"route=(\S+);", sticky) == names
-    assert re.findall(r" id \d+ cookie (\S+)", text("haproxy", chat(policy, affinity), slots)) == names
-
-
-@pytest.mark.parametrize(
-    ("product", "line"),
-    [
-        ("nginx", "sticky cookie SRV path=/ httponly;"),
-        ("haproxy", "cookie SRV insert indirect nocache httponly"),
-    ],
-)
-def test_a_cookie_is_set_only_where_it_is_asked_for(product, line):
-    assert text(product, chat(affinity="cookie")).count(line) == 2
-    assert "SRV" not in text(product, chat())
-
-
-@pytest.mark.parametrize(
-    ("product", "lines"),
-    [
-        ("nginx", ["master_process off;", "daemon off;", "access_log off;", "proxy_buffering off;",
-                   "proxy_http_version 1.1;", "proxy_next_upstream error timeout;",
-                   "proxy_set_header Upgrade $http_upgrade;", "proxy_set_header X-Forwarded-For $remote_addr;"]),
-        ("haproxy", ["option http-no-delay", "option redispatch 1", "retries 2", "option abortonclose", "nbthread 1",
-                     "http-request set-header X-Forwarded-For %[src]", "maxconn 120"]),
-    ],
-)  # fmt: skip
-def test_what_was_found_to_matter_stands_in_the_text(product, lines):
-    written = [line.strip() for line in text(product, chat()).splitlines()]
-    assert [line for line in lines if line not in written] == []
-
-
-@pytest.mark.parametrize(
-    ("change", "websocket_s", "events_s", "requests_s", "check_s"),
-    [
-        ({}, 60, 60, 60, 0.5),
-        ({"detection": "3s"}, 60, 60, 60, 3),
-        ({"keepalive": {"interval": "60s", "timeout": "20s"}}, 120, 60, 60, 0.5),
-        ({"keepalive": None}, 60, 60, 60, 0.5),  # the run and its drain: 10 + 30 s
-        ({"network": {"idle_timeout": "500ms"}}, 0.5, 60, 60, 0.5),
-        ({"network": {"idle_timeout": "500ms"}, "transport": "sse"}, 60, 0.5, 60, 0.5),
-        ({"network": {"idle_timeout": "31s"}, "transport": "long_polling"}, 60, 60, 31, 0.5),
-    ],
-)
-def test_known_timeouts(change, websocket_s, events_s, requests_s, check_s):
-    found = timeouts(chat(**change))
-    assert (found.websocket_s, found.events_s, found.requests_s) == (websocket_s, events_s, requests_s)
-    assert found.check_interval_s == check_s
-
-
-@given(scenarios())
-def test_a_proxy_waits_for_longer_than_pings_and_polls_unless_the_scenario_says_otherwise(drawn):
-    case = Scenario(**drawn)
-    wanted = {}
-    for cohort in case.clients:
-        wanted.setdefault(cohort.transport, set()).add(cohort.network.idle_timeout)
-    if any(len(values) > 1 for values in wanted.values()):
-        with pytest.raises(UnsupportedFeature, match=r"clients\[1\].network.idle_timeout"):
-            timeouts(case)
-        return
-    found = timeouts(case)
-    assert found.requests_s > 30
-    waits_s = {"websocket": found.websocket_s, "sse": found.events_s, "long_polling": found.requests_s}
-    for cohort in case.clients:
-        if cohort.network.idle_timeout is not None:
-            assert waits_s[cohort.transport] == cohort.network.idle_timeout
-        elif cohort.keepalive is None:
-            assert waits_s[cohort.transport] > case.duration + case.drain
-        else:
-            assert waits_s[cohort.transport] > cohort.keepalive.interval + cohort.keepalive.timeout
-    assert f"timeout tunnel {milliseconds(found.websocket_s)}ms" in text("haproxy", case)
-
-
-@given(st.floats(1e-9, 1e6))
-def test_a_timeout_is_never_written_as_0_nor_shortened(seconds):
-    assert milliseconds(seconds) >= max(1, seconds * 1_000)
-
-
-@pytest.mark.parametrize(
-    ("product", "change", "message"),
-    [
-        ("nginx", {"policy": "consistent_hash", "polling_handshake": True}, "balancer.policy is not supported by"),
-        ("nginx", {"detection": "5s"}, "balancer.detection is not supported by engine 'nginx'; it has no checks"),
-    ],
-)
-def test_what_a_product_lacks_is_named(product, change, message):
-    with pytest.raises(UnsupportedFeature, match=re.escape(message)):
-        text(product, chat(**change))
-    text("haproxy", chat(**change))
-    text(product, chat(**(change | {"affinity": "cookie", "detection": 0})))
-
-
-def test_more_clients_than_descriptors_are_refused():
-    assert connections_within(20_000, 9_850, "balancer nginx") == 9_850
-    with pytest.raises(LiveError, match="20_000 clients need 40_300 descriptors .* hard limit is 20_000; use balancer"):
-        text("haproxy", chat(count=20_000))
-
-
-def test_clients_have_addresses_of_their_own():
-    addresses = {source_address(n) for n in range(70_000)}
-    assert len(addresses) == 70_000
-    assert all(address.startswith("127.") and address != "127.0.0.1" for address in addresses)
-
-
-@pytest.mark.parametrize("name", ["config", "embedded", "settings"])
-def test_docstrings_do_not_drift(name):
-    module = import_module(f"live.balancers.{name}")
-    assert [found for member in public_members(module) if (found := drift(*member))] == []
-    assert run_examples(module)[1] == ""
-
-
-# --- real processes -------------------------------------------------------------------------------------------------
+NOBODY = [Slot(9, 9)]
+"""A slot that stays empty."""
 
 
 def run(scene) -> None:
@@ -233,11 +62,10 @@ def installed(product: str) -> str:
 async def cluster(
     product: str, case: Scenario, check: object = "100ms", **servers: float
 ) -> AsyncIterator[tuple[list[SmallServer], RunningBalancer]]:
-    """Servers in some of the slots, and a balancer in front of all; with checks that are frequent it starts sooner."""
+    """Servers, the first three of them started, and a balancer that checks them often, which lets it start sooner."""
     if product == "haproxy":
         case = case.replace(**{"balancer.detection": check})
-    with Children() as children:
-        slots = free_slots(N_SLOTS)
+    with Children() as children, reserved_slots(N_SLOTS) as slots:
         async with small_servers(slots, N_SERVERS, **servers) as started:
             balancer = await start_balancer(product, case, slots, children)
             try:
@@ -311,7 +139,7 @@ def test_least_connections_balances_within_one_and_passes_over_empty_slots(produ
             for i in range(31):
                 websocket = await stack.enter_async_context(Visitor(i, balancer.url).websocket())
                 await websocket.recv()
-            assert sorted(server.n_websockets for server in servers) == [10, 10, 11]
+            assert sorted(server.n_websockets for server in servers) == [0, 0, 10, 10, 11]
 
     run(scene())
 
@@ -344,25 +172,10 @@ def test_a_dead_server_is_passed_over_and_gets_clients_again_when_it_is_back(pro
 def test_a_slot_that_was_empty_gets_clients_when_a_server_takes_it(product):
     async def scene() -> None:
         async with cluster(product, chat()) as (servers, balancer):
-            [slot] = {find_slot(balancer, 4)} - {server.slot for server in servers}
-            added = SmallServer(4, slot)
-            await added.start()
-            try:
-                await until_met(4, balancer.url)
-            finally:
-                await added.stop()
+            await servers[4].start()
+            await until_met(4, balancer.url)
 
     run(scene())
-
-
-def find_slot(balancer: RunningBalancer, number: int) -> Slot:
-    """A slot as it stands in the configuration."""
-    written = next(balancer.children.folder.glob("*.conf")).read_text()
-    ports = [int(port) for port in re.findall(r"server (?:s\d+ )?127.0.0.1:(\d+)", written)]
-    first, second = ports[:N_SLOTS], ports[N_SLOTS:]
-    if "backend http" in written:  # HAProxy's group of HTTP ports is first
-        first, second = second, first
-    return Slot(first[number], second[number])
 
 
 async def until_met(server: int, url: str, within_s: float = 10.0) -> None:
@@ -428,8 +241,7 @@ def test_events_are_delayed_without_the_option_that_forbids_it():
     """The kernel holds back what HAProxy says is not all: 116 ms at the median and 208 ms at p95, 0.2 ms with it."""
 
     async def scene() -> None:
-        slots = free_slots(1)
-        with Children() as children:
+        with Children() as children, reserved_slots(1) as slots:
             asked = settings(installed("haproxy"), chat(transport="sse"), slots, 20_000)
             async with small_servers(slots, 1):
                 balancer = await start_program(
@@ -548,7 +360,6 @@ def test_what_is_wrong_with_a_configuration_is_told(product):
 @pytest.mark.live
 def test_another_port_is_tried_when_one_is_taken(product):
     async def scene() -> None:
-        slots = free_slots(1)
         with Children() as children, socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -558,7 +369,7 @@ def test_another_port_is_tried_when_one_is_taken(product):
                 ports.append(port if ports else other.getsockname()[1])
                 return embedded.PROGRAMS[product].write(asked, ports[-1], children.folder)
 
-            asked = settings(product, chat(), slots, 20_000)
+            asked = settings(product, chat(), NOBODY, 20_000)
             balancer = await start_program(product, write, children)
             assert len(ports) == 2 and balancer.url.endswith(str(ports[1]))
             await balancer.stop()
@@ -569,11 +380,10 @@ def test_another_port_is_tried_when_one_is_taken(product):
 @pytest.mark.live
 def test_one_that_was_killed_is_started_again_in_the_same_folder(product):
     async def scene() -> None:
-        slots = free_slots(1)
         with Children() as children:
-            first = await start_balancer(product, chat(), slots, children)
+            first = await start_balancer(product, chat(), NOBODY, children)
             children.kill(first.child)
-            second = await start_balancer(product, chat(), slots, children)
+            second = await start_balancer(product, chat(), NOBODY, children)
             assert second.pid != first.pid
             await first.stop()
             await second.stop()
@@ -585,16 +395,16 @@ def test_one_that_was_killed_is_started_again_in_the_same_folder(product):
 def test_a_program_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with Children() as children, pytest.raises(LiveError, match="balancer haproxy: there is no program 'haproxy'"):
-        asyncio.run(start_balancer("haproxy", chat(), SLOTS, children))
+        asyncio.run(start_balancer("haproxy", chat(), NOBODY, children))
 
 
 @pytest.mark.live
 def test_without_a_balancer_nothing_is_started():
     with Children() as children:
-        balancer = asyncio.run(start_balancer("none", chat(), SLOTS, children))
+        balancer = asyncio.run(start_balancer("none", chat(), NOBODY, children))
         assert (balancer.url, balancer.pid, balancer.about[:5]) == ("", None, "none:")
         asyncio.run(balancer.stop())
         with pytest.raises(
             ScenarioError, match="balancer must be one of none, nginx, haproxy, got 'ngnix'; did you mean"
         ):
-            asyncio.run(start_balancer("ngnix", chat(), SLOTS, children))
+            asyncio.run(start_balancer("ngnix", chat(), NOBODY, children))

@@ -1,1 +1,1 @@
-"""Balancers: what a scenario asks of one (`settings`), its text for nginx and HAProxy (`config`), and running them."""
+"""Balancers: places for servers (`slots`), what is asked (`settings`), its text (`config`), its run (`embedded`)."""

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from live.balancers import config
-from live.balancers.settings import Settings, Slot, settings
+from live.balancers.settings import Settings, settings
+from live.balancers.slots import Slot
 from live.processes import GRACE_S, Children, free_ports
 from realtime_sim.errors import LiveError, Problem, ScenarioError, nearest
 from realtime_sim.scenario import Scenario

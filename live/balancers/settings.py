@@ -1,8 +1,4 @@
-"""What a scenario asks of a balancer, as plain data: slots, policy, timeouts and how many connections fit.
-
-A slot is a place for one server. There are more slots than servers at the start, because the file of a balancer is
-written once: a server that is added or replaced takes a slot that is free. The balancer finds out by itself which slots
-are empty.
+"""What a scenario asks of a balancer, as plain data: policy, cookie, timeouts and how many connections fit.
 
 The hashes hash the address that a client comes from. Behind loopback all of them would come from 127.0.0.1 and go to
 one server, so each client binds its sockets to an address of its own (`source_address`) before it connects; to Linux
@@ -15,12 +11,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from live.balancers.slots import Slot
 from realtime_sim.errors import LiveError, UnsupportedFeature
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.clients import Cohort
 from realtime_sim.transports import TRANSPORTS
 
-__all__ = ["Settings", "Slot", "Timeouts", "connections_within", "settings", "source_address", "timeouts"]
+__all__ = ["Settings", "Timeouts", "connections_within", "settings", "source_address", "timeouts"]
 
 USUAL_IDLE_S = 60.0
 """nginx's `proxy_read_timeout` and AWS ALB's idle timeout unless set: the least where nothing asks for another."""
@@ -39,14 +36,6 @@ CONNECT_S = 2.0
 
 SPARE_DESCRIPTORS = 300
 """For listeners, logs, health checks, publishers and who looks at metrics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """A place for one server instance: the ports of loopback it listens on, `/ws` on one and the rest on the other."""
-
-    websocket_port: int
-    http_port: int
 
 
 @dataclass(frozen=True, slots=True)
