@@ -10,16 +10,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from live.accounting import Usage, usage_of
+from live.balancers.slots import Slot
 from live.channel import Channel, ChannelClosed, pair
 from live.clients.settings import Place
 from live.logbook import Logbook
+from live.options import Options
 from live.page import Page
-from live.processes import Children, free_ports
+from live.processes import Children
 from live.server.settings import FANOUTS, SENDS, CohortRules, ServerSettings
 from realtime_sim.errors import LiveError
 from realtime_sim.policies import overflow
@@ -95,15 +98,15 @@ class Fleet:
         What they will have to do.
     children : Children
         Who starts processes.
-    slots : list of (int, int)
-        Ports for WebSockets and for HTTP, one pair for each server that can be there at the same time.
-    slice : int
-        Sends after which a fan-out lets the loop do something else.
+    slots : sequence of Slot
+        A place for each server that can be there at the same time.
+    options : Options
+        How the run is done.
     """
 
-    def __init__(self, workload: Workload, children: Children, slots: list[tuple[int, int]], slice: int) -> None:
+    def __init__(self, workload: Workload, children: Children, slots: Sequence[Slot], options: Options) -> None:
         self.workload, self.scenario, self.children = workload, workload.scenario, children
-        self.slots, self._slice = slots, slice
+        self.slots, self._options = slots, options
         self.secret = secrets.token_bytes(32)
         self.instances: list[Instance] = []
         self.broker_url = ""
@@ -145,7 +148,8 @@ class Fleet:
         instance.slot = next((slot for slot in range(len(self.slots)) if slot not in taken), -1)
         if instance.slot < 0:
             raise LiveError("servers", f"there are places for {len(self.slots)} at a time", "start fewer at a time")
-        instance.websocket_port, instance.http_port = self.slots[instance.slot]
+        slot = self.slots[instance.slot]
+        instance.websocket_port, instance.http_port = slot.websocket_port, slot.http_port
         instance.started_ns = time.monotonic_ns()
         self.instances.append(instance)
         instance.channel.send({"settings": self._settings(instance).to_plain()}, **self._arrays)
@@ -176,7 +180,8 @@ class Fleet:
             task_per_client=servers.fanout == "task_per_client",
             backlog=servers.backlog,
             poll_hold_s=TRANSPORTS["long_polling"].poll_hold_s,
-            slice=self._slice,
+            slice=self._options.slice,
+            shuts_when_draining=self._options.balancer != "none",
             max_message_bytes=_largest_message(scenario),
             client_rate_per_s=_client_rate(self.workload),
             client_burst=int(2 * _client_rate(self.workload)),
@@ -223,12 +228,6 @@ class Fleet:
         instance.account()
         instance.is_alive, instance.is_open, instance.died_ns = False, False, time.monotonic_ns()
         os.kill(instance.child.pid, signal.SIGTERM)
-
-
-def slots_for(n: int) -> list[tuple[int, int]]:
-    """Ports for so many servers."""
-    ports = free_ports(2 * n)
-    return list(zip(ports[::2], ports[1::2], strict=True))
 
 
 def broker_plain(scenario: Scenario) -> dict[str, object]:

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from live.accounting import machine_now, usage_of
-from live.balancers import start_balancer
+from live.balancers.embedded import start_balancer
+from live.balancers.slots import reserved_slots
 from live.brokers.embedded import start_broker
 from live.clients.settings import Place
 from live.clock import step_on_the_wall_clock
@@ -27,7 +28,7 @@ from live.cluster import LiveCluster
 from live.collecting import collect
 from live.conditions import conditions_of
 from live.crowd import Crowd, Publisher
-from live.fleet import Fleet, slots_for
+from live.fleet import Fleet
 from live.options import Options
 from live.processes import Children
 from live.supported import check_supported
@@ -199,8 +200,9 @@ class _Run:
 
     async def run(self) -> Results:
         """Everything, and afterwards nothing is left of it."""
-        with Children() as children:
-            self.children = children
+        n_slots = self.scenario.servers.count + _more_servers(self.scenario, self.control)
+        with Children() as children, reserved_slots(n_slots) as slots:
+            self.children, self.slots = children, slots
             await self._start()
             try:
                 for watcher in self.watchers:
@@ -215,8 +217,7 @@ class _Run:
         """Start everything, and connect those who are connected at time 0."""
         scenario, options = self.scenario, self.options
         self.clock = Clock()
-        n_slots = scenario.servers.count + _more_servers(scenario, self.control)
-        self.fleet = Fleet(self.workload, self.children, slots_for(n_slots), options.slice)
+        self.fleet = Fleet(self.workload, self.children, self.slots, options)
         self.crowd = Crowd(self.workload, options, self.children, self._received)
         self.publisher = Publisher(self.workload, self.children)
         await self.fleet.prepare(scenario.servers.count)
@@ -224,16 +225,16 @@ class _Run:
         self.fleet.broker_url = self.broker.url
         for _ in range(scenario.servers.count):
             await self.fleet.start()
-        self.balancer = await start_balancer(options.balancer, scenario, self.fleet.slots, self.children)
-        self.about = {"broker": self.broker.about, "balancer": self.balancer.about if self.balancer else "none"}
-        assigns = self.balancer is None
+        self.balancer = await start_balancer(options.balancer, scenario, self.slots, self.children)
+        self.about = {"broker": self.broker.about, "balancer": self.balancer.about}
+        assigns = options.balancer == "none"
         starting = [self.crowd.start(self.fleet.secret, assigns), self.publisher.start(self.broker.url)]
         await asyncio.gather(*starting)
         self.cluster = LiveCluster(scenario, self.fleet, self.crowd, self.broker, self.recorder, self.clock, assigns)
         self.cluster.broker_busy_ns = self._broker_busy_ns
         self.crowd.update(self.fleet.places() if assigns else [_behind(self.balancer.url)])
         await self.crowd.connect()
-        if n_slots > scenario.servers.count:
+        if len(self.slots) > scenario.servers.count:
             await self.fleet.prepare(1)
 
     def _broker_busy_ns(self) -> int:

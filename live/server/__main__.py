@@ -9,6 +9,8 @@ import socket
 import sys
 from typing import Any
 
+from websockets.asyncio.server import Server
+
 from live.brokers.links import open_link
 from live.channel import Channel, ChannelClosed
 from live.logbook import Logbook
@@ -39,31 +41,58 @@ async def main() -> None:
     await link.start(hub.receive)
     hub.position = link.position
     door = FrontDoor(settings, hub, gate, link)
-    sockets, face = await serve_websockets(door), HttpFace(door)
-    await face.start()
+    ports = Ports(door)
+    await ports.open()
     leaving = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
     gc.freeze()
     page.set("linked", 1)
     channel.send({"is": "ready"})
-    orders = asyncio.create_task(_obey(channel, door))
+    orders = asyncio.create_task(_obey(channel, door, ports))
     await asyncio.wait({orders, asyncio.create_task(leaving.wait())}, return_when=asyncio.FIRST_COMPLETED)
     gate.is_draining = True
     _send_away(door, len(hub.connections), SERVICE_RESTART)
     orders.cancel()
-    sockets.close(close_connections=False)
-    await face.stop()
+    await ports.close()
     await link.close()
     await channel.close()
 
 
-async def _obey(channel: Channel, door: FrontDoor) -> None:
+class Ports:
+    """Where the server listens; it can stop to, and begin again, while its connections go on."""
+
+    def __init__(self, door: FrontDoor) -> None:
+        self._door, self._face = door, HttpFace(door)
+        self._websockets: Server | None = None
+
+    async def open(self) -> None:
+        """Listen."""
+        if self._websockets is None:
+            self._websockets = await serve_websockets(self._door)
+            await self._face.listen()
+
+    async def shut(self) -> None:
+        """Refuse new connections."""
+        if self._websockets is not None:
+            self._websockets.close(close_connections=False)
+            self._websockets = None
+            await self._face.shut()
+
+    async def close(self) -> None:
+        """End everything."""
+        await self.shut()
+        await self._face.stop()
+
+
+async def _obey(channel: Channel, door: FrontDoor, ports: Ports) -> None:
     """Do what the run asks, one thing after the other."""
     while True:
         try:
             order = await channel.receive()
         except ChannelClosed:
             return
+        if order["do"] == "drain" and door.settings.shuts_when_draining:
+            await (ports.shut() if order["draining"] else ports.open())
         _do(order, door)
 
 

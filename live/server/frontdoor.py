@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+
 from live.brokers.base import BrokerDown, Delivered, Link
 from live.server.gate import Allowance, Gate
 from live.server.hub import Hub, Subscriber

@@ -75,10 +75,25 @@ class HttpFace:
         self._sessions: dict[str, PollSubscriber] = {}
         self._n_sessions = 0
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
         self._heartbeats: list[asyncio.Task] = []
 
-    async def start(self) -> None:
-        """Listen."""
+    async def listen(self) -> None:
+        """Take connections; the second time after `shut`."""
+        if self._runner is None:
+            await self._set_up()
+        assert self._runner is not None
+        settings = self.door.settings
+        self._site = web.TCPSite(self._runner, "127.0.0.1", settings.http_port, backlog=settings.backlog)
+        await self._site.start()
+
+    async def shut(self) -> None:
+        """Take no new connections; those there are go on."""
+        if self._site is not None:
+            site, self._site = self._site, None
+            await site.stop()
+
+    async def _set_up(self) -> None:
         app = web.Application(client_max_size=self.door.settings.max_message_bytes)
         app.router.add_get("/events", self._events)
         app.router.add_get("/poll", self._poll)
@@ -89,10 +104,8 @@ class HttpFace:
             app, access_log=None, handle_signals=False, shutdown_timeout=0.5, handler_cancellation=True
         )
         await self._runner.setup()
-        settings = self.door.settings
-        await web.TCPSite(self._runner, "127.0.0.1", settings.http_port, backlog=settings.backlog).start()
         loop = asyncio.get_running_loop()
-        for number, rules in enumerate(settings.cohorts):
+        for number, rules in enumerate(self.door.settings.cohorts):
             if rules.transport == "sse" and rules.ping_interval_s is not None:
                 self._heartbeats.append(loop.create_task(self._beat(number, rules.ping_interval_s)))
 

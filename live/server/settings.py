@@ -81,6 +81,9 @@ class ServerSettings:
         How long a poll is held without an answer, seconds.
     slice : int
         Sends after which a fan-out lets the loop do something else.
+    shuts_when_draining : bool
+        Whether it refuses connections while it is not wanted: a balancer then finds another server, where an answer
+        of 503 would go to the client.
     max_message_bytes : int
         Largest frame a client may send; beyond it the connection is closed (1009).
     client_rate_per_s : float
@@ -106,6 +109,7 @@ class ServerSettings:
     backlog: int
     poll_hold_s: float
     slice: int
+    shuts_when_draining: bool
     max_message_bytes: int
     client_rate_per_s: float
     client_burst: int
