@@ -6,7 +6,7 @@ import asyncio
 from urllib.parse import urlsplit
 
 from live.clients.http_connection import HttpConnection, connect_http
-from live.clients.reception import ABNORMAL, Reception, TurnedAway, turned_away
+from live.clients.reception import ABNORMAL, Caller, Reception, TurnedAway, turned_away
 
 __all__ = ["EventStreamConnection", "connect"]
 
@@ -14,9 +14,9 @@ __all__ = ["EventStreamConnection", "connect"]
 class EventStreamConnection:
     """One stream. What the client publishes goes by a request of its own."""
 
-    def __init__(self, url: str, origin: str, reception: Reception, source: str) -> None:
+    def __init__(self, url: str, caller: Caller, reception: Reception) -> None:
         self.reception = reception
-        self._url, self._origin, self._source = url, origin, source
+        self._url, self._caller = url, caller
         self._http: HttpConnection | None = None
         self._rest = b""
         self._tasks: set[asyncio.Task] = set()
@@ -24,11 +24,12 @@ class EventStreamConnection:
     async def open(self) -> None:
         """Connect, and wait for the server's welcome."""
         parts = urlsplit(self._url)
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store", "Origin": self._origin}
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"} | self._caller.headers()
         if self.reception.position:
             headers["Last-Event-ID"] = self.reception.position
-        self._http = await connect_http(self._url, lambda: self.reception.over(ABNORMAL), self._source)
+        self._http = await connect_http(self._url, lambda: self.reception.over(ABNORMAL), self._caller.source)
         answer = await self._http.ask("GET", f"{parts.path}?{parts.query}", headers, on_body=self._body)
+        self._caller.remember(answer.headers.get("set-cookie"))
         if answer.status != 200:
             self._http.close()
             raise turned_away(answer.status, answer.headers.get("retry-after"))
@@ -51,9 +52,7 @@ class EventStreamConnection:
 
     def send(self, frame: bytes) -> None:
         """Publish by a request."""
-        task = asyncio.get_running_loop().create_task(
-            publish(self._url, self._origin, frame, self._source, self.reception)
-        )
+        task = asyncio.get_running_loop().create_task(publish(self._url, self._caller, frame, self.reception))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -74,9 +73,9 @@ class EventStreamConnection:
         return self._http
 
 
-async def connect(url: str, origin: str, reception: Reception, source: str) -> EventStreamConnection:
+async def connect(url: str, caller: Caller, reception: Reception) -> EventStreamConnection:
     """As `live.clients.picows_client.connect`; the URL is that of `/events`."""
-    connection = EventStreamConnection(url, origin, reception, source)
+    connection = EventStreamConnection(url, caller, reception)
     try:
         await connection.open()
     except asyncio.CancelledError:
@@ -86,12 +85,12 @@ async def connect(url: str, origin: str, reception: Reception, source: str) -> E
     return connection
 
 
-async def publish(url: str, origin: str, frame: bytes, source: str, reception: Reception) -> None:
+async def publish(url: str, caller: Caller, frame: bytes, reception: Reception) -> None:
     """POST a frame to the server of a URL, over a connection of its own; `reception` hears if that fails."""
     parts = urlsplit(url)
-    headers = {"Origin": origin, "Connection": "close", "Content-Type": "application/json"}
+    headers = {"Connection": "close", "Content-Type": "application/json"} | caller.headers()
     try:
-        http = await connect_http(url, lambda: None, source)
+        http = await connect_http(url, lambda: None, caller.source)
         answer = await http.ask("POST", f"/publish?{parts.query}", headers, frame)
         http.close()
     except TurnedAway as away:

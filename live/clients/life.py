@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from live.clients import event_stream, long_polling, picows_client, websockets_client
-from live.clients.reception import Connection, Reception, TurnedAway
+from live.clients.reception import Caller, Connection, Reception, TurnedAway
 from live.clients.settings import Happening
 from realtime_sim.draws import Stream, sample_ns, uniform
 from realtime_sim.policies.backoff import delay_kernel
@@ -39,6 +39,7 @@ class Life:
         self.cohort_index = int(population.cohort[client])
         self.cohort = population.scenario.clients[self.cohort_index]
         self.half_rtt_s = float(population.rtt_ns[client]) / 2 / NS_PER_S
+        self.caller = Caller(population.settings.origin, population.source_of(client))
         self.connection: Connection | None = None
         self.place = -1
         self.position = ""
@@ -190,14 +191,14 @@ class Life:
         query = f"token={population.tokens[self.client]}"
         if reception.position:
             query += f"&after={quote(reception.position)}"
-        origin, source = population.settings.origin, population.settings.source
         if self.cohort.transport == "websocket":
-            connect = LIBRARIES[population.settings.library]
-            return await connect(f"{where.websocket_url}?{query}", origin, reception, source)
+            return await LIBRARIES[population.settings.library](
+                f"{where.websocket_url}?{query}", self.caller, reception
+            )
         if self.cohort.transport == "sse":
-            return await event_stream.connect(f"{where.http_url}/events?{query}", origin, reception, source)
+            return await event_stream.connect(f"{where.http_url}/events?{query}", self.caller, reception)
         return await long_polling.connect(
-            f"{where.http_url}/poll?{query}", origin, reception, source, self.half_rtt_s,
+            f"{where.http_url}/poll?{query}", self.caller, reception, self.half_rtt_s,
             lambda: self.note(Happening.POLLED),
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from live.clients.event_stream import publish
 from live.clients.http_connection import HttpConnection, connect_http
-from live.clients.reception import ABNORMAL, Reception, TurnedAway, turned_away
+from live.clients.reception import ABNORMAL, Caller, Reception, TurnedAway, turned_away
 
 __all__ = ["LongPollingConnection", "connect"]
 
@@ -23,12 +23,10 @@ class LongPollingConnection:
     ----------
     url : str
         Of `/poll`, with token and position in its query.
-    origin : str
-        Of the page that the client stands for.
+    caller : Caller
+        Who connects.
     reception : Reception
         Where frames go.
-    source : str
-        Loopback address of the socket.
     half_rtt_s : float
         Half a round trip, seconds: what an answer and the next request take, and loopback does not.
     polled : callable
@@ -36,10 +34,10 @@ class LongPollingConnection:
     """
 
     def __init__(
-        self, url: str, origin: str, reception: Reception, source: str, half_rtt_s: float, polled: Callable[[], None]
+        self, url: str, caller: Caller, reception: Reception, half_rtt_s: float, polled: Callable[[], None]
     ) -> None:
         self.reception = reception
-        self._url, self._origin, self._source = url, origin, source
+        self._url, self._caller = url, caller
         self._half_rtt_s, self._polled = half_rtt_s, polled
         self._http: HttpConnection | None = None
         self._task: asyncio.Task | None = None
@@ -47,7 +45,7 @@ class LongPollingConnection:
 
     async def open(self) -> None:
         """Begin a session: the first answer is the server's welcome."""
-        self._http = await connect_http(self._url, lambda: self.reception.over(ABNORMAL), self._source)
+        self._http = await connect_http(self._url, lambda: self.reception.over(ABNORMAL), self._caller.source)
         await self._ask("")
         await self.reception.welcomed
         self._task = asyncio.get_running_loop().create_task(self._poll())
@@ -66,7 +64,8 @@ class LongPollingConnection:
 
     async def _ask(self, more: str) -> None:
         parts = urlsplit(self._url)
-        answer = await self._get().ask("GET", f"{parts.path}?{parts.query}{more}", {"Origin": self._origin})
+        answer = await self._get().ask("GET", f"{parts.path}?{parts.query}{more}", self._caller.headers())
+        self._caller.remember(answer.headers.get("set-cookie"))
         if answer.status == 410:
             self.reception.over(GOING_AWAY)
             raise TurnedAway("server_died")
@@ -78,9 +77,7 @@ class LongPollingConnection:
 
     def send(self, frame: bytes) -> None:
         """Publish by a request of its own."""
-        task = asyncio.get_running_loop().create_task(
-            publish(self._url, self._origin, frame, self._source, self.reception)
-        )
+        task = asyncio.get_running_loop().create_task(publish(self._url, self._caller, frame, self.reception))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
 
@@ -108,10 +105,10 @@ class LongPollingConnection:
 
 
 async def connect(
-    url: str, origin: str, reception: Reception, source: str, half_rtt_s: float, polled: Callable[[], None]
+    url: str, caller: Caller, reception: Reception, half_rtt_s: float, polled: Callable[[], None]
 ) -> LongPollingConnection:
     """As `live.clients.picows_client.connect`; see `LongPollingConnection` for what is more."""
-    connection = LongPollingConnection(url, origin, reception, source, half_rtt_s, polled)
+    connection = LongPollingConnection(url, caller, reception, half_rtt_s, polled)
     try:
         await connection.open()
     except asyncio.CancelledError:

@@ -6,7 +6,7 @@ import asyncio
 
 from picows import WSCloseCode, WSFrame, WSHandshakeError, WSListener, WSMsgType, WSTransport, ws_connect
 
-from live.clients.reception import ABNORMAL, Reception, TurnedAway, turned_away
+from live.clients.reception import ABNORMAL, Caller, Reception, TurnedAway, turned_away
 
 __all__ = ["connect"]
 
@@ -66,19 +66,17 @@ class PicowsConnection(WSListener):
         self._frozen = True
 
 
-async def connect(url: str, origin: str, reception: Reception, source: str) -> PicowsConnection:
+async def connect(url: str, caller: Caller, reception: Reception) -> PicowsConnection:
     """Connect, and wait for the server's welcome.
 
     Parameters
     ----------
     url : str
         With token and position in its query.
-    origin : str
-        Of the page that the client stands for.
+    caller : Caller
+        Who connects.
     reception : Reception
         Where frames go.
-    source : str
-        Loopback address of the socket.
 
     Raises
     ------
@@ -87,15 +85,16 @@ async def connect(url: str, origin: str, reception: Reception, source: str) -> P
     """
     connection = PicowsConnection(reception)
     try:
-        await ws_connect(
+        transport, _ = await ws_connect(
             lambda: connection,
             url,
-            extra_headers={"Origin": origin},
+            extra_headers=caller.headers(),
             enable_auto_pong=False,
             read_buffer_init_size=READ_BUFFER_BYTES,
             websocket_handshake_timeout=None,
-            local_addr=(source, 0),
+            local_addr=(caller.source, 0),
         )
+        caller.remember(transport.response.headers.get("Set-Cookie"))
         await reception.welcomed
     except WSHandshakeError as error:
         if error.response is None:

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from live.balancers.settings import source_address
 from live.clients.choice import Choice
 from live.clients.life import Life
 from live.clients.settings import ClientSettings, Happening
@@ -66,6 +67,10 @@ class Population:
         self._happened, self._received_book = happened.append, received
         self._tasks: list[asyncio.Task] = []
         self._n_reported = 0
+
+    def source_of(self, client: int) -> str:
+        """Loopback address of a client's sockets: one of its own where a balancer may go by it."""
+        return self.settings.source if self.settings.assigns else source_address(client)
 
     def note(self, client: int, what: Happening, value: int = 0) -> None:
         """Write down what happens to a client."""

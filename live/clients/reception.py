@@ -9,7 +9,7 @@ from typing import Protocol
 
 from realtime_sim.wire import Batch, Failure, Message, Welcome, number_of, read_from_server
 
-__all__ = ["ABNORMAL", "OUTCOMES", "Connection", "Reception", "TurnedAway", "turned_away"]
+__all__ = ["ABNORMAL", "OUTCOMES", "Caller", "Connection", "Reception", "TurnedAway", "turned_away"]
 
 ABNORMAL = 1006
 """Close code of a connection over which nobody said goodbye (RFC 6455, section 7.4.1)."""
@@ -57,6 +57,39 @@ def turned_away(status: int, retry_after: str | None) -> TurnedAway:
     """
     text = retry_after or ""
     return TurnedAway(OUTCOMES.get(status, "refused"), float(text) if text.replace(".", "", 1).isdecimal() else 0.0)
+
+
+class Caller:
+    """Who connects: what a browser would keep of a site, and the address that its sockets have.
+
+    Parameters
+    ----------
+    origin : str
+        Of the page that the client stands for.
+    source : str
+        Loopback address of its sockets.
+
+    Examples
+    --------
+    >>> caller = Caller("http://realtime-sim.test", "127.0.1.1")
+    >>> caller.remember("SRV=s2; path=/")
+    >>> caller.headers()
+    {'Origin': 'http://realtime-sim.test', 'Cookie': 'SRV=s2'}
+    """
+
+    __slots__ = ("_cookie", "origin", "source")
+
+    def __init__(self, origin: str, source: str) -> None:
+        self.origin, self.source, self._cookie = origin, source, ""
+
+    def headers(self) -> dict[str, str]:
+        """What every request of it says."""
+        return {"Origin": self.origin} | ({"Cookie": self._cookie} if self._cookie else {})
+
+    def remember(self, set_cookie: str | None) -> None:
+        """Keep the cookie of an answer, if it has one: a balancer knows the client's server by it."""
+        if set_cookie:
+            self._cookie = set_cookie.partition(";")[0].strip()
 
 
 class Connection(Protocol):

@@ -8,7 +8,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
-from live.clients.reception import ABNORMAL, Reception, TurnedAway, turned_away
+from live.clients.reception import ABNORMAL, Caller, Reception, TurnedAway, turned_away
 
 __all__ = ["connect"]
 
@@ -60,23 +60,25 @@ class WebsocketsConnection:
         self._connection.transport.pause_reading()
 
 
-async def connect(url: str, origin: str, reception: Reception, source: str) -> WebsocketsConnection:
+async def connect(url: str, caller: Caller, reception: Reception) -> WebsocketsConnection:
     """As `live.clients.picows_client.connect`."""
     try:
         opened = await open_websocket(
             url,
-            origin=origin,  # type: ignore[arg-type]
+            additional_headers=caller.headers(),
             proxy=None,
             compression=None,
             ping_interval=None,
             open_timeout=None,
             close_timeout=2.0,
-            local_addr=(source, 0),
+            local_addr=(caller.source, 0),
         )
     except InvalidStatus as error:
         raise turned_away(error.response.status_code, error.response.headers.get("Retry-After")) from None
     except (InvalidHandshake, ConnectionError, OSError, EOFError) as error:
         raise TurnedAway("server_died") from error
+    if opened.response is not None:
+        caller.remember(opened.response.headers.get("Set-Cookie"))
     connection = WebsocketsConnection(reception, opened)
     try:
         await reception.welcomed
