@@ -6,7 +6,6 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from live.logbook import Logbook
 from live.options import Options
 from live.processes import Children
 from live.tokens import write_token
+from realtime_sim.buckets import N_BUCKETS
 from realtime_sim.errors import LiveError
 from realtime_sim.workload import BACKEND, Workload
 
@@ -66,14 +66,13 @@ class Crowd:
         How.
     children : Children
         Who starts processes.
-    report : callable
-        Takes the buckets of latency of what was received since the last time.
     """
 
-    def __init__(
-        self, workload: Workload, options: Options, children: Children, report: Callable[[np.ndarray], None]
-    ) -> None:
-        self.workload, self.options, self._children, self._report = workload, options, children, report
+    def __init__(self, workload: Workload, options: Options, children: Children) -> None:
+        self.workload, self.options, self._children = workload, options, children
+        self.latency = np.zeros(N_BUCKETS, dtype=np.int64)
+        """Deliveries so far by bucket of their latency, as far as they have been reported."""
+        self._reconnects: dict[int, int] = {}
         self.processes: list[ClientProcess] = []
         self._listening: list[asyncio.Task] = []
         self._answers: list[asyncio.Queue] = []
@@ -132,7 +131,8 @@ class Crowd:
             while True:
                 message = await process.channel.receive()
                 if message["is"] == "report":
-                    self._report(message["arrays"]["histogram"])
+                    self.latency += message["arrays"]["histogram"]
+                    self._reconnects[index] = message["reconnects"]
                 else:
                     self._answers[index].put_nowait(message)
         except ChannelClosed:
@@ -160,6 +160,11 @@ class Crowd:
         for index, answers in enumerate(self._answers):
             while not answers.empty():
                 self._fail(index, answers.get_nowait())
+
+    @property
+    def n_reconnects(self) -> int:
+        """Connections re-established after a loss so far, as far as they have been reported."""
+        return sum(self._reconnects.values())
 
     def update(self, places: list[Place]) -> None:
         """Which servers there are now."""

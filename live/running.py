@@ -16,8 +16,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from live.accounting import machine_now, usage_of
 from live.balancers.embedded import start_balancer
 from live.balancers.slots import reserved_slots
@@ -67,8 +65,6 @@ class Running:
         Servers, clients and broker.
     recorder : Recorder
         With the decisions of the control plane.
-    latency : ndarray of int64
-        Deliveries so far by bucket of their latency.
     about : dict of str to str
         Broker and balancer, as they name themselves.
     """
@@ -76,7 +72,6 @@ class Running:
     scenario: Scenario
     cluster: LiveCluster
     recorder: Recorder
-    latency: np.ndarray
     about: dict[str, str]
 
 
@@ -195,7 +190,6 @@ class _Run:
         self.watchers, self.report = watchers, report
         self.workload, self.services = draw(scenario)
         self.recorder = Recorder(self.workload, record)
-        self.latency = np.zeros(0, dtype=np.int64)
         self.about: dict[str, str] = {}
 
     async def run(self) -> Results:
@@ -206,7 +200,7 @@ class _Run:
             await self._start()
             try:
                 for watcher in self.watchers:
-                    await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.latency, self.about))
+                    await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
                 await self._go()
                 return await self._finish()
             finally:
@@ -218,7 +212,7 @@ class _Run:
         scenario, options = self.scenario, self.options
         self.clock = Clock()
         self.fleet = Fleet(self.workload, self.children, self.slots, options)
-        self.crowd = Crowd(self.workload, options, self.children, self._received)
+        self.crowd = Crowd(self.workload, options, self.children)
         self.publisher = Publisher(self.workload, self.children)
         await self.fleet.prepare(scenario.servers.count)
         self.broker = await start_broker(options.broker, scenario.broker, self.children)
@@ -239,11 +233,6 @@ class _Run:
 
     def _broker_busy_ns(self) -> int:
         return sum(usage.run_ns for pid in self.broker.pids if (usage := usage_of(pid)) is not None)
-
-    def _received(self, histogram: np.ndarray) -> None:
-        if not len(self.latency):
-            self.latency = np.zeros_like(histogram)
-        self.latency += histogram
 
     async def _go(self) -> None:
         """From time 0 to the end of the drain."""

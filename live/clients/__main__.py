@@ -80,7 +80,7 @@ async def _report(channel: Channel, population: Population) -> None:
             channel.send({"is": "failed", "why": f"{type(failure).__name__}: {failure}"})
             return
         if population.begun_ns:
-            channel.send({"is": "report"}, **population.report())
+            channel.send({"is": "report", "reconnects": population.n_reconnects}, **population.report())
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Population:
         self.lives = {client: Life(self, client) for client in tokens}
         self._happened, self._received_book = happened.append, received
         self._tasks: list[asyncio.Task] = []
-        self._n_reported = 0
+        self._n_reported = self.n_reconnects = 0
 
     def source_of(self, client: int) -> str:
         """Loopback address of a client's sockets: one of its own where a balancer may go by it."""

@@ -1,4 +1,4 @@
-"""A server process: `python -m live.server CHANNEL_FD PAGE_FD SENDS_FD FANOUTS_FD`, started by a run, which tells it the rest."""
+"""A server process, started by a run: `python -m live.server CHANNEL_FD PAGE_FD SENDS_FD FANOUTS_FD`."""
 
 from __future__ import annotations
 

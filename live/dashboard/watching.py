@@ -1,0 +1,91 @@
+"""Watching: shows a run that goes on, twice a second, on a dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from live.dashboard.feed import Dashboard
+from live.dashboard.snapshot import Snapshot
+from realtime_sim.stats import histogram_quantile_ns
+from realtime_sim.units import NS_PER_S
+
+if TYPE_CHECKING:
+    from live.running import Running
+
+__all__ = ["Watching"]
+
+EVERY_S = 0.5
+
+WINDOW = 6
+"""Snapshots that latency percentiles are over: three seconds."""
+
+
+class Watching:
+    """A watcher of a live run.
+
+    Parameters
+    ----------
+    port : int
+        Where the page is; 0 for any.
+    announce : callable
+        Takes the address of the page when it is there.
+    """
+
+    def __init__(self, port: int, announce: Callable[[str], None]) -> None:
+        self._port, self._announce = port, announce
+        self._dashboard = Dashboard()
+        self._task: asyncio.Task | None = None
+
+    async def begin(self, running: Running) -> None:
+        """The run is about to begin."""
+        self._announce(await self._dashboard.start(self._port))
+        self._task = asyncio.create_task(self._watch(running))
+
+    async def end(self) -> None:
+        """The run is over."""
+        if self._task is not None:
+            self._task.cancel()
+        await self._dashboard.finish("the run is over")
+        await self._dashboard.close()
+
+    async def _watch(self, running: Running) -> None:
+        seen: deque[np.ndarray] = deque([running.cluster.crowd.latency.copy()], maxlen=WINDOW + 1)
+        n_decisions, reconnects = 0, 0
+        while True:
+            await asyncio.sleep(EVERY_S)
+            decisions = running.recorder.decisions
+            for one in decisions[n_decisions:]:
+                text = " ".join(part for part in (one.actor + ":", one.action, one.target) if part)
+                self._dashboard.log(one.time_ns / NS_PER_S, f"{text} ({one.reason})" if one.reason else text)
+            n_decisions = len(decisions)
+            seen.append(running.cluster.crowd.latency.copy())
+            now = running.cluster.crowd.n_reconnects
+            self._dashboard.show(_snapshot(running, seen, (now - reconnects) / EVERY_S))
+            reconnects = now
+
+
+def _snapshot(running: Running, seen: deque[np.ndarray], reconnects_per_s: float) -> Snapshot:
+    cluster, scenario = running.cluster, running.scenario
+    instances = cluster.observe().instances
+    recent = seen[-1] - seen[0]
+    quantile_s = [histogram_quantile_ns(recent, p) / NS_PER_S if recent.any() else None for p in (0.5, 0.95, 0.99)]
+    return Snapshot(
+        time_s=max(0.0, cluster.now_ns() / NS_PER_S),
+        duration_s=scenario.duration,
+        scenario=scenario.name,
+        broker=running.about["broker"],
+        connections=tuple(one.connections if one.alive else None for one in instances),
+        ready=tuple(one.ready for one in instances),
+        latency_p50_s=quantile_s[0],
+        latency_p95_s=quantile_s[1],
+        latency_p99_s=quantile_s[2],
+        channel_subscribers=cluster.subscriptions if cluster.is_broker_up else None,
+        reconnects_per_s=reconnects_per_s,
+        delivered_per_s=float((seen[-1] - seen[-2]).sum() / EVERY_S),
+        lost=0,
+    )
