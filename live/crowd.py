@@ -18,8 +18,8 @@ from live.fleet import ORIGIN, TOKEN_LIFE_S, broker_plain
 from live.logbook import Logbook
 from live.options import Options
 from live.processes import Children
+from live.tally import Tally, places_in_rooms
 from live.tokens import write_token
-from realtime_sim.buckets import N_BUCKETS
 from realtime_sim.errors import LiveError
 from realtime_sim.workload import BACKEND, Workload
 
@@ -70,9 +70,6 @@ class Crowd:
 
     def __init__(self, workload: Workload, options: Options, children: Children) -> None:
         self.workload, self.options, self._children = workload, options, children
-        self.latency = np.zeros(N_BUCKETS, dtype=np.int64)
-        """Deliveries so far by bucket of their latency, as far as they have been reported."""
-        self._reconnects: dict[int, int] = {}
         self.processes: list[ClientProcess] = []
         self._listening: list[asyncio.Task] = []
         self._answers: list[asyncio.Queue] = []
@@ -120,7 +117,7 @@ class Crowd:
         channel.send(
             {"settings": settings.to_plain(), "tokens": tokens},
             cohort=workload.cohort, rtt_ns=workload.rtt_ns, connect_ns=workload.connect_ns,
-            published_ns=publishes.intended_ns, sent_by=publishes.sender[mine], sent_message=mine,
+            sent_by=publishes.sender[mine], sent_message=mine,
             sent_room=publishes.room[mine], sent_seq=places_in_rooms(workload)[mine],
             sent_bytes=sizes_of(workload)[mine], sent_at_ns=publishes.time_ns[mine],
         )  # fmt: skip
@@ -129,12 +126,7 @@ class Crowd:
         """Take what a process says, until it is gone."""
         try:
             while True:
-                message = await process.channel.receive()
-                if message["is"] == "report":
-                    self.latency += message["arrays"]["histogram"]
-                    self._reconnects[index] = message["reconnects"]
-                else:
-                    self._answers[index].put_nowait(message)
+                self._answers[index].put_nowait(await process.channel.receive())
         except ChannelClosed:
             self._answers[index].put_nowait({"is": "gone"})
 
@@ -161,10 +153,10 @@ class Crowd:
             while not answers.empty():
                 self._fail(index, answers.get_nowait())
 
-    @property
-    def n_reconnects(self) -> int:
-        """Connections re-established after a loss so far, as far as they have been reported."""
-        return sum(self._reconnects.values())
+    def tally(self, begun_ns: int) -> Tally:
+        """What they have done since the run began, to be read as it goes on."""
+        received, happened = [p.received for p in self.processes], [p.happened for p in self.processes]
+        return Tally(self.workload, begun_ns, received, happened)
 
     def update(self, places: list[Place]) -> None:
         """Which servers there are now."""
@@ -258,16 +250,6 @@ class Publisher:
         """The run is over."""
         assert self.channel is not None
         self.channel.send({"do": "end"})
-
-
-def places_in_rooms(workload: Workload) -> np.ndarray:
-    """For each message its place among those of its room, from 1 on, so that a client sees what it misses."""
-    room = workload.publishes.room
-    order = np.argsort(room, kind="stable")
-    first = np.searchsorted(room[order], np.arange(workload.rooms.n_rooms))
-    places = np.empty(len(room), dtype=np.int64)
-    places[order] = np.arange(len(room)) - first[room[order]] + 1
-    return places
 
 
 def sizes_of(workload: Workload) -> np.ndarray:

@@ -199,6 +199,7 @@ class _Run:
             self.children, self.slots = children, slots
             await self._start()
             try:
+                self._begin()
                 for watcher in self.watchers:
                     await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
                 await self._go()
@@ -234,20 +235,22 @@ class _Run:
     def _broker_busy_ns(self) -> int:
         return sum(usage.run_ns for pid in self.broker.pids if (usage := usage_of(pid)) is not None)
 
-    async def _go(self) -> None:
-        """From time 0 to the end of the drain."""
-        scenario = self.scenario
+    def _begin(self) -> None:
+        """Say to everybody when time 0 is."""
         self.begun_ns = self.cluster.begun_ns = time.monotonic_ns() + to_ns(LEAD_S)
         self.recorder.servers["started_ns"][:] = 0
         self.crowd.begin(self.begun_ns)
         self.publisher.begin(self.begun_ns)
-        start_control(self.clock, self.cluster, scenario, self.recorder, self.control)
+        start_control(self.clock, self.cluster, self.scenario, self.recorder, self.control)
+
+    async def _go(self) -> None:
+        """From time 0 to the end of the drain."""
         await asyncio.sleep((self.begun_ns - time.monotonic_ns()) / NS_PER_S)
         self.machine = machine_now()
         self._own_ns, self._broker_ns = time.process_time_ns(), self._broker_busy_ns()
         for account in self._accounts():
             account()
-        end_ns = to_ns(scenario.duration)
+        end_ns = to_ns(self.scenario.duration)
         beside = asyncio.create_task(self._keep_watch())
         try:
             await step_on_the_wall_clock(self.clock, self.begun_ns, end_ns)

@@ -15,7 +15,7 @@ from live.clients.settings import HAPPENED, RECEIVED, ClientSettings, Place
 from live.logbook import Logbook
 from realtime_sim.scenario import Scenario
 
-REPORT_EVERY_S = 0.5
+LOOK_EVERY_S = 0.5
 
 
 async def main() -> None:
@@ -71,16 +71,14 @@ async def _obey(channel: Channel, population: Population) -> bool:
 
 
 async def _report(channel: Channel, population: Population) -> None:
-    """Say now and then what was received, and at once what has gone wrong."""
+    """Say it when something has gone wrong."""
     while True:
-        await asyncio.sleep(REPORT_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
         failure = population.failure()
         if failure is not None:
             traceback.print_exception(failure)
             channel.send({"is": "failed", "why": f"{type(failure).__name__}: {failure}"})
             return
-        if population.begun_ns:
-            channel.send({"is": "report", "reconnects": population.n_reconnects}, **population.report())
 
 
 if __name__ == "__main__":

@@ -218,9 +218,7 @@ class Life:
         reception = self.connection.reception
         self.note(how, max(reception.server, 0))
         self.n_connections += 1
-        if self.is_online:
-            self.population.n_reconnects += 1
-        else:
+        if not self.is_online:
             self.is_online = True
             self.n_sessions += 1
             self.note(Happening.SESSION_BEGUN)

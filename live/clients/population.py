@@ -12,7 +12,6 @@ from live.clients.choice import Choice
 from live.clients.life import Life
 from live.clients.settings import ClientSettings, Happening
 from live.logbook import Logbook
-from realtime_sim.buckets import N_BUCKETS, bucket_of
 from realtime_sim.draws import Stream, uniform
 from realtime_sim.errors import LiveError
 from realtime_sim.scenario import Scenario
@@ -41,7 +40,7 @@ class Population:
     tokens : dict of int to str
         The token of each of its clients.
     arrays : dict of str to ndarray
-        `cohort`, `rtt_ns`, `connect_ns` of all clients; `published_ns` of all messages; `sent_by`, `sent_message`,
+        `cohort`, `rtt_ns`, `connect_ns` of all clients; `sent_by`, `sent_message`,
         `sent_room`, `sent_seq`, `sent_bytes`, `sent_at_ns` of those that its clients publish, in the order of time.
     received, happened : Logbook
         Where it writes.
@@ -64,9 +63,8 @@ class Population:
         self.received = received.append
         self.begun_ns = 0
         self.lives = {client: Life(self, client) for client in tokens}
-        self._happened, self._received_book = happened.append, received
+        self._happened = happened.append
         self._tasks: list[asyncio.Task] = []
-        self._n_reported = self.n_reconnects = 0
 
     def source_of(self, client: int) -> str:
         """Loopback address of a client's sockets: one of its own where a balancer may go by it."""
@@ -167,15 +165,6 @@ class Population:
             chosen = life.cohort_index == index and life.connection is not None
             if chosen and uniform(self.scenario.seed, Stream.FAULT, disturbance, client, 0) < share:
                 (life.connection.freeze if silent else life.connection.abort)()
-
-    def report(self) -> dict[str, np.ndarray]:
-        """What was received since the last report, as buckets of latency and how many messages."""
-        book = self._received_book.read(self._n_reported)
-        self._n_reported += len(book["message"])
-        latency_ns = book["time_ns"] - self.begun_ns - self.arrays["published_ns"][book["message"]]
-        latency_ns += self.rtt_ns[book["client"]] // 2
-        buckets = bucket_of(np.maximum(latency_ns, 0))
-        return {"histogram": np.bincount(buckets, minlength=N_BUCKETS).astype(np.int64)}
 
     async def end(self) -> None:
         """The run is over: everybody hangs up, and nothing of it is written down."""

@@ -54,7 +54,8 @@ class Watching:
         await self._dashboard.close()
 
     async def _watch(self, running: Running) -> None:
-        seen: deque[np.ndarray] = deque([running.cluster.crowd.latency.copy()], maxlen=WINDOW + 1)
+        tally = running.cluster.crowd.tally(running.cluster.begun_ns)
+        seen: deque[np.ndarray] = deque([tally.latency.copy()], maxlen=WINDOW + 1)
         n_decisions, reconnects = 0, 0
         while True:
             await asyncio.sleep(EVERY_S)
@@ -63,13 +64,13 @@ class Watching:
                 text = " ".join(part for part in (one.actor + ":", one.action, one.target) if part)
                 self._dashboard.log(one.time_ns / NS_PER_S, f"{text} ({one.reason})" if one.reason else text)
             n_decisions = len(decisions)
-            seen.append(running.cluster.crowd.latency.copy())
-            now = running.cluster.crowd.n_reconnects
-            self._dashboard.show(_snapshot(running, seen, (now - reconnects) / EVERY_S))
-            reconnects = now
+            tally.update()
+            seen.append(tally.latency.copy())
+            self._dashboard.show(_snapshot(running, seen, (tally.reconnects - reconnects) / EVERY_S, tally.missed))
+            reconnects = tally.reconnects
 
 
-def _snapshot(running: Running, seen: deque[np.ndarray], reconnects_per_s: float) -> Snapshot:
+def _snapshot(running: Running, seen: deque[np.ndarray], reconnects_per_s: float, missed: int) -> Snapshot:
     cluster, scenario = running.cluster, running.scenario
     instances = cluster.observe().instances
     recent = seen[-1] - seen[0]
@@ -87,5 +88,5 @@ def _snapshot(running: Running, seen: deque[np.ndarray], reconnects_per_s: float
         channel_subscribers=cluster.subscriptions if cluster.is_broker_up else None,
         reconnects_per_s=reconnects_per_s,
         delivered_per_s=float((seen[-1] - seen[-2]).sum() / EVERY_S),
-        lost=0,
+        lost=missed,
     )
