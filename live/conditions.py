@@ -87,7 +87,7 @@ def _reasons(processes: list[tuple[str, Usage, int]], foreign: float, late_s: np
     if foreign > FOREIGN_LIMIT_CORES:
         yield f"others used {foreign:.2f} cores of this machine meanwhile (at most {FOREIGN_LIMIT_CORES:g})"
     if len(late_s) and (p99_s := float(np.quantile(late_s, 0.99))) > LATE_LIMIT_S:
-        yield f"the publisher was {p99_s * 1e3:.0f} ms late with one message in a hundred (at most {LATE_LIMIT_S * 1e3:.0f})"
+        yield f"the publisher was {p99_s * 1e3:.0f} ms late with 1 in 100 messages (at most {LATE_LIMIT_S * 1e3:.0f})"
 
 
 def lateness_s(run: _Run) -> np.ndarray:

@@ -146,8 +146,8 @@ class LiveError(RealtimeSimError, RuntimeError):
 
     Examples
     --------
-    >>> print(LiveError("balancer haproxy", "there is no program 'haproxy' on PATH", "install it, or use balancer none"))
-    balancer haproxy: there is no program 'haproxy' on PATH; install it, or use balancer none
+    >>> print(LiveError("balancer haproxy", "is not on PATH", "install it, or use balancer none"))
+    balancer haproxy: is not on PATH; install it, or use balancer none
     """
 
     def __init__(self, what: str, found: str, next_step: str) -> None:

@@ -134,22 +134,13 @@ def stamps_of(
     """
     message, received_ns = found["message"], found["time_ns"]
     published_ns = workload.publishes.intended_ns[message]
-    key = message * workload.n_clients + found["client"]
-    at = np.searchsorted(copies.key, key, side="right") - 1
-    known = (at >= 0) & (copies.key[np.maximum(at, 0)] == key)
-    at = np.maximum(at, 0)
-    if not len(copies.key):
-        copies, at = Copies(np.zeros(1), np.zeros(1, np.int64), np.zeros(1, np.int64)), np.zeros(len(key), np.int64)
-    sent_ns = np.where(known, copies.sent_ns[at], received_ns)
-    server = np.where(known, copies.server[at], -1)
-    row = np.searchsorted(fanouts.key, server * len(workload.publishes) + message)
-    row = np.minimum(row, max(len(fanouts.key) - 1, 0))
-    has = (len(fanouts.key) > 0) & known
-    if len(fanouts.key):
-        has &= fanouts.key[row] == server * len(workload.publishes) + message
+    row, known = _rows_of(copies.key, message * workload.n_clients + found["client"])
+    sent_ns = _values(copies.sent_ns, row, known, received_ns)
+    server = _values(copies.server, row, known, np.int64(-1))
+    row, has = _rows_of(fanouts.key, server * len(workload.publishes) + message)
+    has &= known
     read_ns, started_ns, ended_ns = (
-        np.where(has, values[row] if len(values) else 0, received_ns)
-        for values in (fanouts.read_ns, fanouts.started_ns, fanouts.ended_ns)
+        _values(values, row, has, received_ns) for values in (fanouts.read_ns, fanouts.started_ns, fanouts.ended_ns)
     )
     at_broker_ns = handed_ns[message]
     replayed = has & (sent_ns > ended_ns)  # sent again after the fan-out: until then it waited for its client
@@ -162,3 +153,16 @@ def stamps_of(
     assert stamps.shape[1] == len(STAMPS)
     stamps = np.minimum(stamps, received_ns[:, None])  # a stamp that was not written in time is as late as it can be
     return np.maximum.accumulate(stamps, axis=1), server
+
+
+def _rows_of(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The last row of each wanted key among ascending keys, and whether there is one."""
+    if not len(keys):
+        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
+    row = np.maximum(np.searchsorted(keys, wanted, side="right") - 1, 0)
+    return row, keys[row] == wanted
+
+
+def _values(values: np.ndarray, row: np.ndarray, known: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Values of rows where they are known, others elsewhere."""
+    return np.where(known, values[row] if len(values) else 0, otherwise)
