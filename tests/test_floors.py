@@ -37,6 +37,7 @@ FLOORS = {
     # 2 statement
     "pipeline": 2,
     "presets": 2,
+    "profile_files": 2,
     "profiles": 2,
     "recorder": 2,
     "scenario": 2,
@@ -146,6 +147,8 @@ SAME_FLOOR = {
     ("storms", "latency"): "latency during a storm is that of slices of time",
     ("storms", "recovery"): "how long a storm lasts is when all are back",
     ("storms", "stats"): "figures of replications are means",
+    ("profile_files", "profiles"): "a file may build on a profile",
+    ("scenario", "profile_files"): "a scenario may name a file",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",
     ("workload", "scenario"): "a workload is drawn from a scenario",

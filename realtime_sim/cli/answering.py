@@ -10,7 +10,7 @@ import typer
 from realtime_sim.cli.app import app
 from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
 
-__all__ = ["choose", "demo", "fields", "limits", "policies", "presets_", "profiles", "schema"]
+__all__: list[str] = []  # commands are found by the program
 
 
 @app.command()

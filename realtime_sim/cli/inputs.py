@@ -29,7 +29,20 @@ JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", help="Write J
 
 
 def scenario_of(source: str, changes: list[str]) -> Scenario:
-    """The scenario a user names, with the changes of `--set`."""
+    """The scenario a user names, with the changes of `--set`.
+
+    Parameters
+    ----------
+    source : str
+        A file, the name of a preset, or a dash for standard input.
+    changes : list of str
+        Each PATH=VALUE.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such scenario, or a change does not fit it.
+    """
     from realtime_sim import presets
     from realtime_sim.scenario import Scenario
     from realtime_sim.scenario.text import read_text
@@ -47,7 +60,17 @@ def scenario_of(source: str, changes: list[str]) -> Scenario:
 
 
 def assigned(option: str, change: str, form: str) -> tuple[str, Any]:
-    """Path and value of PATH=VALUE; `form` is what the value stands in, as YAML."""
+    """Path and value of PATH=VALUE.
+
+    Parameters
+    ----------
+    option : str
+        What messages call it.
+    change : str
+        What was given.
+    form : str
+        What the value stands in, as YAML.
+    """
     from realtime_sim.scenario.text import UNREADABLE, read_value
 
     path, equals, text = change.partition("=")
@@ -66,7 +89,15 @@ def _is_a_name(source: str) -> bool:
 
 
 def give_json(text: str, path: str) -> None:
-    """Write JSON text to a file, or to standard output for a dash; nothing without a path."""
+    """Write JSON text to a file, or to standard output.
+
+    Parameters
+    ----------
+    text : str
+        The JSON.
+    path : str
+        A file, a dash for standard output, or nothing at all.
+    """
     import json
 
     from realtime_sim.files import write_whole

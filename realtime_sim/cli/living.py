@@ -15,7 +15,7 @@ from realtime_sim.cli.app import INVALID, MISSED, app
 from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
 from realtime_sim.errors import LiveError
 
-__all__ = ["calibrate", "live", "validate"]
+__all__: list[str] = []  # commands are found by the program
 
 BrokerOption = Annotated[
     str, typer.Option(help="auto starts one; redis-server, fakeredis, or a URL: redis://, kafka://, nats://.")

@@ -14,7 +14,7 @@ from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, ass
 if TYPE_CHECKING:
     from realtime_sim.scenario import Scenario
 
-__all__ = ["simulate"]
+__all__: list[str] = []  # commands are found by the program
 
 
 @app.command()

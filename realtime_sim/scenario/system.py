@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import AfterValidator, WithJsonSchema, model_validator
 
 from realtime_sim.costs import CostProfile
+from realtime_sim.errors import ScenarioError
 from realtime_sim.policies import balancing
+from realtime_sim.profile_files import find_profile
 from realtime_sim.profiles import PROFILES
 from realtime_sim.scenario.admission import Admission
 from realtime_sim.scenario.distributions import Constant, Distribution
@@ -71,6 +73,26 @@ class Costs(Part):
     kernel_memory: Size | None = None
 
 
+def _read_profile(name: str) -> str:
+    try:
+        find_profile(name)
+    except ScenarioError as error:
+        (problem,) = error.problems
+        inside = problem.path != "servers.profile"  # what is wrong in a file is told with its place there
+        rule = f"must be a profile ({problem.path} {problem.rule}, got {problem.value!r})" if inside else problem.rule
+        raise fault(rule, problem.next_step) from None
+    return name
+
+
+ProfileName = Annotated[
+    str,
+    AfterValidator(_read_profile),
+    WithJsonSchema(
+        {"anyOf": [{"enum": list(PROFILES)}, {"type": "string", "pattern": r"\.ya?ml$", "examples": ["here.yaml"]}]}
+    ),
+]
+
+
 class Servers(Part):
     """Server processes, all alike: one FIFO queue each, served by `workers` event loops.
 
@@ -79,7 +101,7 @@ class Servers(Part):
     count : int
         How many, 1 to 10,000.
     profile : str
-        Which figures of `realtime_sim.profiles` they cost.
+        What they cost: a name of `realtime_sim.profiles`, or a file that `realtime-sim calibrate` has written.
     costs : Costs or dict
         Changes to these figures.
     workers : int
@@ -109,7 +131,7 @@ class Servers(Part):
     """
 
     count: whole_number(high=10_000, too_much="model one region at a time", example=4) = 1  # type: ignore[valid-type]
-    profile: Literal[tuple(PROFILES)] = "websockets-asyncio"  # type: ignore[valid-type]
+    profile: ProfileName = "websockets-asyncio"
     costs: Costs = Costs()
     workers: whole_number(high=1024, too_much="a server has one loop for each core", example=2) = 1  # type: ignore[valid-type]
     fanout: Literal["broadcast", "task_per_client"] = "broadcast"
@@ -140,7 +162,8 @@ class Servers(Part):
             changed = getattr(self.costs, field.removesuffix("_s").removesuffix("_bytes"))
             if changed is not None:
                 plain[field] = changed if isinstance(changed, (int, float)) else changed.mean_s
-        base = {field: getattr(PROFILES[self.profile].costs, field) for field in CostProfile.__dataclass_fields__}
+        costs = find_profile(self.profile).costs
+        base = {field: getattr(costs, field) for field in CostProfile.__dataclass_fields__}
         return CostProfile(**(base | plain))
 
     @property
