@@ -182,7 +182,7 @@ def test_the_hop_that_is_off_is_named_for_each_latency_figure_that_is():
     far = sending.replace(**{"broker.publisher_link": "9ms"})
     why = compare(simulate(sending), as_live(simulate(far))).figures["why"]
     assert re.match(
-        r"live \+9.01 ms, most at to_server: \+9 ms \(p99 0 s simulated, 9 ms live\)", why["delivery latency p99"]
+        r"live \+9.01 ms, most at to_server: \+9 ms \(p99 0 simulated, 9 ms live\)", why["delivery latency p99"]
     )
 
 
@@ -461,3 +461,12 @@ def test_live_runs_may_be_of_measured_costs_and_networks(base):
     found = compare(simulate(measured), as_live(simulate(noisy())))
     assert isinstance(found, Comparison) and {change.path for change in found.changes} >= {"servers.costs.event"}
     assert set(ALLOWED) == {"p50", "p95", "p99", "recovery"}
+
+
+def test_a_live_figure_of_0_has_no_shares():
+    """What takes no time cannot be off by a share of it."""
+    idle = ticking("0ms")
+    found = compare(simulate(ticking("10ms")), as_live(simulate(idle)))
+    row = found.figures.loc["delivery latency p50"]
+    assert row["verdict"] == "off: nothing in live" and row["deviation_ratio"] == -math.inf
+    assert found.to_plain()["figures"]["delivery latency p50"]["deviation_ratio"] is None

@@ -187,7 +187,7 @@ def _of_validation(figures: pd.DataFrame, b: Sheet, labels: tuple[str, str]) -> 
         equal = [name.removeprefix("deliveries ") for name in agreeing if name.startswith("deliveries ")]
         parts = [f"{_listed(within)} within what is allowed"] if within else []
         parts += [f"deliveries {_listed(equal)} equal"] if equal else []
-        return True, f"The simulation agrees with {runs}: {' and '.join(parts)}."
+        return True, f"The simulation agrees with {runs}: {', and '.join(parts)}."
     named = [f"{_short(name, figures)} {verdict}" for name, verdict in off["verdict"].items()]
     first = f"The simulation and {runs} do not agree: {'; '.join(named[:_MOST_NAMED])}"
     first += f"; and {len(named) - _MOST_NAMED} more figures." if len(named) > _MOST_NAMED else "."

@@ -270,6 +270,8 @@ def _held(
         return found | {"verdict": f"off: never in {only}", "why": "not everybody was back when the run ended"}
     if math.isnan(deviation):
         return found | {"verdict": NOT_DETERMINED, "why": "one side has no such figure: nothing was delivered"}
+    if math.isinf(deviation):
+        return found | {"verdict": f"off: nothing in {labels[0] if a == 0 else labels[1]}"}
     found["verdict"] = f"off by {percent(abs(deviation))} (allowed {percent(allowed)})"
     return found | {"why": _where(table, key_of(name), b - a, labels) if name.startswith(LATENCY) else ""}
 

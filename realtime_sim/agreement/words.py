@@ -8,7 +8,8 @@ from realtime_sim.stats import Estimate
 
 __all__ = ["difference_text", "more_or_less", "percent", "shown", "value_text"]
 
-_SCALES = {"s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))}
+_TIMES = ((0.9995, 1.0, "s"), (0.9995e-4, 1e-3, "ms"), (0.9995e-6, 1e-6, "µs"), (0.0, 1e-9, "ns"))
+"""From which size on a time goes by which unit: divisor and name."""
 
 LATENCY = "delivery latency "
 """What the names of latency figures begin with."""
@@ -18,8 +19,9 @@ def _scale(value: float, unit: str) -> tuple[float, str]:
     """Divisor and unit that make a value readable; times below a second go by the unit that fits."""
     if unit != "s":
         return 1.0, {"1/s": "/s", "per run": "", "ratio": ""}.get(unit, unit)
-    size = abs(value)
-    return next((row for row in _SCALES["s"] if size >= 0.9995 * row[0]), (1.0, "s") if size == 0 else (1e-9, "ns"))
+    if value == 0:
+        return 1.0, ""
+    return next((divisor, name) for least, divisor, name in _TIMES if abs(value) >= least)
 
 
 def _digits(number: float) -> str:
@@ -38,7 +40,7 @@ def value_text(value: float, unit: str) -> str:
     Examples
     --------
     >>> [value_text(x, "s") for x in (0.0123, 12.0, 3e-6, 0, math.inf, math.nan)]
-    ['12.3 ms', '12 s', '3 µs', '0 s', 'never', '-']
+    ['12.3 ms', '12 s', '3 µs', '0', 'never', '-']
     >>> value_text(12_345, "per run"), value_text(0.0312, "ratio"), value_text(410.24, "1/s")
     ('12,345', '0.0312', '410 /s')
     """
@@ -107,11 +109,11 @@ def percent(ratio: float) -> str:
 
     Examples
     --------
-    >>> percent(0.4212), percent(0.0123), percent(12.5), percent(0), percent(math.inf)
-    ('42 %', '1.2 %', '1,250 %', '0 %', 'without bound')
+    >>> percent(0.4212), percent(0.0123), percent(12.5), percent(0), percent(math.inf), percent(1e-7)
+    ('42 %', '1.2 %', '1,250 %', '0 %', '-', 'under 0.001 %')
     """
     if not math.isfinite(ratio):
-        return "without bound" if ratio > 0 else "-"
+        return "-"
     number = ratio * 100
     if 0 < abs(number) < 0.001:
         return "under 0.001 %"
