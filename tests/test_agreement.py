@@ -470,3 +470,16 @@ def test_a_live_figure_of_0_has_no_shares():
     row = found.figures.loc["delivery latency p50"]
     assert row["verdict"] == "off: nothing in live" and row["deviation_ratio"] == -math.inf
     assert found.to_plain()["figures"]["delivery latency p50"]["deviation_ratio"] is None
+
+
+def test_a_fault_that_cuts_off_nobody_in_some_runs_leaves_these_out():
+    """Three clients, each cut off with a chance of one half: in some of the runs it is nobody."""
+    case = noisy(
+        clients=[{"name": "c", "count": 3, "reconnect": {"policy": "fixed", "delay": "1s"}}], duration=8,
+        faults=[{"at": "2s", "kind": "drop_clients", "cohort": "c", "share": 0.5}],
+    )  # fmt: skip
+    runs = [simulate(case.replace(**{"servers.costs.handshake": cost}), replications=12) for cost in ("10ms", "30ms")]
+    affected = [trace.affected[0] for trace in runs[0].traces]
+    row = compare(*runs).figures.loc["recovery from fault 0 (drop_clients)"]
+    assert 0 in affected and row["why"] == f"of {sum(map(bool, affected))} of 12 pairs of runs"
+    assert row["difference"] > 0.019

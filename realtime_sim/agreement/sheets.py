@@ -108,8 +108,8 @@ def of_results(results: Results) -> Sheet:
     single = [_values(Results([trace])) for trace in results.traces] if len(seeds) > 1 else [_values(results)]
     figures = {}
     for name, (estimate, unit) in _values(results).items():
-        each = tuple((seed, values[name][0].value) for seed, values in zip(seeds, single, strict=True))
-        figures[name] = Figure(estimate, unit, each)
+        values = [one[name][0].value if name in one else math.nan for one in single]  # a fault may cut off nobody
+        figures[name] = Figure(estimate, unit, tuple(zip(seeds, values, strict=True)))
     return Sheet(
         results.scenario,
         results.engine,
