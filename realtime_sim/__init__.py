@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 # Public name: the module that has it. A name equal to its module is the module itself.
 _EXPORTS = {
+    "Comparison": "agreement",
     "EngineError": "errors",
     "LiveError": "errors",
     "Results": "results",
@@ -22,6 +23,7 @@ _EXPORTS = {
     "ScenarioError": "errors",
     "UnsupportedFeature": "errors",
     "choose_transport": "choose",
+    "compare": "agreement",
     "compare_backoff": "backoffs",
     "plots": "plots",
     "policies": "policies",
@@ -31,6 +33,7 @@ _EXPORTS = {
     "simulate": "simulation",
     "theory": "theory",
     "units": "units",
+    "write_report": "report",
 }
 
 __all__ = ["__version__", *_EXPORTS]

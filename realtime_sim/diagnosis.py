@@ -35,11 +35,18 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
+        _not_valid, _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little,
+        _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
         _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
+
+
+def _not_valid(results: Results) -> str:
+    """A live run that measured something else than the system, by its own account."""
+    if results.conditions.get("valid", True):
+        return ""
+    return f"This run is not valid: {'; '.join(map(str, results.conditions.get('reasons', ()))) or 'no reason given'}."
 
 
 def n_never_connected(results: Results) -> float:

@@ -33,7 +33,7 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
         delivered nothing have no latency, and are left out.
     cohorts : list of int
         Whose deliveries; figures of one run have intervals, but for p999 and maximum, where it is those of all
-        cohorts.
+        cohorts and the run has kept its parts.
     column : int
         Number of the hop; the last is the whole.
 
@@ -48,7 +48,7 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
         return {name: stats.over_replications([figures[name] for figures in held]) for name in each[0]}
     (trace,), (figures,) = traces, each
     estimates = {name: Estimate(value) for name, value in figures.items()}
-    if len(cohorts) == len(trace.sum_ns):
+    if len(cohorts) == len(trace.sum_ns) and trace.has_parts:
         estimates["mean"] = _mean_with_interval(trace, figures["mean"], column)
         for name in ("p50", "p90", "p95", "p99"):  # of one run there is too little beyond p999 for an interval
             p = QUANTILES[name]

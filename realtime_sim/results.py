@@ -10,7 +10,7 @@ import dataclasses
 import html
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from realtime_sim.stats import Estimate
 from realtime_sim.trace import FAILURES, HOPS, OUTCOMES, Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["Results"]
+__all__ = ["Results", "without_nan"]
 
 
 class Results:
@@ -38,6 +38,9 @@ class Results:
         One for each replication, of scenarios that differ in the seed alone.
     reason : str, optional
         Why this engine was taken.
+    conditions : mapping of str to object, optional
+        Under which conditions it was measured, where it was: plain data of a live run about itself and its machine.
+        With `valid: false` the figures are not those of the system, and `reasons` says why not.
 
     Raises
     ------
@@ -45,7 +48,9 @@ class Results:
         If there is no trace, or if the traces' scenarios differ in more than the seed.
     """
 
-    def __init__(self, traces: Iterable[Trace], reason: str = "") -> None:
+    def __init__(
+        self, traces: Iterable[Trace], reason: str = "", *, conditions: Mapping[str, object] | None = None
+    ) -> None:
         kept: list[Trace] = []
         for trace in traces:  # one at a time: with their parts, a hundred of them would take gigabytes
             if kept and trace.scenario.replace(seed=0) != kept[0].scenario.replace(seed=0):
@@ -58,6 +63,7 @@ class Results:
             raise EngineError("Results need at least one trace")
         self._traces = tuple(kept)
         self.reason = reason
+        self.conditions: Mapping[str, object] = dict(conditions or {})
 
     @property
     def scenario(self) -> Scenario:
@@ -329,6 +335,7 @@ class Results:
             "scenario": self.scenario.to_plain(),
             "engine": self.engine,
             "replications": self.n_replications,
+            **({"conditions": self.conditions} if self.conditions else {}),
             "delivery_latency_s": {name: figure.to_plain() for name, figure in self.latency_s().items()},
             "hops_s": {hop: self.latency_s(hop=hop)["mean"].to_plain() for hop in HOPS},
             "cohorts": {
@@ -359,7 +366,7 @@ class Results:
             | {"latency_over_time": self.latency_over_time.to_dict("list")}
             | {"service_lag": self.service_lag.reset_index().to_dict("list")},
         }
-        return _without_nan(plain)
+        return without_nan(plain)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """JSON text of the run; with `path` also written there, whole or not at all.
@@ -406,11 +413,12 @@ def _lost_ratio(trace: Trace) -> float:
     return missing / int(trace.deliveries["expected"].sum())
 
 
-def _without_nan(value: object) -> object:
+def without_nan(value: object) -> object:
+    """Plain data as strict JSON holds it: numbers of Python, and null for NaN and infinity."""
     if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+        return {key: without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
+        return [without_nan(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

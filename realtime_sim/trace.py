@@ -250,6 +250,11 @@ class Trace:
             self, batch_histogram=self.batch_histogram[:, -1:].copy(), group_histogram=self.group_histogram[:0].copy()
         )
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it has kept what intervals of a single run need (see `without_parts`)."""
+        return self.batch_histogram.shape[:2] == (N_BATCHES, len(HOPS) + 1)
+
     def diff(self, other: Trace) -> Difference | None:
         """The first difference to another trace, or None where they tell the same story.
 

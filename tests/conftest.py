@@ -1,9 +1,13 @@
-"""Hypothesis draws the same examples in every run, and a slow machine fails nothing; one small scenario for all."""
+"""Hypothesis draws the same examples in every run, and a slow machine fails nothing; one small scenario for all, and
+runs that pass for live ones."""
 
 from __future__ import annotations
 
+import dataclasses
+
 from hypothesis import settings
 
+from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -22,3 +26,8 @@ def small(**changes: object) -> Scenario:
         }
         | changes
     )
+
+
+def as_live(results: Results, **conditions: object) -> Results:
+    """Simulated runs that pass for live ones: whoever reads them knows the producer by its name alone."""
+    return Results([dataclasses.replace(trace, engine="live") for trace in results.traces], conditions=conditions)

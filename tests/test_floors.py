@@ -59,6 +59,7 @@ FLOORS = {
     "storms": 4,
     "timelines": 4,
     # 5 questions
+    "agreement": 5,
     "backoffs": 5,
     "choose": 5,
     "limits": 5,
@@ -72,6 +73,7 @@ FLOORS = {
     "demo": 6,
     "guide": 6,
     "plots": 6,
+    "report": 6,
     "tables": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
@@ -93,12 +95,14 @@ THIRD_PARTY_OF_ONE = {
     ("cli", "typer"): "the command line",
     ("cli", "yaml"): "values of --set are YAML",
     ("plots", "matplotlib"): "the one module that draws",
+    ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
     ("progress", "rich"): "a bar on a terminal or in a notebook",
 }
 """What one module may import beyond its floor, and why."""
 
 SAME_FLOOR = {
+    ("agreement", "limits"): "tables of text are aligned in one way",
     ("__main__", "cli"): "python -m realtime_sim is the command",
     ("backoffs", "progress"): "a long comparison shows how far it is",
     ("backoffs", "simulation"): "each policy is a simulation",
@@ -129,6 +133,7 @@ SAME_FLOOR = {
     ("diagnosis", "timelines"): "a busy thread of the broker shows in its series",
     ("simulation", "replications"): "a simulation is one run or several",
     ("simulation", "progress"): "a long run shows how far it is",
+    ("report", "plots"): "a report has figures",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
     ("objectives", "diagnosis"): "who was never connected breaks a promise too",

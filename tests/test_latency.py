@@ -115,3 +115,14 @@ def test_intervals_of_single_runs_hold_the_truth_though_clients_are_drawn(runs, 
     truth = np.mean([figure.value for figure in figures])
     hits = sum(figure.low is not None and figure.low <= truth <= figure.high for figure in figures)
     assert hits >= binom.ppf(1e-6, N_SEEDS, COVERAGE)
+
+
+def test_one_of_several_replications_has_its_figures_and_no_interval():
+    """Its slices and groups were not kept, which an interval would need."""
+    several = simulate(chat(), replications=3)
+    for trace in several.traces:
+        alone, whole = Results([trace]), simulate(trace.scenario)
+        for name, figure in whole.latency_s().items():
+            found = alone.latency_s()[name]
+            assert found.value == figure.value and found.low is None
+        assert alone.summary["value"].equals(whole.summary["value"])

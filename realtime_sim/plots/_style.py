@@ -12,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from realtime_sim.agreement.sheets import LIVE
 from realtime_sim.results import Results
 from realtime_sim.units import from_ns
 
@@ -92,9 +93,9 @@ def as_written(name: str) -> str:
     return name.replace("$", r"\$")
 
 
-def over_time(results: Results, ax: Axes, title: str, y: str) -> Axes:
-    """What plots over time share: axes from 0, whole counts, faults marked above the curves."""
-    faults = sorted((float(from_ns(at_ns)), kind) for kind, at_ns in results.trace.disturbances)
+def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True) -> Axes:
+    """What plots over time share: axes from 0, whole counts, faults marked above the curves where `marks`."""
+    faults = sorted((float(from_ns(at_ns)), kind) for kind, at_ns in results.trace.disturbances if marks)
     rows = min(len(faults), 3)
     last_s = float(results.server_series().index[-1])
     ax.set_xlim(0, last_s)
@@ -112,7 +113,8 @@ def over_time(results: Results, ax: Axes, title: str, y: str) -> Axes:
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=integer))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
-    return tidy(ax, title_of(results, title), "simulated time, s", y)
+    x = "time, s" if results.engine == LIVE else "simulated time, s"
+    return tidy(ax, title_of(results, title), x, y)
 
 
 def in_steps(rates: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -73,7 +73,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     for i, (label, run) in enumerate(runs.items()):
         style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
         p50, p99 = (figures[label][name].value * 1e3 for name in ("p50", "p99"))
-        x_ms, share = _cumulative(run, cohort)
+        x_ms, share = cumulative(run, cohort)
         if not len(x_ms):
             where = "" if np.isnan(p50) else " in the first replication"
             ax.plot([], [], label=f"{as_written(label)}: nothing was delivered{where}", **style)
@@ -91,7 +91,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
         say(ax, "nothing was delivered")
         return tidy(ax, title, "", "")
     firsts, p99s, lasts = zip(*edges, strict=True)
-    _log_time_axis(ax, min(firsts), max(lasts), max(p99s) if len(runs) == 1 else None)
+    log_time_axis(ax, min(firsts), max(lasts), max(p99s) if len(runs) == 1 else None)
     ax.set_ylim(0, 102)
     if len(runs) > 1:
         draw_legend(ax)
@@ -101,7 +101,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     )
 
 
-def _cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarray]:
+def cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Latencies in milliseconds and the per cent of deliveries up to each, from 0 on."""
     rows = [i for i, part in enumerate(run.scenario.clients) if cohort in (None, part.name)]
     counts = run.trace.histogram[rows, -1].sum(axis=0)
@@ -120,7 +120,7 @@ def _name_points(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
         ax.annotate(text, at, xytext=(7, -4), textcoords="offset points", va="top", bbox=BEHIND, zorder=3)
 
 
-def _log_time_axis(ax: Axes, first_ms: float, last_ms: float, named_ms: float | None) -> None:
+def log_time_axis(ax: Axes, first_ms: float, last_ms: float, named_ms: float | None) -> None:
     """A logarithmic axis with a handful of ticks that carry their unit, and room for a label right of one point."""
     low, high = math.log10(first_ms) - 0.05, math.log10(last_ms) + 0.05
     if named_ms is not None:

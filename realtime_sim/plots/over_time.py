@@ -29,6 +29,13 @@ MAX_LINES = 12
 def connections_per_server(results: Results, ax: Axes | None = None) -> Axes:
     """Open connections of each server over time; above a dozen servers their range and median."""
     ax = axes_or_new(ax)
+    draw_servers(results, ax)
+    draw_legend(ax)
+    return over_time(results, ax, "Connections per server", "open connections")
+
+
+def draw_servers(results: Results, ax: Axes) -> None:
+    """The lines of `connections_per_server`."""
     series = results.server_series()
     if series.shape[1] <= MAX_LINES:
         for server in series:
@@ -38,8 +45,6 @@ def connections_per_server(results: Results, ax: Axes | None = None) -> Axes:
         low, high = series.min(axis=1), series.max(axis=1)
         ax.fill_between(series.index, low, high, color=COLOURS[5], alpha=0.5, label="range")
         ax.plot(series.index, series.median(axis=1), color=COLOURS[0], label="median")
-    draw_legend(ax)
-    return over_time(results, ax, "Connections per server", "open connections")
 
 
 def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:

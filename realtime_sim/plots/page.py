@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -55,5 +56,7 @@ def save(figure: Figure | Axes, path: str | Path) -> None:
     while not isinstance(figure, Figure):
         figure = figure.figure
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=130)
+    no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    with matplotlib.rc_context({"svg.hashsalt": "realtime-sim"}):  # the same figure gives the same file
+        figure.savefig(buffer, format=kind, dpi=130, metadata=no_date)
     write_whole(path, buffer.getvalue())

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
 
+from realtime_sim.agreement.sheets import LIVE
 from realtime_sim.backoffs import BackoffComparison
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.plots._style import COLOURS, STYLES, as_written, draw_legend, in_steps, over_time
@@ -19,8 +20,11 @@ from realtime_sim.units import from_ns
 
 __all__ = ["compare_backoff", "storm"]
 
+SHORTEST_SAMPLES = 4
+"""Samples that a picture of a storm spans at least."""
 
-def storm(results: Results | Mapping[str, Results], fault: int = 0) -> Figure:
+
+def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: bool = False) -> Figure:
     """One reconnect storm: attempts over time against what the servers can accept, and who is back.
 
     Rates are those of each sampling interval. Where one policy makes more than ten times as many attempts as the
@@ -32,6 +36,8 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0) -> Figure:
         One run, or several by label, of which the same fault is looked at; of replications the first.
     fault : int
         Number of the fault, from 0.
+    zoom : bool
+        Only the time of the storm, and half as much after it, instead of the whole run.
 
     Returns
     -------
@@ -73,6 +79,12 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0) -> Figure:
     over_time(first, lower, "Clients that are back", "of those who were cut off, %")
     lower.set_ylim(0, 104)
     upper.set_xlabel("")
+    if any(run.engine == LIVE for run in runs.values()):
+        lower.set_xlabel("time, s")
+    if zoom:
+        at_s, last_s = first.scenario.faults[fault].at, first.scenario.duration
+        span_s = max([SHORTEST_SAMPLES * first.scenario.sample_interval, *(f["lasted_s"] for f in found.values())])
+        lower.set_xlim(max(0.0, at_s - 0.2 * span_s), min(last_s, at_s + 1.5 * span_s))
     return figure
 
 

@@ -1,0 +1,45 @@
+"""A page as HTML: one file with its styles and figures inside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jinja2
+
+from realtime_sim.report.page import Page, Picture
+
+__all__ = ["html_of"]
+
+_FOLDER = Path(__file__).parent
+_UNIT = re.compile(r"[\d)\]] (%|s|ms|µs|ns|/s|MiB)(?![\w])")
+
+
+def html_of(page: Page) -> str:
+    """The text of an HTML file that needs nothing from elsewhere.
+
+    Parameters
+    ----------
+    page : Page
+        What it says. Whatever stands in it is text, and never markup.
+    """
+    loader = jinja2.FileSystemLoader(_FOLDER)
+    templates = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["tight"] = _tight
+    templates.globals["kind"] = lambda block: type(block).__name__.lower()
+    templates.globals["drawn"] = _drawn
+    return templates.get_template("page.html.j2").render(page=page)
+
+
+def _tight(text: str) -> str:
+    """Text whose numbers stay on one line with their units."""
+    return _UNIT.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
+
+
+def _drawn(picture: Picture) -> str:
+    """The SVG of a figure. Its text for those who do not see it is escaped where it is made."""
+    from realtime_sim import plots
+
+    return plots.inline_svg(picture.draw(), picture.name, picture.alt)
