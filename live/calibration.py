@@ -25,7 +25,7 @@ import numpy as np
 import yaml
 
 from live.running import run
-from realtime_sim.errors import LiveError, Problem, ScenarioError
+from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
 from realtime_sim.progress import progress_bar
 from realtime_sim.results import Results

@@ -208,7 +208,7 @@ class Publisher:
         self._begun: Usage | None = None
         self._used: Usage | None = None
 
-    async def start(self, url: str) -> None:
+    async def start(self, url: str, namespace: str) -> None:
         """Start it, and tell it everything."""
         here, there = pair()
         fds = [there.fileno(), self.book.fd]
@@ -219,7 +219,7 @@ class Publisher:
         self.channel = await Channel.open(here)
         publishes, mine = self.workload.publishes, self.mine
         self.channel.send(
-            {"url": url, "broker": broker_plain(self.workload.scenario)},
+            {"url": url, "namespace": namespace, "broker": broker_plain(self.workload.scenario)},
             message=mine, time_ns=publishes.time_ns[mine], room=publishes.room[mine],
             seq=places_in_rooms(self.workload)[mine], bytes=sizes_of(self.workload)[mine],
         )  # fmt: skip

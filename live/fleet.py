@@ -109,7 +109,7 @@ class Fleet:
         self.slots, self._options = slots, options
         self.secret = secrets.token_bytes(32)
         self.instances: list[Instance] = []
-        self.broker_url = ""
+        self.broker_url, self.namespace = "", f"run-{secrets.token_hex(4)}"
         self._spare: list[Instance] = []
         publishes = workload.publishes
         self._n_sends = 2 * int(np.diff(workload.rooms.member_offsets)[publishes.room].sum()) + 100_000
@@ -174,6 +174,8 @@ class Fleet:
             origins=(ORIGIN,),
             broker_url=self.broker_url,
             broker=broker_plain(scenario),
+            namespace=self.namespace,
+            is_late=instance.number >= servers.count,
             cohorts=tuple(_rules(self.workload, cohort) for cohort in scenario.clients),
             max_connections=servers.connection_limit,
             admission=servers.admission.model_dump(),

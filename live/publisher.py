@@ -42,7 +42,7 @@ async def main() -> None:
     arrays = told["arrays"]
     book = Logbook(COLUMNS, len(arrays["message"]) + 1, int(sys.argv[2]))
     part = SimpleNamespace(**told["broker"])
-    link = open_link(told["url"], part, "publisher")
+    link = open_link(told["url"], part, "publisher", told["namespace"])
     await link.start(None)
     gc.freeze()
     channel.send({"is": "ready"})

@@ -19,7 +19,9 @@ from typing import Any
 from live.accounting import machine_now, usage_of
 from live.balancers.embedded import start_balancer
 from live.balancers.slots import reserved_slots
+from live.brokers.base import BrokerDown
 from live.brokers.embedded import start_broker
+from live.brokers.links import open_link
 from live.clients.settings import Place
 from live.clock import step_on_the_wall_clock
 from live.cluster import LiveCluster
@@ -216,14 +218,19 @@ class _Run:
         self.crowd = Crowd(self.workload, options, self.children)
         self.publisher = Publisher(self.workload, self.children)
         await self.fleet.prepare(scenario.servers.count)
-        self.broker = await start_broker(options.broker, scenario.broker, self.children)
+        self.broker = await start_broker(options.broker, scenario.broker, self.children, self.fleet.namespace)
         self.fleet.broker_url = self.broker.url
         for _ in range(scenario.servers.count):
             await self.fleet.start()
+        self.monitor = open_link(self.broker.url, scenario.broker, "monitor", self.fleet.namespace)
+        await self.monitor.start(None)
         self.balancer = await start_balancer(options.balancer, scenario, self.slots, self.children)
         self.about = {"broker": self.broker.about, "balancer": self.balancer.about}
         assigns = options.balancer == "none"
-        starting = [self.crowd.start(self.fleet.secret, assigns), self.publisher.start(self.broker.url)]
+        starting = [
+            self.crowd.start(self.fleet.secret, assigns),
+            self.publisher.start(self.broker.url, self.fleet.namespace),
+        ]
         await asyncio.gather(*starting)
         self.cluster = LiveCluster(scenario, self.fleet, self.crowd, self.broker, self.recorder, self.clock, assigns)
         self.cluster.broker_busy_ns = self._broker_busy_ns
@@ -279,10 +286,15 @@ class _Run:
             self.crowd.check()
             self.cluster.check()
             self._check_processes()
-            self.cluster.subscriptions = sum(
-                one.page.get("subscriptions") for one in self.fleet.instances if one.is_alive
-            )
+            self.cluster.subscriptions = await self._n_subscribers()
             await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _n_subscribers(self) -> int:
+        """Subscriptions as the broker counts them; 0 while it cannot be asked, and where it does not count them."""
+        try:
+            return await self.monitor.n_subscribers() or 0
+        except BrokerDown:
+            return 0
 
     def _check_processes(self) -> None:
         """A process that nobody has ended must not be gone."""
@@ -320,6 +332,8 @@ class _Run:
         over_ns = self.cluster.now_ns()
         self.publisher.end()
         await self.crowd.end()
+        await self.monitor.close()
+        await self.broker.close()
         trace = collect(self, over_ns)
         if self.services:
             trace = dataclasses.replace(trace, services=dict(self.services))

@@ -1,4 +1,4 @@
-"""Validation: is the model right? Calibrate, simulate, run the same scenario for real, and hold one against the other."""
+"""Validation: is the model right? Calibrate, simulate, run the same for real, and hold one against the other."""
 
 from __future__ import annotations
 

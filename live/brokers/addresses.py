@@ -37,7 +37,12 @@ FORMS = MappingProxyType(
 _SECRETS = re.compile("//[^/@]*@")
 _PORTS = MappingProxyType({"none": 0, "redis": 6379, "kafka": 9092, "nats": 4222})
 _OPTIONS = MappingProxyType(
-    {"none": frozenset(), "redis": frozenset({"counts"}), "kafka": frozenset({"fetch_wait_ms"}), "nats": frozenset({"monitor"})}
+    {
+        "none": frozenset(),
+        "redis": frozenset({"counts"}),
+        "kafka": frozenset({"fetch_wait_ms"}),
+        "nats": frozenset({"monitor"}),
+    }
 )
 
 

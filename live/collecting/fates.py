@@ -116,7 +116,14 @@ class Witness:
             return "server_away"
         if 0 <= self._died_ns[server]:
             return "server_died"
+        if self._workload.scenario.broker.kind == "none" and not self._was_read(message, server):
+            return "no_route"
         return "unfinished" if until_ns == NEVER_NS else "connection_lost"
+
+    def _was_read(self, message: int, server: int) -> bool:
+        key = server * len(self._workload.publishes) + message
+        at = int(np.searchsorted(self._fanouts.key, key))
+        return at < len(self._fanouts.key) and int(self._fanouts.key[at]) == key
 
     def _was_sent(self, message: int, client: int) -> bool:
         key = message * self._workload.n_clients + client

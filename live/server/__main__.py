@@ -37,8 +37,9 @@ async def main() -> None:
     fanouts = Logbook(FANOUTS, settings.n_fanouts, int(sys.argv[4]))
     membership = Membership(arrays["room_offsets"], arrays["rooms"])
     hub = Hub(membership, arrays["skipped"], gate.takes, page, sends, fanouts, settings.slice)
-    link = open_link(settings.broker_url, settings.broker_part, f"server-{settings.number}")
-    await link.start(hub.receive)
+    member = f"server-{settings.number}"
+    link = open_link(settings.broker_url, settings.broker_part, member, settings.namespace)  # type: ignore[arg-type]
+    await link.start(hub.receive, patient=settings.is_late)
     hub.position = link.position
     door = FrontDoor(settings, hub, gate, link)
     ports = Ports(door)

@@ -67,6 +67,10 @@ class ServerSettings:
         Where the broker is.
     broker : dict
         The broker's part of the scenario, plain.
+    namespace : str
+        Name of the run at the broker, so that runs that share one do not hear each other.
+    is_late : bool
+        Whether it starts while the run goes on, when the broker may be down.
     cohorts : tuple of CohortRules
         By the number of the cohort.
     max_connections : int or None
@@ -102,6 +106,8 @@ class ServerSettings:
     origins: tuple[str, ...]
     broker_url: str
     broker: dict[str, Any]
+    namespace: str
+    is_late: bool
     cohorts: tuple[CohortRules, ...]
     max_connections: int | None
     admission: dict[str, Any]
