@@ -14,7 +14,7 @@ from live import publisher
 from live.accounting import Usage, usage_of
 from live.channel import Channel, ChannelClosed, pair
 from live.clients.settings import HAPPENED, RECEIVED, ClientSettings, Place
-from live.fleet import ORIGIN, TOKEN_LIFE_S, broker_plain
+from live.fleet import ORIGIN, TOKEN_LIFE_S, broker_plain, give_back
 from live.logbook import Logbook
 from live.options import Options
 from live.processes import Children
@@ -180,8 +180,13 @@ class Crowd:
         """The run is over."""
         self._order({"do": "end"})
         await self._all("over")
+
+    async def close(self) -> None:
+        """Give back what was shared with the processes."""
         for task in self._listening:
             task.cancel()
+        for process in self.processes:
+            await give_back(process.channel, process.received, process.happened)
 
     def _order(self, order: dict) -> None:
         for process in self.processes:
@@ -250,6 +255,10 @@ class Publisher:
         """The run is over."""
         assert self.channel is not None
         self.channel.send({"do": "end"})
+
+    async def close(self) -> None:
+        """Give back what was shared with the process."""
+        await give_back(self.channel, self.book)
 
 
 def sizes_of(workload: Workload) -> np.ndarray:

@@ -192,6 +192,11 @@ class Fleet:
             n_fanouts=2 * len(self.workload.publishes) + 1_000,
         )
 
+    async def close(self) -> None:
+        """Give back what was shared with the processes."""
+        for one in (*self.instances, *self._spare):
+            await give_back(one.channel, one.page, one.sends, one.fanouts)
+
     # What clients are told.
 
     def places(self) -> list[Place]:
@@ -230,6 +235,14 @@ class Fleet:
         instance.account()
         instance.is_alive, instance.is_open, instance.died_ns = False, False, time.monotonic_ns()
         os.kill(instance.child.pid, signal.SIGTERM)
+
+
+async def give_back(channel: Channel | None, *shared: Page | Logbook) -> None:
+    """Close the channel to a process, and the descriptors of what was shared with it."""
+    if channel is not None:
+        await channel.close()
+    for one in shared:
+        one.close()
 
 
 def broker_plain(scenario: Scenario) -> dict[str, object]:

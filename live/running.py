@@ -12,7 +12,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -197,18 +197,16 @@ class _Run:
     async def run(self) -> Results:
         """Everything, and afterwards nothing is left of it."""
         n_slots = self.scenario.servers.count + _more_servers(self.scenario, self.control)
-        with Children() as children, reserved_slots(n_slots) as slots:
-            self.children, self.slots = children, slots
+        async with AsyncExitStack() as self._closing:
+            self.children = self._closing.enter_context(Children())
+            self.slots = self._closing.enter_context(reserved_slots(n_slots))
             await self._start()
-            try:
-                self._begin()
-                for watcher in self.watchers:
-                    await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
-                await self._go()
-                return await self._finish()
-            finally:
-                for watcher in self.watchers:
-                    await watcher.end()
+            self._begin()
+            for watcher in self.watchers:
+                self._closing.push_async_callback(watcher.end)
+                await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
+            await self._go()
+            return await self._finish()
 
     async def _start(self) -> None:
         """Start everything, and connect those who are connected at time 0."""
@@ -217,12 +215,16 @@ class _Run:
         self.fleet = Fleet(self.workload, self.children, self.slots, options)
         self.crowd = Crowd(self.workload, options, self.children)
         self.publisher = Publisher(self.workload, self.children)
+        for part in (self.fleet, self.crowd, self.publisher):
+            self._closing.push_async_callback(part.close)
         await self.fleet.prepare(scenario.servers.count)
         self.broker = await start_broker(options.broker, scenario.broker, self.children, self.fleet.namespace)
         self.fleet.broker_url = self.broker.url
         for _ in range(scenario.servers.count):
             await self.fleet.start()
+        self._closing.push_async_callback(self.broker.close)
         self.monitor = open_link(self.broker.url, scenario.broker, "monitor", self.fleet.namespace)
+        self._closing.push_async_callback(self.monitor.close)
         await self.monitor.start(None)
         self.balancer = await start_balancer(options.balancer, scenario, self.slots, self.children)
         self.about = {"broker": self.broker.about, "balancer": self.balancer.about}
@@ -332,8 +334,6 @@ class _Run:
         over_ns = self.cluster.now_ns()
         self.publisher.end()
         await self.crowd.end()
-        await self.monitor.close()
-        await self.broker.close()
         trace = collect(self, over_ns)
         if self.services:
             trace = dataclasses.replace(trace, services=dict(self.services))
