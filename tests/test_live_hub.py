@@ -25,7 +25,7 @@ SECRET = b"s" * 32
 RULES = CohortRules("websocket", None, None, "unbounded", 0, True, ())
 
 SETTINGS = ServerSettings(
-    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",), broker_url="",
+    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",), broker_url="", namespace="test", is_late=False,
     broker={}, cohorts=(RULES,), max_connections=None,
     admission={"rate": None, "burst": 1, "concurrency": None, "retry_after": 0.0}, task_per_client=False, backlog=10,
     poll_hold_s=0.05, slice=2, shuts_when_draining=False, max_message_bytes=1_000, client_rate_per_s=100.0,
@@ -40,8 +40,9 @@ class Ear:
         self.client, self.cohort, self.held, self.allowance = client, cohort, None, None
         self.is_open, self.buffered_bytes, self.heard, self.closed = True, 0, [], None
 
-    def send(self, body, position):
+    def send(self, body, position, number=-1):
         self.heard.append(wire.read_from_server(body))
+        return True
 
     def close(self, code, reason):
         self.is_open, self.closed = False, code
@@ -375,11 +376,15 @@ def test_what_the_broker_does_not_take_is_told():
 
 
 def test_what_waits_goes_out_together_and_an_empty_poll_is_held():
+    left = []
+
     async def work():
-        session = PollSubscriber(0, 0, lambda: None)
-        session.send(b"1", "")
+        session = PollSubscriber(0, 0, lambda: None, lambda *copy: left.append(copy))
+        session.send(b"1", "", 7)
         session.send(b"2", "")
+        assert left == []
         assert await session.answer_within(1.0) == b"[1,2]"
+        assert left == [(7, 0)]
         held = asyncio.create_task(session.answer_within(5.0))
         await asyncio.sleep(0)
         session.send(b"3", "")
@@ -394,7 +399,7 @@ def test_the_end_of_a_session_answers_the_poll_that_is_held_and_is_told_once():
     ends = []
 
     async def work():
-        session = PollSubscriber(0, 0, lambda: ends.append(1))
+        session = PollSubscriber(0, 0, lambda: ends.append(1), print)
         held = asyncio.create_task(session.answer_within(5.0))
         await asyncio.sleep(0)
         session.close(1001, "")

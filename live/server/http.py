@@ -46,10 +46,11 @@ class EventStream:
         """What the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
-    def send(self, body: bytes, position: str) -> None:
+    def send(self, body: bytes, position: str, number: int = -1) -> bool:
         """One event, as a chunk of its own, straight into the transport: no task wakes up for it."""
         event = b"id: %b\ndata: %b\n\n" % (position.encode(), body) if position else b"data: %b\n\n" % body
         self._transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+        return True
 
     def comment(self) -> None:
         """A line that says nothing, so that proxies and clients see that the stream is alive."""
@@ -180,7 +181,7 @@ class HttpFace:
         self.door.gate.admit(len(self.door.hub.connections))
         self._n_sessions += 1
         session = f"{self.door.settings.number}-{self._n_sessions}"
-        subscriber = PollSubscriber(client, cohort, lambda: self._forget(session))
+        subscriber = PollSubscriber(client, cohort, lambda: self._forget(session), self.door.hub.has_left)
         try:
             self._sessions[session] = subscriber
             await self.door.open(subscriber, session, request.query.get("after", ""))

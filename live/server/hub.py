@@ -47,8 +47,9 @@ class Subscriber(Protocol):
     def buffered_bytes(self) -> int:
         """What waits in its send buffer."""
 
-    def send(self, body: bytes, position: str) -> None:
-        """Send one encoded frame, without waiting; `position` is where it stands in the log."""
+    def send(self, body: bytes, position: str, number: int = -1) -> bool:
+        """Send one encoded frame, without waiting: the message of this number, or something else. `position` is where
+        it stands in the log. Returns whether it has left; what waits for a poll is written down when it does."""
 
     def close(self, code: int, reason: str) -> None:
         """End the connection in order, with a close code of RFC 6455 where the transport has one."""
@@ -205,9 +206,13 @@ class Hub:
         if subscriber.held is not None:
             subscriber.held.append(body)
         elif subscriber.is_open and self._takes(subscriber, len(body)):
-            subscriber.send(body, position)
-            self._n_sends += 1
-            self._log(number, subscriber.client, time.monotonic_ns())
+            if subscriber.send(body, position, number):
+                self.has_left(number, subscriber.client)
+
+    def has_left(self, number: int, client: int) -> None:
+        """A copy is on its way to its client."""
+        self._n_sends += 1
+        self._log(number, client, time.monotonic_ns())
 
     def answer(self, subscriber: Subscriber, frame: object) -> None:
         """Send a frame that is no message."""

@@ -22,19 +22,23 @@ class PollSubscriber:
         Whose it is.
     forget : callable
         Called when it is over.
+    has_left : callable
+        Told the number and the client of each message that goes out with an answer.
     """
 
     __slots__ = (
-        "_buffered_bytes", "_forget", "_frames", "_more", "_timer", "allowance", "client", "cohort", "held", "is_open",
+        "_buffered_bytes", "_forget", "_frames", "_has_left", "_more", "_timer", "allowance", "client", "cohort", "held", "is_open",
     )  # fmt: skip
 
-    def __init__(self, client: int, cohort: int, forget: Callable[[], None]) -> None:
+    def __init__(
+        self, client: int, cohort: int, forget: Callable[[], None], has_left: Callable[[int, int], None]
+    ) -> None:
         self.client, self.cohort = client, cohort
         self.allowance: Allowance | None = None
         self.held: list[bytes] | None = None
         self.is_open = True
-        self._forget = forget
-        self._frames: list[bytes] = []
+        self._forget, self._has_left = forget, has_left
+        self._frames: list[tuple[bytes, int]] = []
         self._buffered_bytes = 0
         self._more: asyncio.Future | None = None
         self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)
@@ -44,11 +48,12 @@ class PollSubscriber:
         """What waits for the next poll."""
         return self._buffered_bytes
 
-    def send(self, body: bytes, position: str) -> None:
+    def send(self, body: bytes, position: str, number: int = -1) -> bool:
         """Into the buffer; a poll that is parked is answered."""
-        self._frames.append(body)
+        self._frames.append((body, number))
         self._buffered_bytes += len(body)
         self._wake()
+        return False
 
     def close(self, code: int, reason: str) -> None:
         """The session is over; the poll that is parked hears of it."""
@@ -66,7 +71,10 @@ class PollSubscriber:
             if not self.is_open and not self._frames:
                 return None
             frames, self._frames, self._buffered_bytes = self._frames, [], 0
-            return b"[" + b",".join(frames) + b"]"
+            for _, number in frames:
+                if number >= 0:
+                    self._has_left(number, self.client)
+            return b"[" + b",".join(body for body, _ in frames) + b"]"
         finally:
             if self.is_open:
                 self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
@@ -42,9 +43,10 @@ class WebSocketSubscriber:
         """What the kernel has not taken yet."""
         return self._transport.get_write_buffer_size()
 
-    def send(self, body: bytes, position: str) -> None:
+    def send(self, body: bytes, position: str, number: int = -1) -> bool:
         """One text frame."""
         broadcast((self._connection,), body, text=True)
+        return True
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
@@ -54,11 +56,14 @@ class WebSocketSubscriber:
 class TaskSubscriber(WebSocketSubscriber):
     """One WebSocket connection with a queue and a task of its own, which the loop interleaves with all others."""
 
-    __slots__ = ("_queue", "_queued_bytes", "_task")
+    __slots__ = ("_has_left", "_queue", "_queued_bytes", "_task")
 
-    def __init__(self, client: int, cohort: int, connection: ServerConnection) -> None:
+    def __init__(
+        self, client: int, cohort: int, connection: ServerConnection, has_left: Callable[[int, int], None]
+    ) -> None:
         super().__init__(client, cohort, connection)
-        self._queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._has_left = has_left
+        self._queue: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
         self._queued_bytes = 0
         self._task = asyncio.get_running_loop().create_task(self._pass_on())
 
@@ -67,17 +72,20 @@ class TaskSubscriber(WebSocketSubscriber):
         """What the task has not sent yet, and what the kernel has not taken."""
         return self._queued_bytes + super().buffered_bytes
 
-    def send(self, body: bytes, position: str) -> None:
+    def send(self, body: bytes, position: str, number: int = -1) -> bool:
         """Into the queue."""
         self._queued_bytes += len(body)
-        self._queue.put_nowait(body)
+        self._queue.put_nowait((body, number))
+        return False
 
     async def _pass_on(self) -> None:
         try:
             while True:
-                body = await self._queue.get()
+                body, number = await self._queue.get()
                 self._queued_bytes -= len(body)
                 await self._connection.send(body, text=True)
+                if number >= 0:
+                    self._has_left(number, self.client)
         except ConnectionClosed:
             return
 
@@ -120,8 +128,10 @@ async def serve_websockets(door: FrontDoor) -> Server:
     async def converse(connection: ServerConnection) -> None:
         """The life of one connection."""
         client, cohort, after = connection.identity  # type: ignore[attr-defined]
-        kind = TaskSubscriber if settings.task_per_client else WebSocketSubscriber
-        subscriber = kind(client, cohort, connection)
+        if settings.task_per_client:
+            subscriber = TaskSubscriber(client, cohort, connection, door.hub.has_left)
+        else:
+            subscriber = WebSocketSubscriber(client, cohort, connection)
         try:
             try:
                 await door.open(subscriber, "", after)
