@@ -46,6 +46,8 @@ class Sample:
     subscriptions: int
     broker_busy_ns: int
     desired: int
+    client_busy_ns: list[int]
+    publisher_busy_ns: int
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class LiveCluster:
         self.begun_ns = 0
         self.subscriptions = 0
         self.broker_busy_ns: Callable[[], int] = lambda: 0
+        self.publisher_busy_ns: Callable[[], int] = lambda: 0
         self.is_broker_up = True
         self._tasks: set[asyncio.Task] = set()
 
@@ -284,5 +287,7 @@ class LiveCluster:
                 subscriptions=self.subscriptions,
                 broker_busy_ns=self.broker_busy_ns(),
                 desired=self.recorder.desired,
+                client_busy_ns=[process.account().run_ns for process in self.crowd.processes],
+                publisher_busy_ns=self.publisher_busy_ns(),
             )
         )

@@ -236,6 +236,7 @@ class _Run:
         await asyncio.gather(*starting)
         self.cluster = LiveCluster(scenario, self.fleet, self.crowd, self.broker, self.recorder, self.clock, assigns)
         self.cluster.broker_busy_ns = self._broker_busy_ns
+        self.cluster.publisher_busy_ns = lambda: self.publisher.account().run_ns
         self.crowd.update(self.fleet.places() if assigns else [_behind(self.balancer.url)])
         await self.crowd.connect()
         if len(self.slots) > scenario.servers.count:

@@ -136,6 +136,7 @@ def _file_samples(
             busy_ns=sample.busy_ns, link_busy_ns=[0] * len(sample.busy_ns), ready=sample.ready,
             under_way=begun - settled, under_way_area_ns=area, broker_busy_ns=[sample.broker_busy_ns],
             broker_queue=0, subscriptions=sample.subscriptions, desired=sample.desired,
+            client_busy_ns=sample.client_busy_ns, publisher_busy_ns=sample.publisher_busy_ns,
             expected=int(np.searchsorted(measured, sample.time_ns, "right")),
         )  # fmt: skip
     recorder.counters[:] = final
