@@ -15,6 +15,7 @@ What is not fitted is what a simulation is for: waiting, in the queues of server
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,12 @@ class Fit:
     lateness_s: tuple[float, ...]
     receive_s: float
     receive_wakeup_s: float
+
+    def with_clients(self, factor: float) -> Fit:
+        """The same with clients that take so many times as long."""
+        return dataclasses.replace(
+            self, receive_s=self.receive_s * factor, receive_wakeup_s=self.receive_wakeup_s * factor
+        )
 
     def apply(self, scenario: Scenario, client_processes: int = 1, **costs: float) -> Scenario:
         """The scenario as this machine runs it at that load.

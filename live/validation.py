@@ -1,11 +1,17 @@
-"""Validation: is the model right? Calibrate, simulate, run the same for real, and hold one against the other."""
+"""Validation: is the model right? Fit its costs, simulate, run the same for real, and hold one against the other.
+
+The costs come from a live run of the very scenario with other draws (`live.fitting`), or from a profile that was
+calibrated before. Messages, their times and recipients, backoffs and faults are those of the scenario's own seed, in the
+simulation as in every live run that it is compared with.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from live.calibration import Calibration, measure, read_calibration
+from live.calibration import Calibration, read_calibration
+from live.fitting import fit
 from live.options import Options
 from live.running import run
 from realtime_sim.agreement import Comparison, compare
@@ -15,9 +21,17 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
 
-__all__ = ["validate"]
+__all__ = ["fitted", "validate"]
 
 MOST_RUNS = 100
+
+OTHER_DRAWS = 1_000_003
+"""What is added to the seed for the run that costs are fitted to: it has nothing in common with those compared."""
+
+N_CORRECTIONS = 2
+"""How often the clients of the fit are corrected: what two servers do at the same time no fit of one sees."""
+
+TO_CLIENT = ("client_away", "egress", "client_network")
 
 
 def validate(
@@ -35,13 +49,13 @@ def validate(
     Parameters
     ----------
     scenario : Scenario
-        What to run; costs and network between publisher, broker and servers are those measured here.
+        What to run.
     broker, balancer, client_library : str
         As for `live.run`.
     runs : int
         Live runs; figures are compared with their median.
     profile : Calibration, str or Path, optional
-        What was measured before, or the file it was written to; measured anew if left out.
+        What was calibrated before, or the file it was written to; costs are fitted to one more live run if left out.
     progress : callable, optional
         Called now and then with the share that is done; left out, a bar shows on a terminal or in a notebook.
 
@@ -62,27 +76,45 @@ def validate(
     if isinstance(runs, bool) or not isinstance(runs, int) or not 1 <= runs <= MOST_RUNS:
         rule = f"must be a whole number from 1 to {MOST_RUNS}"
         raise ScenarioError(Problem("runs", rule, runs, "use 3, so that one bad run decides nothing"))
-    calibration = _calibration(scenario, profile, broker, client_library)
-    options = Options(broker, balancer, client_library)
-    model = calibration.apply(scenario, options.n_client_processes(scenario.n_clients))
-    simulated = simulate(model)
+    options = {"broker": broker, "balancer": balancer, "client_library": client_library}
+    n_processes = Options(**options).n_client_processes(scenario.n_clients)
+    calibration = read_calibration(Path(profile)) if isinstance(profile, (str, Path)) else profile
+    n_steps = runs + (calibration is None)
     found: list[Results] = []
-    whole_s = runs * (scenario.duration + scenario.drain)
-    with progress_bar(f"Running {scenario.name} for real", whole_s, silent=True) as bar:
+    with progress_bar(f"Validating {scenario.name}", n_steps * scenario.duration, silent=True) as bar:
         report = progress or bar
+        if calibration is not None:
+            model = calibration.apply(scenario, n_processes)
+        else:
+            model = fitted(scenario, n_processes, options)
+        simulated = simulate(model, progress=lambda _: None)
         for number in range(runs):
-            report(number / runs)
-            found.append(
-                run(scenario, broker, balancer=balancer, client_library=client_library, progress=lambda _: None)
-            )
+            report((n_steps - runs + number) / n_steps)
+            found.append(run(scenario, **options, progress=lambda _: None))
     return compare(simulated, found)
 
 
-def _calibration(
-    scenario: Scenario, profile: Calibration | str | Path | None, broker: str, client_library: str
-) -> Calibration:
-    if isinstance(profile, Calibration):
-        return profile
-    if profile is not None:
-        return read_calibration(Path(profile))
-    return measure(scenario, repeats=1, broker=broker, client_library=client_library)
+def fitted(scenario: Scenario, n_processes: int, options: dict[str, str]) -> Scenario:
+    """The scenario with the costs that a live run of it shows, with other draws.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to run.
+    n_processes : int
+        Processes that play its clients.
+    options : dict of str to str
+        As `live.run` takes them.
+    """
+    other = scenario.replace(seed=scenario.seed + OTHER_DRAWS)
+    shown = run(other, **options, record="full", progress=lambda _: None)
+    found = fit(shown)
+    for _ in range(N_CORRECTIONS):
+        simulated = simulate(found.apply(other, n_processes), progress=lambda _: None)
+        found = found.with_clients(_to_client_s(shown) / max(_to_client_s(simulated), 1e-9))
+    return found.apply(scenario, n_processes)
+
+
+def _to_client_s(results: Results) -> float:
+    """Mean time from the last that a server does with a copy until its client has it, seconds."""
+    return float(results.hops.loc[list(TO_CLIENT), "mean_s"].sum())
