@@ -16,7 +16,7 @@ What is not fitted is what a simulation is for: waiting, in the queues of server
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.units import NS_PER_S
 from realtime_sim.workload import draw_workload
 
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "fit", "mean_of"]
 
 PROBABILITIES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 """Quantiles that distributions are kept as."""
@@ -62,10 +62,14 @@ class Fit:
     receive_s: float
     receive_wakeup_s: float
 
-    def with_clients(self, factor: float) -> Fit:
-        """The same with clients that take so many times as long."""
+    def corrected(self, way_s: float, event_s: float, clients: float) -> Fit:
+        """The same with so much added to every way and every event, and clients that take so many times as long."""
         return dataclasses.replace(
-            self, receive_s=self.receive_s * factor, receive_wakeup_s=self.receive_wakeup_s * factor
+            self,
+            way_s=tuple(max(0.0, value + way_s) for value in self.way_s),
+            event_s=tuple(max(0.0, value + event_s) for value in self.event_s),
+            receive_s=self.receive_s * clients,
+            receive_wakeup_s=self.receive_wakeup_s * clients,
         )
 
     def apply(self, scenario: Scenario, client_processes: int = 1, **costs: float) -> Scenario:
@@ -100,6 +104,14 @@ class Fit:
             changes["broker.publisher_link"] = _distribution(self.lateness_s)
             changes["broker.server_link"] = _distribution(self.way_s)
         return scenario.replace(**changes)
+
+
+def mean_of(fits: Sequence[Fit]) -> Fit:
+    """The mean of several, field by field."""
+    rows = zip(*(dataclasses.astuple(one) for one in fits), strict=True)
+    return Fit(
+        *(tuple(np.mean(row, axis=0).tolist()) if isinstance(row[0], tuple) else float(np.mean(row)) for row in rows)
+    )
 
 
 def _sum(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:

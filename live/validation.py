@@ -7,11 +7,14 @@ simulation as in every live run that it is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from live.calibration import Calibration, read_calibration
-from live.fitting import fit
+from live.fitting import fit, mean_of
 from live.options import Options
 from live.running import run
 from realtime_sim.agreement import Comparison, compare
@@ -28,10 +31,11 @@ MOST_RUNS = 100
 OTHER_DRAWS = 1_000_003
 """What is added to the seed for the run that costs are fitted to: it has nothing in common with those compared."""
 
-N_CORRECTIONS = 2
-"""How often the clients of the fit are corrected: what two servers do at the same time no fit of one sees."""
+N_FITTED = 2
+"""Live runs that costs are fitted to."""
 
-TO_CLIENT = ("client_away", "egress", "client_network")
+N_CORRECTIONS = 3
+"""How often a fit is corrected by a simulation of what it was fitted to."""
 
 
 def validate(
@@ -79,7 +83,7 @@ def validate(
     options = {"broker": broker, "balancer": balancer, "client_library": client_library}
     n_processes = Options(**options).n_client_processes(scenario.n_clients)
     calibration = read_calibration(Path(profile)) if isinstance(profile, (str, Path)) else profile
-    n_steps = runs + (calibration is None)
+    n_steps = runs + (N_FITTED if calibration is None else 0)
     found: list[Results] = []
     with progress_bar(f"Validating {scenario.name}", n_steps * scenario.duration, silent=True) as bar:
         report = progress or bar
@@ -95,7 +99,10 @@ def validate(
 
 
 def fitted(scenario: Scenario, n_processes: int, options: dict[str, str]) -> Scenario:
-    """The scenario with the costs that a live run of it shows, with other draws.
+    """The scenario with the costs that live runs of it show, with other draws.
+
+    Simulated with these costs, those runs must be as long on every part of the way as they were on average: what a
+    fit cannot see, such as how the servers' loads meet at one client process, is corrected for.
 
     Parameters
     ----------
@@ -106,15 +113,19 @@ def fitted(scenario: Scenario, n_processes: int, options: dict[str, str]) -> Sce
     options : dict of str to str
         As `live.run` takes them.
     """
-    other = scenario.replace(seed=scenario.seed + OTHER_DRAWS)
-    shown = run(other, **options, record="full", progress=lambda _: None)
-    found = fit(shown)
+    others = [scenario.replace(seed=scenario.seed + OTHER_DRAWS * (n + 1)) for n in range(N_FITTED)]
+    shown = [run(other, **options, record="full", progress=lambda _: None) for other in others]
+    found = mean_of([fit(one) for one in shown])
+    target = _parts_s(shown)
     for _ in range(N_CORRECTIONS):
-        simulated = simulate(found.apply(other, n_processes), progress=lambda _: None)
-        found = found.with_clients(_to_client_s(shown) / max(_to_client_s(simulated), 1e-9))
+        simulated = [simulate(found.apply(others[0], n_processes), progress=lambda _: None)]
+        parts = _parts_s(simulated)
+        to_server, fanout = target[0] - parts[0], target[1] - parts[1]
+        found = found.corrected(to_server, fanout, math.sqrt(target[2] / max(parts[2], 1e-9)))
     return found.apply(scenario, n_processes)
 
 
-def _to_client_s(results: Results) -> float:
-    """Mean time from the last that a server does with a copy until its client has it, seconds."""
-    return float(results.hops.loc[list(TO_CLIENT), "mean_s"].sum())
+def _parts_s(runs: Sequence[Results]) -> np.ndarray:
+    """Mean seconds to the server, in its fan-out, and to the client, over several runs."""
+    hops = np.mean([one.hops["mean_s"].to_numpy() for one in runs], axis=0)
+    return np.array([hops[:4].sum(), hops[4], hops[5:8].sum()])
