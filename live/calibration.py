@@ -38,6 +38,9 @@ __all__ = ["Calibration", "calibrate", "measure", "read_calibration"]
 PROBABILITIES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 """Quantiles that ways are kept as."""
 
+LARGER_BYTES = 4_096
+"""By how much the messages are larger that tell what a byte costs."""
+
 FEW, MANY = 1, 200
 """Recipients of a message in the two fan-outs that tell the cost of a send from that of a message."""
 
@@ -160,11 +163,12 @@ def _cases(broker: Mapping[str, Any], transport: str, payload_bytes: int) -> dic
     one = {"rooms": [{"name": "g", "per_user": True}]}
     common = {"broker": dict(broker)}
     stream = {"name": "t", "payload": payload_bytes, "arrivals": "constant"}
+    large_bytes = payload_bytes + LARGER_BYTES
     return {
         "one": _case("one recipient", **common, clients=clients, **one, traffic=[stream | {"to": "g", "rate": 40}]),
         "many": _case("many recipients", **common, clients=clients, traffic=[stream | {"rate": 25}]),
         "large": _case(
-            "large messages", **common, clients=clients, traffic=[stream | {"rate": 15, "payload": payload_bytes + 4096}]
+            "large messages", **common, clients=clients, traffic=[stream | {"rate": 15, "payload": large_bytes}]
         ),
         "arrivals": _case(
             "connections", **common, clients=[{"name": "c", "count": 800, "transport": transport, "ramp_up": 3}]
@@ -327,7 +331,7 @@ def _calibration(runs: Mapping[str, Sequence[Results]], broker: str) -> Calibrat
 def _figures_of(runs: Mapping[str, Results]) -> dict[str, float]:
     """Every figure of one repeat."""
     found = calibrate(runs["one"], runs["many"])
-    large = (send_cost_s(runs["large"]) - found["send_s"]) / 4096
+    large = (send_cost_s(runs["large"]) - found["send_s"]) / LARGER_BYTES
     n_accepted = runs["arrivals"].connections["accepted"]
     n_pings = runs["idle"].scenario.n_clients * runs["idle"].scenario.duration
     n_polls = runs["polls"].connections["polls"]

@@ -1,8 +1,8 @@
 """Validation: is the model right? Fit its costs, simulate, run the same for real, and hold one against the other.
 
 The costs come from a live run of the very scenario with other draws (`live.fitting`), or from a profile that was
-calibrated before. Messages, their times and recipients, backoffs and faults are those of the scenario's own seed, in the
-simulation as in every live run that it is compared with.
+calibrated before. Messages, their times and recipients, backoffs and faults are those of the scenario's own seed, in
+the simulation as in every live run that it is compared with.
 """
 
 from __future__ import annotations

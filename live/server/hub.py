@@ -205,9 +205,10 @@ class Hub:
         """Send one copy to one client, if its connection takes it."""
         if subscriber.held is not None:
             subscriber.held.append(body)
-        elif subscriber.is_open and self._takes(subscriber, len(body)):
-            if subscriber.send(body, position, number):
-                self.has_left(number, subscriber.client)
+            return
+        takes = subscriber.is_open and self._takes(subscriber, len(body))
+        if takes and subscriber.send(body, position, number):
+            self.has_left(number, subscriber.client)
 
     def has_left(self, number: int, client: int) -> None:
         """A copy is on its way to its client."""
