@@ -83,22 +83,32 @@ def validate(
     options = {"broker": broker, "balancer": balancer, "client_library": client_library}
     n_processes = Options(**options).n_client_processes(scenario.n_clients)
     calibration = read_calibration(Path(profile)) if isinstance(profile, (str, Path)) else profile
-    n_steps = runs + (N_FITTED if calibration is None else 0)
-    found: list[Results] = []
-    with progress_bar(f"Validating {scenario.name}", n_steps * scenario.duration, silent=True) as bar:
+    others = (
+        [] if calibration else [scenario.replace(seed=scenario.seed + OTHER_DRAWS * (n + 1)) for n in range(N_FITTED)]
+    )
+    done: list[Results] = []
+    turns = _in_turns(others, [scenario] * runs)
+    with progress_bar(f"Validating {scenario.name}", len(turns) * scenario.duration, silent=True) as bar:
         report = progress or bar
-        if calibration is not None:
-            model = calibration.apply(scenario, n_processes)
-        else:
-            model = fitted(scenario, n_processes, options)
-        simulated = simulate(model, progress=lambda _: None)
-        for number in range(runs):
-            report((n_steps - runs + number) / n_steps)
-            found.append(run(scenario, **options, progress=lambda _: None))
-    return compare(simulated, found)
+        for number, asked in enumerate(turns):
+            report(number / len(turns))
+            record = "full" if asked in others else "summary"
+            done.append(run(asked, **options, record=record, progress=lambda _: None))
+    shown = [one for one in done if one.scenario in others]
+    model = calibration.apply(scenario, n_processes) if calibration else fitted(scenario, shown, n_processes)
+    simulated = simulate(model, progress=lambda _: None)
+    return compare(simulated, [one for one in done if one.scenario == scenario])
 
 
-def fitted(scenario: Scenario, n_processes: int, options: dict[str, str]) -> Scenario:
+def _in_turns(others: list[Scenario], own: list[Scenario]) -> list[Scenario]:
+    """What is fitted and what is compared in turns, so that a machine that changes is the same for both."""
+    turns: list[Scenario] = []
+    for number in range(max(len(others), len(own))):
+        turns += own[number : number + 1] + others[number : number + 1]
+    return turns
+
+
+def fitted(scenario: Scenario, shown: Sequence[Results], n_processes: int) -> Scenario:
     """The scenario with the costs that live runs of it show, with other draws.
 
     Simulated with these costs, those runs must be as long on every part of the way as they were on average: what a
@@ -107,21 +117,18 @@ def fitted(scenario: Scenario, n_processes: int, options: dict[str, str]) -> Sce
     Parameters
     ----------
     scenario : Scenario
-        What to run.
+        What is to be simulated.
+    shown : sequence of Results
+        The runs, with every delivery.
     n_processes : int
-        Processes that play its clients.
-    options : dict of str to str
-        As `live.run` takes them.
+        Processes that played its clients.
     """
-    others = [scenario.replace(seed=scenario.seed + OTHER_DRAWS * (n + 1)) for n in range(N_FITTED)]
-    shown = [run(other, **options, record="full", progress=lambda _: None) for other in others]
-    found = mean_of([fit(one) for one in shown])
-    target = _parts_s(shown)
+    found, target = mean_of([fit(one) for one in shown]), _parts_s(shown)
     for _ in range(N_CORRECTIONS):
-        simulated = [simulate(found.apply(others[0], n_processes), progress=lambda _: None)]
-        parts = _parts_s(simulated)
-        to_server, fanout = target[0] - parts[0], target[1] - parts[1]
-        found = found.corrected(to_server, fanout, math.sqrt(target[2] / max(parts[2], 1e-9)))
+        simulated = [simulate(found.apply(shown[0].scenario, n_processes), progress=lambda _: None)]
+        to_server, fanout, to_client = _parts_s(simulated)
+        clients = math.sqrt(target[2] / max(to_client, 1e-9))
+        found = found.corrected(target[0] - to_server, target[1] - fanout, clients)
     return found.apply(scenario, n_processes)
 
 

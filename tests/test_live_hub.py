@@ -25,7 +25,8 @@ SECRET = b"s" * 32
 RULES = CohortRules("websocket", None, None, "unbounded", 0, True, ())
 
 SETTINGS = ServerSettings(
-    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",), broker_url="", namespace="test", is_late=False,
+    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",),
+    broker_url="", namespace="test", is_late=False,
     broker={}, cohorts=(RULES,), max_connections=None,
     admission={"rate": None, "burst": 1, "concurrency": None, "retry_after": 0.0}, task_per_client=False, backlog=10,
     poll_hold_s=0.05, slice=2, shuts_when_draining=False, max_message_bytes=1_000, client_rate_per_s=100.0,

@@ -1,4 +1,4 @@
-"""A live run answers as a simulation does: everything arrives, what is lost has its cause, and nothing is left behind."""
+"""A live run answers as a simulation does: everything arrives, a loss has its cause, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def test_the_network_of_the_scenario_is_waited_for_and_added():
 @pytest.mark.parametrize("kind", ["redis_pubsub", "redis_streams"])
 def test_a_killed_server_costs_pub_sub_what_was_published_meanwhile_and_a_log_nothing(kind):
     case = scenario(
-        duration=5, broker={"kind": kind}, clients=[{"name": "phones", "count": 40, "resume": True, "reconnect": QUICK}],
+        duration=5, broker={"kind": kind},
+        clients=[{"name": "phones", "count": 40, "resume": True, "reconnect": QUICK}],
         faults=[{"at": 1.5, "kind": "kill_server", "server": 0, "restart_after": 0.2}],
     )  # fmt: skip
     found = run(case)
@@ -197,11 +198,11 @@ def test_a_server_that_dies_by_itself_ends_the_run_with_its_name():
 
     found = []
 
+    def pids():
+        mine = [Path(f"/proc/{pid}/cmdline") for pid in children_of(os.getpid())]
+        return [int(path.parent.name) for path in mine if b"live.server" in path.read_bytes()]
+
     def shoot():
-        pids = lambda: [
-            pid for pid in children_of(os.getpid())
-            if b"live.server" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]  # fmt: skip
         wait_until(lambda: len(pids()) == 2, 30)
         time.sleep(1.5)
         os.kill(pids()[0], signal.SIGKILL)

@@ -27,8 +27,8 @@ class PollSubscriber:
     """
 
     __slots__ = (
-        "_buffered_bytes", "_forget", "_frames", "_has_left", "_more", "_timer", "allowance", "client", "cohort", "held",
-        "is_open",
+        "_buffered_bytes", "_forget", "_frames", "_has_left", "_more", "_timer", "allowance", "client", "cohort",
+        "held", "is_open",
     )  # fmt: skip
 
     def __init__(

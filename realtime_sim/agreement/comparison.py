@@ -37,6 +37,10 @@ class Change:
     b: str
 
 
+MOST_CHANGES = 12
+"""Fields that differ and are told one by one where a comparison is printed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """What `realtime_sim.compare` found. Printed, it is its tables.
@@ -132,6 +136,9 @@ class Comparison:
         label_a, label_b = self.labels
         head = [f"{label_a}: {self.side_text('a')}; {label_b}: {self.side_text('b')}", self.verdict]
         changed = [f"{one.path}: {one.a} -> {one.b}" for one in self.changes]
+        if len(changed) > MOST_CHANGES:  # costs that were fitted, quantile by quantile: the report has them all
+            parts = dict.fromkeys(".".join(one.path.split(".")[:2]) for one in self.changes)
+            changed = [f"{len(changed)} fields, in {', '.join(parts)}"]
         head += [f"Differs: {'; '.join(changed)}"] if changed else []
         head += [f"Note: {note}" for note in self.notes]
         return "\n\n".join(["\n".join(head), self._figure_table(), self._hop_table()])
