@@ -40,6 +40,7 @@ class DirectLink:
     position = ""
 
     def __init__(self, address: Address, broker: NoBroker, member: str, namespace: str) -> None:
+        self.member = member
         self._file = Path(address.path) / member
         self._folder = self._file.parent
         self._receive: Receive | None = None
