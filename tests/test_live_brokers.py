@@ -386,7 +386,7 @@ def test_part_of_a_log_is_exactly_what_was_missed(broker):
             everything = await publisher.read_between(begin, "")
             assert len(everything) == 30
             assert everything[-1].position == server.link.position
-            for nonsense in ("x", "1-", "-5", "0.0", "9" * 80, "* MAXLEN 0", "1-1\r\nFLUSHALL"):
+            for nonsense in ("x", "1-", "+5", "0.0", "9" * 80, "* MAXLEN 0", "1-1\r\nFLUSHALL"):
                 with pytest.raises(ValueError, match="a position of"):
                     await server.link.read_between(nonsense, "")
 

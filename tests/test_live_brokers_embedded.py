@@ -342,8 +342,8 @@ def test_a_name_or_url_that_does_not_fit_the_kind_is_refused(children, name, kin
 
 
 def test_a_position_has_no_room_for_many_partitions():
-    with pytest.raises(ScenarioError, match="broker.partitions must be at most 16 in a live run"):
-        open_link("kafka://localhost", part(KAFKA, partitions=17), "server-0")
+    with pytest.raises(ScenarioError, match="broker.partitions must be at most 13 in a live run"):
+        open_link("kafka://localhost", part(KAFKA, partitions=14), "server-0")
 
 
 @pytest.mark.parametrize("name", ["", "server 1", "a.b", "x\nQUIT", "*"])
