@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from live.brokers.addresses import Address
 from live.brokers.base import BrokerDown, Delivered, Receive
 from realtime_sim.errors import LiveError, RealtimeSimError
-from realtime_sim.scenario.quantities import Part
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.quantities import Part
 
 __all__ = ["ANSWER_S", "PROBE_S", "ReconnectingLink", "Refused", "as_live_error"]
 
