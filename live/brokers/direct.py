@@ -14,12 +14,15 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from live.brokers.addresses import Address
 from live.brokers.base import BrokerDown, Delivered, Receive
-from realtime_sim import wire
 from realtime_sim.errors import LiveError
-from realtime_sim.scenario.brokers import NoBroker
+from realtime_sim.wire import number_of
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.brokers import NoBroker
 
 __all__ = ["DirectLink"]
 
@@ -40,6 +43,7 @@ class DirectLink:
     position = ""
 
     def __init__(self, address: Address, broker: NoBroker, member: str, namespace: str) -> None:
+        self.member = member
         self._file = Path(address.path) / member
         self._folder = self._file.parent
         self._receive: Receive | None = None
@@ -81,7 +85,7 @@ class DirectLink:
         alive = [name for name in sorted(self._ways, key=_age) if self._ways[name][1].is_open]
         if not alive:
             raise BrokerDown("no server listens")
-        name = alive[wire.read_from_server(body).id % len(alive)]
+        name = alive[number_of(body) % len(alive)]
         try:
             await self._ways[name][1].hand_over(room, body)
         except ConnectionError:

@@ -6,6 +6,7 @@ Both are used by the same code, over an address. Only a broker that the run has 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -27,6 +28,9 @@ _READY_S = 20.0
 """Longest time until a broker answers; a Python program on a busy machine takes seconds."""
 
 _LOOK_S = 0.02
+
+_LISTEN = "0A"
+"""State of a socket in `/proc/net/tcp`."""
 
 
 class RunningBroker:
@@ -108,20 +112,25 @@ class _Embedded(RunningBroker):
     async def _until_it_answers(self) -> str:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _READY_S
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await ask_about(self._address)
-            except (OSError, TimeoutError, Refused) as error:  # one that starts may say no for a while
-                if self._child.poll() is not None:
-                    code, said = self._child.returncode, self._children.log_of("broker")
-                    self._child = None
-                    self._children.ended()
-                    found = f"it ended with exit code {code} ({said or 'and said nothing'})"
-                    raise LiveError(f"broker {self._address}", found, "see what it said, or run again") from None
-                if loop.time() >= deadline:
-                    raise as_live_error(self._address, error) from None
+        error: Exception = TimeoutError("it does not listen")
+        while loop.time() < deadline:
+            if self._child.poll() is not None:
+                raise self._ended()
+            if _listens(self._child.pid, self._address.port):  # and not somebody else, who was faster
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        return await ask_about(self._address)
+                except (OSError, TimeoutError, Refused) as caught:  # one that starts may say no for a while
+                    error = caught
             await asyncio.sleep(_LOOK_S)
+        raise as_live_error(self._address, error)
+
+    def _ended(self) -> LiveError:
+        code, said = self._child.returncode, self._children.log_of("broker")
+        self._child = None
+        self._children.ended()
+        found = f"it ended with exit code {code} ({said or 'and said nothing'})"
+        return LiveError(f"broker {self._address}", found, "see what it said, or run again")
 
     async def stop(self) -> None:
         """Crash by SIGKILL; the mock of Kafka by the signal that it takes for one."""
@@ -129,19 +138,11 @@ class _Embedded(RunningBroker):
             assert self._child is not None
             if self._program.is_mock:
                 self._child.send_signal(signal.SIGUSR1)
-                while await self._listens():
+                while _listens(self._child.pid, self._address.port):
                     await asyncio.sleep(_LOOK_S)
             else:
                 self._children.kill(self._child)
                 self._child = None
-
-    async def _listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection(self._address.host, self._address.port)
-        except OSError:
-            return False
-        writer.transport.abort()
-        return True
 
     async def start(self) -> None:
         """The same command on the same port and folder."""
@@ -157,6 +158,16 @@ class _Embedded(RunningBroker):
         if self._child is not None:
             self._children.stop(self._child)
             self._child = None
+
+
+def _listens(pid: int, port: int) -> bool:
+    """Whether a process of ours listens on a port of loopback; see proc(5), `net/tcp` and `fd`."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == _LISTEN}
+    try:
+        return any(os.readlink(one) in sockets for one in Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it closed one, or has ended
 
 
 async def start_broker(name: str, broker: Part, children: Children, namespace: str = NAMESPACE) -> RunningBroker:

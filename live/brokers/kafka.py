@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -19,7 +20,9 @@ from live.brokers.kafka_clients import ASK_S, Reader, Writer, network_error, rep
 from live.brokers.offsets import MOST_PARTITIONS, Offsets, offsets_from
 from live.brokers.reconnecting import ReconnectingLink, Refused
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.scenario.brokers import Kafka
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.brokers import Kafka
 
 __all__ = ["KafkaLink"]
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from live.brokers.addresses import address_from
 from live.brokers.base import Link
 from realtime_sim.errors import LiveError
-from realtime_sim.scenario.quantities import Part
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.quantities import Part
 
 __all__ = ["NAMESPACE", "open_link"]
 

@@ -1,12 +1,13 @@
 """Positions in a log with partitions: up to where each of them has been read, as one short text.
 
 A client that comes back names the position it was at, and any server can tell from it what the client has missed in
-every partition. `after.3f.0` says that three partitions were read up to offsets in base 36.
+every partition. `0.A.2-` says that three partitions were read, up to offsets in base 64.
 """
 
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Sequence
 
 from realtime_sim.errors import LiveError
@@ -14,13 +15,14 @@ from realtime_sim.wire.frames import MAX_POSITION
 
 __all__ = ["MOST_PARTITIONS", "Offsets", "offsets_from"]
 
-_OFFSET = re.compile("[0-9a-z]{1,12}")
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase + "-_"
+_VALUES = {digit: value for value, digit in enumerate(_DIGITS)}
+_OFFSET = re.compile("[0-9A-Za-z_-]{1,10}")
 
-_FEWEST_DIGITS = 3
+_FEWEST_DIGITS = 4
 
 MOST_PARTITIONS = (MAX_POSITION + 1) // (_FEWEST_DIGITS + 1)
-"""So many offsets below 36**3 = 46,656 have room in a position."""
+"""So many offsets below 64**4, some 16 million, have room in a position."""
 
 
 class Offsets:
@@ -33,20 +35,20 @@ class Offsets:
 
     Examples
     --------
-    >>> offsets = Offsets([0, 35, 7])
-    >>> offsets.read(1, 35)
+    >>> offsets = Offsets([0, 63, 7])
+    >>> offsets.read(1, 63)
     >>> offsets.text
     '0.10.7'
     """
 
     def __init__(self, next_offsets: Sequence[int]) -> None:
         self.next = list(next_offsets)
-        self._texts = [_base36(offset) for offset in self.next]
+        self._texts = [_text(offset) for offset in self.next]
 
     def read(self, partition: int, offset: int) -> None:
         """A record was read."""
         self.next[partition] = offset + 1
-        self._texts[partition] = _base36(offset + 1)
+        self._texts[partition] = _text(offset + 1)
 
     @property
     def text(self) -> str:
@@ -79,7 +81,7 @@ def offsets_from(position: str, n_partitions: int) -> list[int]:
     Examples
     --------
     >>> offsets_from("0.10.7", 3)
-    [0, 36, 7]
+    [0, 64, 7]
     >>> offsets_from("", 2)
     [0, 0]
     """
@@ -88,13 +90,20 @@ def offsets_from(position: str, n_partitions: int) -> list[int]:
     parts = position.split(".")
     if len(parts) != n_partitions or not all(_OFFSET.fullmatch(part) for part in parts):
         raise ValueError(f"a position of {n_partitions} offsets is needed, got {position!r}")
-    return [int(part, 36) for part in parts]
+    return [_number(part) for part in parts]
 
 
-def _base36(number: int) -> str:
+def _text(number: int) -> str:
     text = ""
     while True:
-        number, digit = divmod(number, 36)
+        number, digit = divmod(number, 64)
         text = _DIGITS[digit] + text
         if not number:
             return text
+
+
+def _number(text: str) -> int:
+    number = 0
+    for digit in text:
+        number = 64 * number + _VALUES[digit]
+    return number

@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from live.brokers.addresses import Address
 from live.brokers.base import BrokerDown, Delivered, Receive
 from realtime_sim.errors import LiveError, RealtimeSimError
-from realtime_sim.scenario.quantities import Part
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.quantities import Part
 
 __all__ = ["ANSWER_S", "PROBE_S", "ReconnectingLink", "Refused", "as_live_error"]
 
@@ -71,6 +74,7 @@ class ReconnectingLink:
         self._retries = getattr(broker, "when_down", "lose") == "retry"
         self._patience_s = float(getattr(broker, "delivery_timeout", 0.0))
         self._up = self._silent = self._partitioned = self._closed = self._was_up = self._fell = False
+        self._why = ""
         self._return: asyncio.Task | None = None
         self._turns: deque[asyncio.Event] = deque()
 
@@ -215,7 +219,7 @@ class ReconnectingLink:
 
     def _require(self) -> None:
         if not self.connected:
-            raise BrokerDown(f"{self.address} cannot be reached")
+            raise BrokerDown(f"{self.address} cannot be reached{self._why}")
 
     # Coming back.
 
@@ -230,6 +234,7 @@ class ReconnectingLink:
             self.drop()
             raise
         self._up = self._was_up = True
+        self._why = ""
         self._next_turn()
 
     def _come_back_later(self) -> None:
@@ -250,7 +255,8 @@ class ReconnectingLink:
                 await asyncio.sleep(self.return_delay_s)
             try:
                 await self._try_to_open()
-            except (OSError, TimeoutError, Refused):  # a broker that starts may say no for a while
+            except (OSError, TimeoutError, Refused) as error:  # a broker that starts may say no for a while
+                self._why = f" ({error.answer if isinstance(error, Refused) else error})"
                 await asyncio.sleep(PROBE_S)
 
     async def _until_it_listens(self) -> None:

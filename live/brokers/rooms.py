@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from live.brokers.addresses import Address
 from live.brokers.reconnecting import ReconnectingLink
-from realtime_sim.scenario.brokers import Nats, RedisPubSub
+
+if TYPE_CHECKING:
+    from realtime_sim.scenario.brokers import Nats, RedisPubSub
 
 __all__ = ["RoomsLink"]
 
