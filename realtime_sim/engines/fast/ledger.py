@@ -251,9 +251,9 @@ def copy_done(s, slot, cause, time):
 
 @compiled(apart=True)
 def finish(s, slot, id):
-    """The last server is done with a message, if it is still there."""
+    """The last server is done with a message, if it is still there, and no later copy has come since."""
     m = s.messages[slot]
-    if m.id == id and m.live and m.n_idle > 0 and m.copies == 0:
+    if m.id == id and m.live and m.n_idle > 0 and m.copies == 0 and m.done_ns <= s.now:
         _leave_out(s, slot, OFFLINE, True)
         forget(s, slot)
 
