@@ -369,6 +369,10 @@ def test_an_error_of_the_machinery_ends_the_run():
         (lambda c: c.drop_clients("phones", math.nan), "share must be a finite number such as 0.25, got nan; "),
         (lambda c: c.drop_clients("phones", notice="loud"), "notice must be one of rst, silent, got 'loud'; "),
         (lambda c: c.env.timeout(None), "delay must be a duration such as '250ms' or 0.25, got None; "),
+        (lambda c: c.env.at_ns(0), "time_ns must be a whole number from 1000000000 ns on, got 0; "),
+        (lambda c: c.env.at_ns(-1), "time_ns must be a whole number from 1000000000 ns on, got -1; "),
+        (lambda c: c.env.at_ns(math.nan), "time_ns must be a whole number from 1000000000 ns on, got nan"),
+        (lambda c: c.env.sample_at(-1), "time_ns must be a whole number from 1000000000 ns on, got -1; "),
         (lambda c: c.drop_clients("phone"), "cohort must be a cohort, got 'phone'; did you mean 'phones'?"),
     ],
 )
@@ -382,14 +386,55 @@ def test_a_wrong_act_is_one_clear_message(act, message):
     assert str(caught.value).startswith(message)
 
 
-def test_a_process_that_lets_no_time_pass_is_one_clear_message():
+def nothing_again(env):
+    return
+    yield
+
+
+def again_and_again(env):
+    yield env.process(again_and_again(env))
+
+
+@pytest.mark.parametrize(
+    ("waits", "what"),
+    [
+        (lambda env: env.timeout(0), "a process has gone on"),
+        (lambda env: env.all_of([]), "a process has gone on"),
+        (lambda env: env.event().succeed(), "a process has gone on"),
+        (lambda env: env.process(nothing_again(env)), "a process has gone on"),
+        (lambda env: env.process(again_and_again(env)), "processes were started"),
+    ],
+    ids=["no time", "nothing", "an event of its own", "processes that end at once", "processes without end"],
+)
+def test_a_process_that_lets_no_time_pass_is_one_clear_message(waits, what):
     def chaos(env, cluster):
+        yield env.timeout(1)
         while True:
-            yield env.timeout(0)
+            yield waits(env)
 
     with pytest.raises(ScenarioError) as caught:
         controlled(faulty(), control=(chaos,))
-    assert str(caught.value).startswith("control must let time pass (it has waited 100_000 times for no time at all)")
+    assert str(caught.value).startswith(f"control must let time pass ({what} 100_000 times without), got '1 s'; wait ")
+
+
+def test_what_is_broken_off_too_late_or_in_the_middle_is_no_error():
+    """An order that has been carried out stays a server; a drain that is broken off leaves who is still there."""
+
+    def chaos(env, cluster):
+        order = cluster.add_server(startup=1)
+        yield env.timeout(2)
+        order.interrupt()
+        drain = cluster.drain(0, over=1)
+        yield env.timeout(0.55)
+        drain.interrupt()
+        yield drain
+        drain.interrupt()
+
+    bench = controlled(faulty(), control=(chaos,))
+    assert bench.alive == [True] * 4 and bench.connections == [5, 10, 10, 0] and bench.ready == [False, *[True] * 3]
+    assert [(one.action, one.target, one.reason) for one in bench.recorder.decisions][-1] == (
+        "cancel drain", "server 0", "it keeps 5 connections, and gets no new ones",
+    )  # fmt: skip
 
 
 def test_what_is_done_to_a_dead_server_is_nothing_and_is_written_down():

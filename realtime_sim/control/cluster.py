@@ -7,7 +7,7 @@ from collections.abc import Generator
 import simpy
 
 from realtime_sim.control import arguments
-from realtime_sim.control.environment import Environment
+from realtime_sim.control.environment import Environment, Process
 from realtime_sim.control.machinery import Instance, Machinery, Observation
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.recorder import Recorder
@@ -90,7 +90,7 @@ class Cluster:
             self.note("kill", _name(instance.number), why)
             self._machinery.kill(instance.number, notice == "silent", self._blame("kill_server"))
 
-    def add_server(self, startup: float | str | None = None, reason: str = "") -> simpy.Process:
+    def add_server(self, startup: float | str | None = None, reason: str = "") -> Process:
         """Order one more server. `yield` it to wait until it is ready and get its number; `interrupt()` cancels it.
 
         Parameters
@@ -118,14 +118,14 @@ class Cluster:
         self.note("start server", _name(number), "ready for connections")
         return number
 
-    def restart(self, server: int, notice: str = "rst", reason: str = "") -> simpy.Process:
+    def restart(self, server: int, notice: str = "rst", reason: str = "") -> Process:
         """Kill a server and order another in its place. `yield` it to wait until that is ready and get its number."""
         self.kill(server, notice, reason)
         return self.add_server(reason=f"in the place of {_name(server)}")
 
     def drain(
         self, server: int, over: float | str | None = None, rate: float | None = None, reason: str = ""
-    ) -> simpy.Process:
+    ) -> Process:
         """Take a server out of service: no new connections, those it has closed step by step, then it stops.
 
         Parameters
@@ -142,8 +142,9 @@ class Cluster:
 
         Returns
         -------
-        simpy.Process
-            `yield` it to wait until the server has stopped.
+        Process
+            `yield` it to wait until the server has stopped. `interrupt()` breaks it off: the server keeps the clients
+            that are left and gets no new ones, until `set_ready` says otherwise.
         """
         instance = self._instance(server)
         if over is not None and rate is not None:
@@ -159,16 +160,25 @@ class Cluster:
             return
         self.note("drain", _name(server), reason or f"{instance.connections:,} connections in {over_s:g} s")
         self._machinery.set_ready(server, False)
-        begun_ns, over_ns, n_closed = self.env.now_ns, int(to_ns(over_s)), 0
+        try:
+            yield from self._close_all(instance, int(to_ns(over_s)), blame)
+        except simpy.Interrupt:
+            left = self._instance(server).connections
+            self.note("cancel drain", _name(server), f"it keeps {left:,} connections, and gets no new ones")
+            return
+        now = self._instance(server)
+        if self._lives(now, "stop"):
+            self.note("stop", _name(server), f"drained; {now.connections:,} connections cut off")
+            self._machinery.stop(server, blame)
+
+    def _close_all(self, instance: Instance, over_ns: int, blame: int) -> Generator:
+        """Close the connections that a server has now, evenly over a time."""
+        server, begun_ns, n_closed = instance.number, self.env.now_ns, 0
         while self._machinery.close_connections(server, 0, blame) > 0 and self.env.now_ns < begun_ns + over_ns:
             yield self.env.at_ns(min(self.env.now_ns + DRAIN_STEP_NS, begun_ns + over_ns))
             n_due = instance.connections * (self.env.now_ns - begun_ns) // over_ns - n_closed
             n_closed += n_due
             self._machinery.close_connections(server, n_due, blame)
-        now = self._instance(server)
-        if self._lives(now, "stop"):
-            self.note("stop", _name(server), f"drained; {now.connections:,} connections cut off")
-            self._machinery.stop(server, blame)
 
     def close_connections(self, server: int, n: int, reason: str = "") -> None:
         """A server sends `n` of its clients away, those of the lowest numbers (close code 1001 of RFC 6455)."""
