@@ -123,6 +123,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "soft_for_ns": to_ns(buffer.soft_for) if buffer else 0,
         "broker_pace": NORMAL_PACE,
         "down": False,
+        "backend_away": False,
         "disturbed": False,
         "waiting_first": -1,
         "waiting_last": -1,

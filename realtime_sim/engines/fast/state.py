@@ -331,8 +331,8 @@ APART = [
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = [
-    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "disturbed", "retries",
-    "commits_late",
+    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "backend_away", "disturbed",
+    "retries", "commits_late",
 ]  # fmt: skip
 ARRAYS = {
     ("i8", 1): [
