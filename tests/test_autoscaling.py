@@ -179,6 +179,7 @@ def test_ages_at_the_start_are_spread_evenly():
         ("autoscaling.metrics", [], "autoscaling.metrics must have at least 1 entry"),
         ("autoscaling.metrics", [{"name": "cpu", "target": 0.5}], "target must be whole per cent for cpu, got 0.5"),
         ("autoscaling.min_replicas", 21, "autoscaling.max_replicas must be at least min_replicas (21), got 20"),
+        ("autoscaling.sync_period", "11.9ms", "autoscaling.sync_period must give at most 50_000 decisions in duration"),
         ("autoscaling.minimum", 1, "autoscaling.minimum is not a known field"),
         ("autoscaling.scale_down", {"stabilization": "2h", "policies": []}, "scale_down"),
     ],

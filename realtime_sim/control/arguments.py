@@ -81,11 +81,11 @@ def moment_ns(name: str, value: object, now_ns: int) -> int:
     --------
     >>> moment_ns("time_ns", 5, now_ns=7)
     Traceback (most recent call last):
-    realtime_sim.errors.ScenarioError: time_ns must be a whole number from 7 ns on, got 5; use env.until for what is past
+    realtime_sim.errors.ScenarioError: time_ns must be a whole number from 7 ns on, got 5; until takes what is past
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or value < now_ns:
         rule = f"must be a whole number from {now_ns} ns on"
-        raise ScenarioError(Problem(name, rule, value, "use env.until for what is past"))
+        raise ScenarioError(Problem(name, rule, value, "until takes what is past"))
     return int(value)
 
 
