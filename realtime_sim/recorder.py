@@ -37,6 +37,8 @@ MAX_FULL_ROWS = 2_000_000
 
 _BLOCK = 65_536
 _COLUMNS = ("message", "client", "server", "outcome", *STAMPS)
+_OF_SERVERS = ("connections", "queue_length", "busy_ns", "link_busy_ns", "ready")
+"""Series that have a column for each server."""
 _COUNTER = {name: row for row, name in enumerate(COUNTERS)}
 _DELIVERY = {name: row for row, name in enumerate(DELIVERIES)}
 
@@ -213,7 +215,9 @@ class Recorder:
             table = np.concatenate([np.zeros((0, len(_COLUMNS)), dtype=np.int64), *self._kept])
             table = table[np.lexsort((table[:, -1], table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
-        series = {name: _column([sample[name] for sample in self._samples]) for name in self._samples[0]}
+        n_servers = len(self.servers["started_ns"])
+        widths = dict.fromkeys(_OF_SERVERS, n_servers)
+        series = {n: _column([sample[n] for sample in self._samples], widths.get(n, 0)) for n in self._samples[0]}
         arrays = (
             "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
             "group_histogram", "group_sum_ns", "group_count", "servers",
@@ -234,8 +238,8 @@ class Recorder:
         )
 
 
-def _column(values: list) -> np.ndarray:
-    """Samples as one array; where servers have come meanwhile, they have 0 before."""
-    if isinstance(values[0], list) and len(values[0]) < len(values[-1]):
-        values = [row + [0] * (len(values[-1]) - len(row)) for row in values]
+def _column(values: list, width: int) -> np.ndarray:
+    """Samples as one array; rows shorter than `width` end in zeros: servers that came later, the last sample or not."""
+    if width and len(values[0]) < width:
+        values = [row + [0] * (width - len(row)) for row in values]
     return np.array(values)
