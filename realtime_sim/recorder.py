@@ -95,6 +95,7 @@ class Recorder:
         self.batch_histogram = np.zeros((N_BATCHES, n_hops, N_BUCKETS), dtype=np.int32)
         self.batch_sum_ns = np.zeros((N_BATCHES, n_hops), dtype=np.int64)
         self.batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        self.batch_missing = np.zeros(N_BATCHES, dtype=np.int64)
         self.group_histogram = np.zeros((n_groups, n_hops, N_BUCKETS), dtype=np.int32)
         self.group_sum_ns = np.zeros((n_groups, n_hops), dtype=np.int64)
         self.group_count = np.zeros(n_groups, dtype=np.int64)
@@ -186,13 +187,19 @@ class Recorder:
         for outcome, name in enumerate(OUTCOMES):
             chosen = measured & (block[:, 3] == outcome)
             self.deliveries[_DELIVERY[name]] += np.bincount(cohorts[chosen], minlength=self.deliveries.shape[1])
+        missing = measured & np.isin(block[:, 3], [OUTCOMES.index(name) for name in ("lost", "dropped")])
+        np.add.at(self.batch_missing, self._batch_of(stamps[missing, 0]), 1)
         arrived = measured & (block[:, 3] == OUTCOMES.index("delivered"))
         self._file_latency(clients[arrived], cohorts[arrived], stamps[arrived])
+
+    def _batch_of(self, published_ns: np.ndarray) -> np.ndarray:
+        """Slice of the measured time that each message was published in."""
+        return np.searchsorted(self.batch_starts_ns, published_ns, side="right") - 1
 
     def _file_latency(self, clients: np.ndarray, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
         buckets = bucket_of(hops.ravel()).reshape(hops.shape)
-        batch = np.searchsorted(self.batch_starts_ns, stamps[:, 0], side="right") - 1
+        batch = self._batch_of(stamps[:, 0])
         parts = [(batch, self.batch_histogram, self.batch_sum_ns, self.batch_count)]
         if len(self.group_count):
             parts.append((clients % N_GROUPS, self.group_histogram, self.group_sum_ns, self.group_count))
@@ -220,7 +227,7 @@ class Recorder:
         series = {n: _column([sample[n] for sample in self._samples], widths.get(n, 0)) for n in self._samples[0]}
         arrays = (
             "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
-            "group_histogram", "group_sum_ns", "group_count", "servers",
+            "batch_missing", "group_histogram", "group_sum_ns", "group_count", "servers",
         )  # fmt: skip
         return Trace(
             scenario=self.workload.scenario,
