@@ -37,6 +37,8 @@ MAX_FULL_ROWS = 2_000_000
 
 _BLOCK = 65_536
 _COLUMNS = ("message", "client", "server", "outcome", *STAMPS)
+_OF_SERVERS = ("connections", "queue_length", "busy_ns", "link_busy_ns", "ready")
+"""Series that have a column for each server."""
 _COUNTER = {name: row for row, name in enumerate(COUNTERS)}
 _DELIVERY = {name: row for row, name in enumerate(DELIVERIES)}
 
@@ -93,6 +95,7 @@ class Recorder:
         self.batch_histogram = np.zeros((N_BATCHES, n_hops, N_BUCKETS), dtype=np.int32)
         self.batch_sum_ns = np.zeros((N_BATCHES, n_hops), dtype=np.int64)
         self.batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        self.batch_missing = np.zeros(N_BATCHES, dtype=np.int64)
         self.group_histogram = np.zeros((n_groups, n_hops, N_BUCKETS), dtype=np.int32)
         self.group_sum_ns = np.zeros((n_groups, n_hops), dtype=np.int64)
         self.group_count = np.zeros(n_groups, dtype=np.int64)
@@ -184,13 +187,19 @@ class Recorder:
         for outcome, name in enumerate(OUTCOMES):
             chosen = measured & (block[:, 3] == outcome)
             self.deliveries[_DELIVERY[name]] += np.bincount(cohorts[chosen], minlength=self.deliveries.shape[1])
+        missing = measured & np.isin(block[:, 3], [OUTCOMES.index(name) for name in ("lost", "dropped")])
+        np.add.at(self.batch_missing, self._batch_of(stamps[missing, 0]), 1)
         arrived = measured & (block[:, 3] == OUTCOMES.index("delivered"))
         self._file_latency(clients[arrived], cohorts[arrived], stamps[arrived])
+
+    def _batch_of(self, published_ns: np.ndarray) -> np.ndarray:
+        """Slice of the measured time that each message was published in."""
+        return np.searchsorted(self.batch_starts_ns, published_ns, side="right") - 1
 
     def _file_latency(self, clients: np.ndarray, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
         buckets = bucket_of(hops.ravel()).reshape(hops.shape)
-        batch = np.searchsorted(self.batch_starts_ns, stamps[:, 0], side="right") - 1
+        batch = self._batch_of(stamps[:, 0])
         parts = [(batch, self.batch_histogram, self.batch_sum_ns, self.batch_count)]
         if len(self.group_count):
             parts.append((clients % N_GROUPS, self.group_histogram, self.group_sum_ns, self.group_count))
@@ -213,10 +222,12 @@ class Recorder:
             table = np.concatenate([np.zeros((0, len(_COLUMNS)), dtype=np.int64), *self._kept])
             table = table[np.lexsort((table[:, -1], table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
-        series = {name: _column([sample[name] for sample in self._samples]) for name in self._samples[0]}
+        n_servers = len(self.servers["started_ns"])
+        widths = dict.fromkeys(_OF_SERVERS, n_servers)
+        series = {n: _column([sample[n] for sample in self._samples], widths.get(n, 0)) for n in self._samples[0]}
         arrays = (
             "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
-            "group_histogram", "group_sum_ns", "group_count", "servers",
+            "batch_missing", "group_histogram", "group_sum_ns", "group_count", "servers",
         )  # fmt: skip
         return Trace(
             scenario=self.workload.scenario,
@@ -234,8 +245,8 @@ class Recorder:
         )
 
 
-def _column(values: list) -> np.ndarray:
-    """Samples as one array; where servers have come meanwhile, they have 0 before."""
-    if isinstance(values[0], list) and len(values[0]) < len(values[-1]):
-        values = [row + [0] * (len(values[-1]) - len(row)) for row in values]
+def _column(values: list, width: int) -> np.ndarray:
+    """Samples as one array; rows shorter than `width` end in zeros: servers that came later, the last sample or not."""
+    if width and len(values[0]) < width:
+        values = [row + [0] * (width - len(row)) for row in values]
     return np.array(values)

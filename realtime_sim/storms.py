@@ -29,7 +29,7 @@ import pandas as pd
 from realtime_sim import latency, recovery, stats
 from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import N_BATCHES, Trace
+from realtime_sim.trace import Trace
 from realtime_sim.transports import handshake_round_trips
 from realtime_sim.units import NS_PER_S, to_ns
 
@@ -266,8 +266,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _latency(traces: Sequence[Trace], slices: np.ndarray, at_s: float, end_s: float) -> dict[str, float]:
-    scenario = traces[0].scenario
-    edges = np.linspace(scenario.warmup_s, scenario.duration, N_BATCHES + 1)
+    edges = recovery.slice_edges_s(traces[0].scenario)
     before = slices[edges[1:] <= at_s]
     during = slices[(edges[1:] > at_s) & (edges[:-1] < end_s)]
     parts = (("p99_before_s", before), ("p99_during_s", during))

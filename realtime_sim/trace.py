@@ -186,6 +186,8 @@ class Trace:
         Sums of the same slices.
     batch_count : ndarray of int64, shape (N_BATCHES,)
         Deliveries of the same slices.
+    batch_missing : ndarray of int64, shape (N_BATCHES,)
+        Deliveries of messages published in the same slices that were lost or dropped.
     group_histogram, group_sum_ns, group_count : ndarray
         The same by group of clients instead of slice, where clients differ by chance and there are two for each
         group; length 0 elsewhere.
@@ -227,6 +229,7 @@ class Trace:
     batch_histogram: np.ndarray
     batch_sum_ns: np.ndarray
     batch_count: np.ndarray
+    batch_missing: np.ndarray
     group_histogram: np.ndarray
     group_sum_ns: np.ndarray
     group_count: np.ndarray

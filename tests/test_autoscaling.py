@@ -107,6 +107,78 @@ def test_every_metric_counts_what_it_says(name, target, wanted):
     assert results.timeseries["servers_desired"].iloc[-1] == wanted
 
 
+# Servers that die.
+
+KEEPS_FOUR = {
+    "duration": 120, "clients": [{"name": "c", "count": 40, "keepalive": None}],
+    "servers": {"count": 4, "profile": "zero", "startup": 20, "grace": 10},
+    "autoscaling": {"min_replicas": 4, "max_replicas": 20, "metrics": [{"name": "connections", "target": 10}]},
+}  # fmt: skip
+
+
+def orders(results: Results) -> list[tuple]:
+    found = results.decisions[results.decisions["action"].isin(["order server", "start server"])]
+    return list(found[["time_s", "actor", "action", "reason"]].itertuples(index=False, name=None))
+
+
+def test_a_server_that_dies_is_replaced_at_once():
+    """Three servers were left to the end, as four were desired all the time and the autoscaler had nothing to do."""
+    results = simulate(scaled(**KEEPS_FOUR, faults=[{"at": 31.5, "kind": "kill_server", "server": 0, "count": 2}]))
+    ordered, ready = "order server", ("replica set", "start server", "ready for connections")
+    assert orders(results) == [
+        (31.5, "replica set", ordered, "server 0 has died"), (31.5, "replica set", ordered, "server 1 has died"),
+        (51.5, *ready), (51.5, *ready),
+    ]  # fmt: skip
+    series = results.timeseries
+    assert series["servers_ready"].loc[[30, 35, 50, 55, 120]].tolist() == [4, 2, 2, 4, 4]
+    assert set(series["servers_desired"]) == {4}
+
+
+def test_a_fault_that_replaces_its_server_is_left_to_it():
+    fault = {"at": 30, "kind": "kill_server", "server": 0, "restart_after": "7s"}
+    results = simulate(scaled(**KEEPS_FOUR, faults=[fault]))
+    assert orders(results) == [
+        (37.0, "kill_server 0", "order server", "in the place of server 0"),
+        (57.0, "kill_server 0", "start server", "ready for connections"),
+    ]
+    assert results.timeseries["servers_ready"].iloc[-1] == 4
+
+
+def test_acts_of_ones_own_are_replaced_once_and_what_is_drained_is_not():
+    """`restart` orders the other server itself; a server that was on its way out is not missed when it dies."""
+
+    def chaos(env, cluster):
+        yield env.timeout(20)
+        cluster.kill(0)
+        cluster.restart(1)
+        yield env.timeout(30)
+        cluster.drain(2)
+
+    results = simulate(scaled(**KEEPS_FOUR), control=[chaos])
+    assert [actor for _, actor, action, _ in orders(results) if action == "order server"] == ["replica set", "chaos"]
+    assert results.timeseries["servers_ready"].iloc[-1] == 3
+
+
+def test_a_server_that_dies_while_it_is_given_up_is_not_replaced():
+    def chaos(env, cluster):
+        yield env.timeout(22)
+        cluster.kill(4)  # the youngest, drained since 15 s
+
+    case = {**KEEPS_FOUR, "servers": KEEPS_FOUR["servers"] | {"count": 5, "grace": 30}}
+    case["autoscaling"] = KEEPS_FOUR["autoscaling"] | {
+        "scale_down": {"stabilization": 0, "policies": [{"kind": "pods", "value": 1, "period": 60}]}
+    }
+    results = simulate(scaled(**case), control=[chaos])
+    assert results.decisions["action"].tolist()[:2] == ["scale", "drain"] and orders(results) == []
+
+
+def test_servers_that_die_are_pending_to_the_autoscaler_and_no_more_are_ordered_for_them():
+    """All four die; the four in their place are on their way when it next looks, and 40 clients ask for four."""
+    results = simulate(scaled(**KEEPS_FOUR, faults=[{"at": 31, "kind": "kill_server", "server": 0, "count": 4}]))
+    assert [action for *_, action, _ in orders(results)].count("order server") == 4
+    assert len(results.servers) == 8
+
+
 # Long-lived connections after scale-out, against what theory says (FACTS 4.2).
 
 

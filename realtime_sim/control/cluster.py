@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import simpy
 
@@ -47,6 +47,8 @@ class Cluster:
         Where decisions and disturbances are written down.
     disturbance : int, optional
         Number that all of its acts are counted under; left out, each act that cuts connections has its own.
+    replace : callable, optional
+        Told the number of each server that it kills, as long as nobody else sees to a replacement.
     """
 
     def __init__(
@@ -57,9 +59,11 @@ class Cluster:
         scenario: Scenario,
         recorder: Recorder,
         disturbance: int | None = None,
+        replace: Callable[[int], None] | None = None,
     ) -> None:
         self.actor, self.env, self.scenario = actor, env, scenario
         self._machinery, self._recorder, self._disturbance = machinery, recorder, disturbance
+        self._replace = replace
 
     def observe(self) -> Observation:
         """What there is to see now."""
@@ -71,8 +75,8 @@ class Cluster:
 
     # Servers.
 
-    def kill(self, server: int, notice: str = "rst", reason: str = "") -> None:
-        """A server dies at once.
+    def kill(self, server: int, notice: str = "rst", reason: str = "", replaced: bool = False) -> None:
+        """A server dies at once. Where the scenario has `autoscaling`, another is ordered in its place.
 
         Parameters
         ----------
@@ -82,13 +86,18 @@ class Cluster:
             Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
         reason : str
             For the record.
+        replaced : bool
+            You order the other server yourself, by `add_server`.
         """
         arguments.notice(notice, self.scenario)
+        arguments.flag("replaced", replaced)
         instance = self._instance(server)
         if self._lives(instance, "kill"):
             why = reason or f"with {instance.connections:,} connections, noticed by {notice}"
             self.note("kill", _name(instance.number), why)
             self._machinery.kill(instance.number, notice == "silent", self._blame("kill_server"))
+            if self._replace is not None and not replaced:
+                self._replace(instance.number)
 
     def add_server(self, startup: float | str | None = None, reason: str = "") -> Process:
         """Order one more server. `yield` it to wait until it is ready and get its number; `interrupt()` cancels it.
@@ -120,7 +129,7 @@ class Cluster:
 
     def restart(self, server: int, notice: str = "rst", reason: str = "") -> Process:
         """Kill a server and order another in its place. `yield` it to wait until that is ready and get its number."""
-        self.kill(server, notice, reason)
+        self.kill(server, notice, reason, replaced=True)
         return self.add_server(reason=f"in the place of {_name(server)}")
 
     def drain(

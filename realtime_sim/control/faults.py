@@ -27,7 +27,7 @@ def kill_server(env: Environment, cluster: Cluster, fault: KillServer) -> Genera
     servers = range(fault.server, fault.server + fault.count)
     yield env.until(fault.at)
     for server in servers:
-        cluster.kill(server, fault.notice)
+        cluster.kill(server, fault.notice, replaced=fault.restart_after is not None)
     if fault.restart_after is not None:
         yield env.timeout(fault.restart_after)
         for server in servers:

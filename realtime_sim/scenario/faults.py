@@ -54,7 +54,7 @@ class KillServer(Part):
         Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
     restart_after : float or str, optional
         So long after its death a replacement begins to start, which takes `servers.startup`, seconds. It is a new
-        instance and has a new number. Left out, there is none.
+        instance and has a new number. Left out, there is none, but with `autoscaling`, where it begins at once.
     """
 
     kind: Literal["kill_server"]
