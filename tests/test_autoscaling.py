@@ -144,8 +144,8 @@ def test_a_fault_that_replaces_its_server_is_left_to_it():
     assert results.timeseries["servers_ready"].iloc[-1] == 4
 
 
-def test_acts_of_ones_own_are_replaced_once_and_what_is_drained_is_not():
-    """`restart` orders the other server itself; a server that was on its way out is not missed when it dies."""
+def test_acts_of_ones_own_are_replaced_once():
+    """`restart` orders the other server itself; for one that is drained another is ordered, as for one that dies."""
 
     def chaos(env, cluster):
         yield env.timeout(20)
@@ -155,8 +155,10 @@ def test_acts_of_ones_own_are_replaced_once_and_what_is_drained_is_not():
         cluster.drain(2)
 
     results = simulate(scaled(**KEEPS_FOUR), control=[chaos])
-    assert [actor for _, actor, action, _ in orders(results) if action == "order server"] == ["replica set", "chaos"]
-    assert results.timeseries["servers_ready"].iloc[-1] == 3
+    assert [(time_s, actor) for time_s, actor, action, _ in orders(results) if action == "order server"] == [
+        (20, "replica set"), (20, "chaos"), (50, "replica set"),
+    ]  # fmt: skip
+    assert results.timeseries["servers_ready"].iloc[-1] == 4
 
 
 def test_a_server_that_dies_while_it_is_given_up_is_not_replaced():
@@ -177,6 +179,45 @@ def test_servers_that_die_are_pending_to_the_autoscaler_and_no_more_are_ordered_
     results = simulate(scaled(**KEEPS_FOUR, faults=[{"at": 31, "kind": "kill_server", "server": 0, "count": 4}]))
     assert [action for *_, action, _ in orders(results)].count("order server") == 4
     assert len(results.servers) == 8
+
+
+DEPLOY = {"at": 20, "kind": "rolling_deploy"}
+DRAIN, KILL = ({"at": 33, "kind": kind, "server": 3} for kind in ("drain_server", "kill_server"))
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize(
+    "faults",
+    [[DRAIN], [DEPLOY], [DEPLOY | {"surge": 0, "max_unavailable": 2}], [DEPLOY, DRAIN, KILL], [DEPLOY | {"surge": 3}]],
+    ids=["drain", "deploy", "deploy with fewer", "deploy, drain and death", "deploy with more"],
+)
+def test_there_are_as_many_servers_as_wanted_whoever_drains_some(faults, engine):
+    """A deploy and an autoscaler do not order the same servers twice, and neither takes the other's away."""
+    case = scaled(**KEEPS_FOUR, faults=faults).replace(duration=300)
+    results = simulate(case, engine=engine)
+    series = results.timeseries
+    assert set(series["servers_desired"]) == {4} and series["servers_ready"].iloc[-1] == 4
+    n_orders = [action for *_, action, _ in orders(results)].count("order server")
+    assert n_orders == (1 if faults == [DRAIN] else 4)
+
+
+def test_a_deploy_goes_on_to_what_the_autoscaler_asks_for_meanwhile():
+    """From 1 server to 10 while it is replaced: the new version is started ten times, and no server stays too many."""
+    results = simulate(scaled(faults=[{"at": 14, "kind": "rolling_deploy"}]))
+    series = results.timeseries
+    assert series["servers_desired"].iloc[-1] == series["servers_ready"].iloc[-1] == 10
+    assert results.decisions["reason"].str.startswith("the old version").sum() == 1
+    assert len(results.servers) == 11
+
+
+def test_servers_that_nobody_asked_for_go_at_the_next_turn():
+    def eager(env, cluster):
+        yield env.timeout(20)
+        for _ in range(3):
+            cluster.add_server(startup=0)
+
+    series = simulate(scaled(**KEEPS_FOUR), control=[eager]).timeseries
+    assert series["servers_ready"].loc[[25, 30, 35, 120]].tolist() == [7, 7, 4, 4]
 
 
 # Long-lived connections after scale-out, against what theory says (FACTS 4.2).

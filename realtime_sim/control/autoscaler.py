@@ -35,10 +35,10 @@ def autoscaler(
     state, policy = AutoscalerState(), settings.policy
     desired = len(replica_set.pods())
     while True:
-        recorder.desired = desired
+        recorder.desired = cluster.standing.desired = desired
+        replica_set.keep()
         yield env.timeout(settings.sync_period)
         current = desired
         state, desired, reason = decide(policy, state, replica_set.pods(), current, env.now)
         if desired != current:
             cluster.note("scale", f"{current} to {desired} servers", reason)
-            replica_set.scale(desired - current)
