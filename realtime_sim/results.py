@@ -170,7 +170,7 @@ class Results:
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """For each fault: clients cut off, how many are back, and seconds until 50, 95 and 100 % of them were; seconds
+        """For each disturbance: clients cut off, how many are back, seconds until 50, 95 and 100 % of them were, and
         until deliveries were as before.
 
         Of several replications: means, with their intervals and the worst (see `realtime_sim.recovery`).
@@ -205,7 +205,8 @@ class Results:
 
     @cached_property
     def storm(self) -> pd.DataFrame:
-        """For each fault: attempts and what became of them, their peak against the capacity, and a verdict.
+        """For each disturbance, a fault or an act of a control process that cuts connections off: attempts and what
+        became of them, their peak against the capacity, and a verdict.
 
         See `realtime_sim.storms` for every column, and for the rule that tells a metastable failure.
         """

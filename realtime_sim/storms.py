@@ -1,7 +1,9 @@
-"""Reconnect storms: for each fault, what its clients' attempts did to the servers, and whether these came out of it.
+"""Reconnect storms: for each disturbance, what its clients' attempts did to the servers, and whether these came out.
 
-A storm lasts from its fault until the last of the clients that it cut off is back; where that never happens, or after
-the next fault, until then or until the run ends. Counts are those of all clients in that time, to the sample.
+A disturbance is a fault of the scenario, or what another control process does to connections: a drain of the
+autoscaler, an act of your own. Its storm lasts until the last of the clients that it cut off is back; where that never
+happens, or after the next disturbance, until then or until the run ends. Counts are those of all clients in that time,
+to the sample.
 
 A system is *metastable* if it stays down though what brought it down is gone, because the load of the retries is what
 keeps it down. `verdict` says so of a storm where all of this holds:
@@ -31,7 +33,7 @@ from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.scenario import Scenario
 from realtime_sim.trace import Trace
 from realtime_sim.transports import handshake_round_trips
-from realtime_sim.units import NS_PER_S, to_ns
+from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
 __all__ = ["COUNTED", "handshake_cost_s", "handshake_requests", "storm_figures", "storms_of", "verdict"]
 
@@ -86,7 +88,7 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
     trace : Trace
         The run.
     number : int
-        Which of the scenario's faults, from 0.
+        Which disturbance, from 0: the faults of the scenario, then what others did, in the order of time.
 
     Returns
     -------
@@ -96,13 +98,17 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
         `capacity_per_s`, what the servers left could accept if they did nothing else, no more than their
         `admission.rate` lets in; `peak_to_capacity`; `end_s` and `lasted_s`; what `verdict` reads besides:
         `late_attempts_per_s` and `late_wasted_ratio` of the last quarter, `earlier_attempts_per_s` of the one before
-        (NaN with fewer than four samples), `room` for connections on the servers left, `clients` of all cohorts, and
-        `spare_s`, the least that an attempt alone leaves of a cohort's `connect_timeout`.
+        (NaN with fewer than four samples), `room` for connections on the servers left, `clients` of all cohorts,
+        `spare_s`, the least that an attempt alone leaves of a cohort's `connect_timeout`, and `next_s`, when the next
+        disturbance came (inf: none).
     """
-    at_s = trace.scenario.faults[number].at
+    at_s = _at_s(trace, number)
     found: dict[str, float] = {"affected": trace.affected[number], "recovered": len(trace.recovery[number])}
     found |= {f"p{percent}_s": recovery.until_s(trace, number, percent) for percent in recovery.PERCENTS}
-    found["end_s"] = _end_s(trace, number, found["p100_s"])
+    others_s = (_at_s(trace, other) for other in range(len(trace.disturbances)))
+    found["next_s"] = min([other_s for other_s in others_s if other_s > at_s], default=math.inf)
+    end_s = min(found["next_s"], trace.scenario.duration)
+    found["end_s"] = min(end_s, at_s + found["p100_s"]) if math.isfinite(found["p100_s"]) else end_s
     time_ns = trace.series["time_ns"]
     first = max(int(np.searchsorted(time_ns, to_ns(at_s), side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(time_ns, to_ns(found["end_s"]))), first + 1), len(time_ns) - 1)
@@ -121,10 +127,8 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
     return found | _late(counted, rates)
 
 
-def _end_s(trace: Trace, number: int, back_s: float) -> float:
-    scenario, at_s = trace.scenario, trace.scenario.faults[number].at
-    end_s = min([event.at for event in scenario.faults if event.at > at_s], default=scenario.duration)
-    return min(end_s, at_s + back_s) if math.isfinite(back_s) else end_s
+def _at_s(trace: Trace, number: int) -> float:
+    return float(from_ns(trace.disturbances[number][1]))
 
 
 def _late(counted: dict[str, np.ndarray], rates: np.ndarray) -> dict[str, float]:
@@ -212,37 +216,41 @@ def verdict(found: dict[str, float]) -> tuple[str, bool]:
         return f"{text} (metastable: the cause is gone, the load of retries keeps it down)", True
     if found["gave_up"]:
         return f"{text} ({found['gave_up']:,.0f} gave up)", False
+    if math.isfinite(found["next_s"]):
+        return f"{text} (cut short by the next disturbance, at {found['next_s']:g} s: set them further apart)", False
     return f"{text} (it may come back: run longer)", False
 
 
 def storms_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
-    """One row for each fault: `storm_figures`, latency before and during the storm, and the verdict.
+    """One row for each disturbance: `storm_figures`, latency before and during the storm, and the verdict.
 
     Parameters
     ----------
     traces : sequence of Trace
-        Replications; figures are means over them (NaN where any is infinite), the verdict is that of the worst.
+        Replications; figures are means over them (NaN where any is infinite), the verdict is that of the worst. What a
+        control process did in some of them only is left out.
     slices : ndarray of int64, shape (N_BATCHES, N_BUCKETS)
         Their `latency.slice_histogram`.
 
     Returns
     -------
     DataFrame
-        By the number of the fault, those left out that cut nobody off: `fault`, `at_s`, then figures, `p99_before_s`
-        and `p99_during_s`, `metastable` (in how many runs) and `verdict`. Both p99 are of slices of the measured time
-        by publish time, all replications together: those that end before the fault, and those that the storm touches.
-        What reaches a client by then was sent to one that had stayed connected or was back; where a broker's log
-        replays, catch-ups count as well.
+        By the number of the disturbance, kinds left out that cut nobody off: `fault` (its kind), `at_s`, then figures,
+        `p99_before_s` and `p99_during_s`, `metastable` (in how many runs) and `verdict`. Both p99 are of slices of the
+        measured time by publish time, all replications together: those that end before it, and those that the storm
+        touches. What reaches a client by then was sent to one that had stayed connected or was back; where a broker's
+        log replays, catch-ups count as well.
     """
     rows, numbers = [], []
-    for number, event in enumerate(traces[0].scenario.faults):
-        if event.kind in recovery.CUTS_NOBODY:
+    for number, (kind, at_ns) in enumerate(recovery.common(traces)):
+        if kind in recovery.CUTS_NOBODY:
             continue
+        at_s = float(from_ns(at_ns))
         numbers.append(number)
         each = [storm_figures(trace, number) for trace in traces]
-        row: dict[str, object] = {"fault": event.kind, "at_s": event.at}
+        row: dict[str, object] = {"fault": kind, "at_s": at_s}
         row |= {name: _mean([found[name] for found in each]) for name in SHOWN}
-        row |= _latency(traces, slices, event.at, max(found["end_s"] for found in each))
+        row |= _latency(traces, slices, at_s, max(found["end_s"] for found in each))
         texts = [verdict(found) for found in each]
         worst = max(range(len(each)), key=lambda i: (texts[i][1], each[i]["affected"] - each[i]["recovered"],
                                                      np.nan_to_num(each[i]["p100_s"])))  # fmt: skip

@@ -81,6 +81,38 @@ def test_latency_before_and_during_is_that_of_slices_by_publish_time():
     assert row["p99_before_s"] < 0.1 < row["p99_during_s"] < 2.0
 
 
+def test_an_act_of_ones_own_and_a_drain_of_the_autoscaler_have_their_storms():
+    """Ten of twenty clients come over from the server that the autoscaler gives up at 15 s; at 40 s two are dropped."""
+
+    def drops(env, cluster):
+        yield env.timeout(40)
+        cluster.drop_clients("phones")
+
+    down = {"stabilization": 0, "policies": [{"kind": "pods", "value": 1, "period": 60}]}
+    cohorts = [{"name": "phones", "count": 2, "keepalive": None}, {"name": "desks", "count": 18, "keepalive": None}]
+    case = small(
+        duration=60, clients=cohorts, servers={"count": 2, "grace": 10},
+        autoscaling={"max_replicas": 4, "metrics": [{"name": "connections", "target": 40}], "scale_down": down},
+    )  # fmt: skip
+    results = simulate(case, control=[drops])
+    frame = results.storm
+    assert frame[["fault", "at_s", "affected", "recovered"]].to_numpy().tolist() == [
+        ["drain_server", 15.0, 10, 10], ["drop_clients", 40.0, 2, 2],
+    ]  # fmt: skip
+    assert frame.index.tolist() == [0, 1] and frame["attempts"].tolist() == [10, 2]
+    assert frame["lasted_s"].iloc[0] == pytest.approx(results.recovery["p100_s"].iloc[0])
+    assert all(row["at_s"] == own for row, own in zip(results.to_plain()["storm"], (15.0, 40.0), strict=True))
+
+
+def test_a_storm_that_the_next_one_cuts_short_is_not_told_to_run_longer():
+    """Everybody drops at 1 s and waits 10 s before the first try; at 7 s nobody is left to drop."""
+    faults = [{"at": at, "kind": "drop_clients", "cohort": "c"} for at in (1, 7)]
+    first, second = simulate(storm(duration=9, faults=faults)).storm["verdict"]
+    assert first.endswith("(cut short by the next disturbance, at 7 s: set them further apart)")
+    assert second == "nobody was cut off"
+    assert simulate(storm(duration=9)).storm["verdict"].item().endswith("(it may come back: run longer)")
+
+
 # Agreement.
 
 
@@ -130,7 +162,7 @@ def test_what_sheds_load_or_spreads_it_cures_it(cure):
 DOWN = {
     "affected": 100, "recovered": 20, "p100_s": math.inf, "late_attempts_per_s": 95.0, "earlier_attempts_per_s": 100.0,
     "late_wasted_ratio": 0.93, "capacity_per_s": 10.0, "lasted_s": 30.0, "room": 100, "clients": 100, "gave_up": 0,
-    "spare_s": 0.5,
+    "spare_s": 0.5, "next_s": math.inf,
 }  # fmt: skip
 
 
@@ -149,6 +181,7 @@ def test_all_conditions_together_are_a_metastable_failure():
         ({"recovered": 100, "p100_s": 12.3}, "recovered after 12.3 s"),
         ({"affected": 0, "recovered": 0}, "nobody was cut off"),
         ({"late_attempts_per_s": 89.0}, "run longer"),
+        ({"late_attempts_per_s": 89.0, "next_s": 40.0}, "by the next disturbance, at 40 s: set them further apart"),
         ({"late_attempts_per_s": 0.0, "earlier_attempts_per_s": 0.0}, "run longer"),
         ({"late_wasted_ratio": 0.5}, "run longer"),
         ({"late_wasted_ratio": math.nan}, "run longer"),
