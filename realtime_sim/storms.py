@@ -2,8 +2,8 @@
 
 A disturbance is a fault of the scenario, or what another control process does to connections: a drain of the
 autoscaler, an act of your own. Its storm lasts until the last of the clients that it cut off is back; where that never
-happens, or after the next disturbance, until then or until the run ends. Counts are those of all clients in that time,
-to the sample.
+happens, until the next disturbance that cuts clients off, or until the run ends. Counts are those of all clients in
+that time, to the sample, so storms that overlap share them.
 
 A system is *metastable* if it stays down though what brought it down is gone, because the load of the retries is what
 keeps it down. `verdict` says so of a storm where all of this holds:
@@ -100,15 +100,15 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
         `late_attempts_per_s` and `late_wasted_ratio` of the last quarter, `earlier_attempts_per_s` of the one before
         (NaN with fewer than four samples), `room` for connections on the servers left, `clients` of all cohorts,
         `spare_s`, the least that an attempt alone leaves of a cohort's `connect_timeout`, and `next_s`, when the next
-        disturbance came (inf: none).
+        disturbance that cut clients off came (inf: none).
     """
     at_s = _at_s(trace, number)
     found: dict[str, float] = {"affected": trace.affected[number], "recovered": len(trace.recovery[number])}
     found |= {f"p{percent}_s": recovery.until_s(trace, number, percent) for percent in recovery.PERCENTS}
-    others_s = (_at_s(trace, other) for other in range(len(trace.disturbances)))
+    others_s = [_at_s(trace, other) for other, n in enumerate(trace.affected) if n]
     found["next_s"] = min([other_s for other_s in others_s if other_s > at_s], default=math.inf)
-    end_s = min(found["next_s"], trace.scenario.duration)
-    found["end_s"] = min(end_s, at_s + found["p100_s"]) if math.isfinite(found["p100_s"]) else end_s
+    end_s = at_s + found["p100_s"] if math.isfinite(found["p100_s"]) else found["next_s"]
+    found["end_s"] = min(end_s, trace.scenario.duration)
     time_ns = trace.series["time_ns"]
     first = max(int(np.searchsorted(time_ns, to_ns(at_s), side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(time_ns, to_ns(found["end_s"]))), first + 1), len(time_ns) - 1)

@@ -50,14 +50,27 @@ def test_a_storm_is_counted_from_its_fault_until_all_are_back():
     assert (row["peak_attempts_per_s"], row["capacity_per_s"], row["peak_to_capacity"]) == (5, 2.5, 2)
 
 
-def test_a_storm_ends_with_the_next_fault():
-    """Nobody is back when the second fault comes at 11.2 s; what comes after is the second storm's."""
-    second = {"at": "11.2s", "kind": "drop_clients", "cohort": "c", "share": 0}
-    case = storm(faults=[*storm().to_plain()["faults"], second])
-    frame = simulate(case.replace(sample_interval=0.1)).storm
-    assert frame["attempts"].tolist() == [5, 4]
-    assert frame["lasted_s"].tolist() == [pytest.approx(10.2), pytest.approx(48.8)]
-    assert frame["verdict"].tolist() == ["recovered after 32.4 s", "nobody was cut off"]
+@pytest.mark.parametrize(
+    "second", [{"kind": "drop_clients", "cohort": "c", "share": 0}, {"kind": "slow_server", "server": 0, "factor": 1}]
+)
+def test_a_storm_goes_on_until_all_are_back_whatever_comes_that_cuts_nobody_off(second):
+    """Nobody is back when the second fault comes at 11.2 s, and it changes nothing."""
+    case = storm(faults=[*storm().to_plain()["faults"], {"at": "11.2s"} | second])
+    row = simulate(case.replace(sample_interval=0.1)).storm.loc[0]
+    assert (row["attempts"], row["verdict"]) == (9, "recovered after 32.4 s")
+    assert row["lasted_s"] == pytest.approx(row["p100_s"]) == pytest.approx(32.4)
+
+
+def test_storms_that_overlap_end_when_their_own_clients_are_back():
+    """One more client drops at 20 s, when two of the five are back: each storm has its own clients, and all attempts of
+    its time."""
+    cohorts = [*storm().to_plain()["clients"], {"name": "d", "count": 1, "keepalive": None}]
+    late = {"at": "20s", "kind": "drop_clients", "cohort": "d"}
+    frame = simulate(storm(clients=cohorts, faults=[*storm().to_plain()["faults"], late])).storm
+    assert frame["affected"].tolist() == [5, 1] and frame["lasted_s"].tolist() == pytest.approx(
+        frame["p100_s"].tolist()
+    )
+    assert frame["p100_s"].iloc[0] > 19 and frame["attempts"].iloc[0] > 9
 
 
 def test_capacity_is_that_of_the_servers_left_and_of_what_they_let_in():
@@ -105,11 +118,12 @@ def test_an_act_of_ones_own_and_a_drain_of_the_autoscaler_have_their_storms():
 
 
 def test_a_storm_that_the_next_one_cuts_short_is_not_told_to_run_longer():
-    """Everybody drops at 1 s and waits 10 s before the first try; at 7 s nobody is left to drop."""
-    faults = [{"at": at, "kind": "drop_clients", "cohort": "c"} for at in (1, 7)]
-    first, second = simulate(storm(duration=9, faults=faults)).storm["verdict"]
+    """Everybody of a cohort drops at 1 s and waits 10 s before the first try; at 7 s another one drops."""
+    faults = [{"at": at, "kind": "drop_clients", "cohort": cohort} for at, cohort in ((1, "c"), (7, "d"))]
+    cohorts = [cohort | {"name": name} for name in "cd" for cohort in storm().to_plain()["clients"]]
+    first, second = simulate(storm(duration=9, clients=cohorts, faults=faults)).storm["verdict"]
     assert first.endswith("(cut short by the next disturbance, at 7 s: set them further apart)")
-    assert second == "nobody was cut off"
+    assert second.startswith("not recovered: 5 of 5 are not back")
     assert simulate(storm(duration=9)).storm["verdict"].item().endswith("(it may come back: run longer)")
 
 
