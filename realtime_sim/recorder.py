@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.buckets import N_BUCKETS, bucket_of
+from realtime_sim.pipeline import NEVER_NS
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.trace import (
@@ -19,6 +20,7 @@ from realtime_sim.trace import (
     N_GROUPS,
     NOTHING_NS,
     OUTCOMES,
+    OWN_PACE,
     SERVER_TOTALS,
     STAMPS,
     Decision,
@@ -84,6 +86,8 @@ class Recorder:
         self.affected: list[int] = []
         self.recovery: list[list[int]] = []
         self.decisions: list[Decision] = []
+        self.hindered: list[tuple[int, int, int, int]] = []
+        self._paces: dict[int, tuple[int, int]] = {}
         self.desired = n_servers
         for fault in scenario.faults:
             self.disturbed(fault.kind, to_ns(fault.at))
@@ -161,6 +165,17 @@ class Recorder:
         """The control plane has done something."""
         self.decisions.append(decision)
 
+    def paused(self, server: int, now_ns: int, pause_ns: int) -> None:
+        """A server does nothing for a while."""
+        self.hindered.append((server, now_ns, now_ns + pause_ns, 0))
+
+    def paced(self, server: int, now_ns: int, permille: int) -> None:
+        """From now on work takes a server, or the broker (-1), so many thousandths of its cost."""
+        since_ns, before = self._paces.pop(server, (now_ns, OWN_PACE))
+        if before != OWN_PACE and since_ns < now_ns:
+            self.hindered.append((server, since_ns, now_ns, before))
+        self._paces[server] = now_ns, permille
+
     def recovered(self, disturbance: int, now_ns: int) -> None:
         """A client that a disturbance cut off is connected again."""
         self.recovery[disturbance].append(now_ns)
@@ -214,6 +229,10 @@ class Recorder:
             np.add.at(sum_ns, part, hops)
             np.add.at(count, part, 1)
 
+    def _hindered(self) -> tuple[tuple[int, int, int, int], ...]:
+        lasting = ((server, since_ns, NEVER_NS, pace) for server, (since_ns, pace) in self._paces.items())
+        return (*self.hindered, *(one for one in lasting if one[-1] != OWN_PACE))
+
     def trace(self, engine: str) -> Trace:
         """Everything recorded, as a Trace of `engine`."""
         self._file()
@@ -241,6 +260,7 @@ class Recorder:
             recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.recovery),
             affected=tuple(self.affected),
             decisions=tuple(self.decisions),
+            hindered=self._hindered(),
             rows=rows,
         )
 

@@ -11,8 +11,13 @@ keeps it down. `verdict` says so of a storm where all of this holds:
 - not everybody who was cut off is back;
 - attempts do not fall: in the last quarter of the storm they are at least nine tenths of those in the quarter before;
 - most handshakes of the last quarter are wasted on clients that have given up waiting;
-- without retries the servers that are left would do: they have room for everybody, CPU for one handshake of each
-  client that was cut off in the time that the storm lasted, and alone an attempt takes less than `connect_timeout`.
+- nothing else keeps it down: in the last quarter neither slowness nor pauses have taken more than a tenth of what the
+  servers that are left, or the broker where handshakes wait for it, can do;
+- without retries these servers would do: they have room for everybody, CPU for one handshake of each client that was
+  cut off in the time that the storm lasted, and alone an attempt takes less than `connect_timeout`.
+
+Servers that are left are alive at the end of the storm, and those that can accept clients are ready as well; what they
+can accept is reckoned at the pace that they have in its last quarter.
 
 References
 ----------
@@ -31,7 +36,7 @@ import pandas as pd
 from realtime_sim import latency, recovery, stats
 from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import Trace
+from realtime_sim.trace import BROKER, OWN_PACE, Trace
 from realtime_sim.transports import handshake_round_trips
 from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
@@ -43,7 +48,8 @@ COUNTED = (
 """What is counted of a storm."""
 
 STEADY = 0.9
-"""Attempts of a last quarter that are at least this share of those before are not falling."""
+"""Attempts of a last quarter that are at least this share of those before are not falling; and servers that can do at
+least this share of what they could at their own pace are not held up."""
 
 MOST = 0.5
 """Handshakes that are wasted by more than this share are most of them."""
@@ -96,11 +102,12 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
         `affected`, `recovered`, `p50_s`, `p95_s`, `p100_s` (inf: never; NaN: nobody was cut off); the counts of
         `COUNTED`; `wasted_ratio` of the handshakes that were done; `peak_attempts_per_s` over one sample;
         `capacity_per_s`, what the servers left could accept if they did nothing else, no more than their
-        `admission.rate` lets in; `peak_to_capacity`; `end_s` and `lasted_s`; what `verdict` reads besides:
-        `late_attempts_per_s` and `late_wasted_ratio` of the last quarter, `earlier_attempts_per_s` of the one before
-        (NaN with fewer than four samples), `room` for connections on the servers left, `clients` of all cohorts,
-        `spare_s`, the least that an attempt alone leaves of a cohort's `connect_timeout`, and `next_s`, when the next
-        disturbance that cut clients off came (inf: none).
+        `admission.rate` lets in, at the pace of the last quarter; `peak_to_capacity`; `end_s` and `lasted_s`; what
+        `verdict` reads besides: `late_attempts_per_s` and `late_wasted_ratio` of the last quarter,
+        `earlier_attempts_per_s` of the one before (NaN with fewer than four samples), `room` for connections on the
+        servers left, `clients` of all cohorts, `spare_s`, the least that an attempt alone leaves of a cohort's
+        `connect_timeout`, `pace`, what slowness and pauses have left of what servers and broker can do in the last
+        quarter, 0 to 1, and `next_s`, when the next disturbance that cut clients off came (inf: none).
     """
     at_s = _at_s(trace, number)
     found: dict[str, float] = {"affected": trace.affected[number], "recovered": len(trace.recovery[number])}
@@ -118,12 +125,10 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
     step_s = np.diff(time_ns[first : last + 1]) / NS_PER_S
     rates = np.diff(counted["attempts"]) / step_s
     found["peak_attempts_per_s"] = float(rates.max(initial=0.0))
-    left = _servers_left(trace, found["end_s"])
-    found["capacity_per_s"] = _capacity_per_s(trace.scenario, left)
-    found["peak_to_capacity"] = found["peak_attempts_per_s"] / found["capacity_per_s"] if left else math.inf
-    limit = trace.scenario.servers.connection_limit
-    found |= {"room": math.inf if limit is None else left * limit, "clients": trace.scenario.n_clients}
-    found |= {"lasted_s": found["end_s"] - at_s, "spare_s": _spare_s(trace.scenario)}
+    found["lasted_s"] = found["end_s"] - at_s
+    found |= _left(trace, found["end_s"] - found["lasted_s"] / 4, found["end_s"])
+    able = found["capacity_per_s"] > 0
+    found["peak_to_capacity"] = found["peak_attempts_per_s"] / found["capacity_per_s"] if able else math.inf
     return found | _late(counted, rates)
 
 
@@ -151,26 +156,54 @@ def _wasted_ratio(counted: dict[str, np.ndarray]) -> float:
     return wasted / (wasted + others) if wasted + others else math.nan
 
 
-def _servers_left(trace: Trace, end_s: float) -> int:
-    """Servers that are alive when the storm ends, replacements included."""
+def _left(trace: Trace, from_s: float, end_s: float) -> dict[str, float]:
+    """What the servers that are alive when a storm ends, replacements included, could do in its last quarter."""
+    scenario, end_ns = trace.scenario, to_ns(end_s)
     started_ns, died_ns = trace.servers["started_ns"], trace.servers["died_ns"]
-    return int(((started_ns <= to_ns(end_s)) & ((died_ns < 0) | (died_ns >= to_ns(end_s)))).sum())
+    alive = (started_ns <= end_ns) & ((died_ns < 0) | (died_ns >= end_ns))
+    seen = max(int(np.searchsorted(trace.series["time_ns"], end_ns, side="right")) - 1, 0)
+    unready = (trace.series["ready"][seen] == 0) & (started_ns < trace.series["time_ns"][seen])
+    paces, working = _paces(trace, to_ns(from_s), end_ns)
+    accept = np.flatnonzero(alive & ~unready)
+    able, limit = (paces * working)[accept], scenario.servers.connection_limit
+    broker = paces[BROKER] if getattr(scenario.broker, "subscription", "") == "per_room" else 1.0
+    return {
+        "room": math.inf if limit is None else int(alive.sum()) * limit,
+        "clients": scenario.n_clients,
+        "pace": float(min(able.mean() if len(able) else 1.0, broker)),
+        "capacity_per_s": float(sum(_accepts_per_s(scenario, share) for share in able.tolist())),
+        "spare_s": _spare_s(scenario, max(paces[accept].tolist(), default=1.0)),
+    }
 
 
-def _capacity_per_s(scenario: Scenario, n_servers: int) -> float:
+def _paces(trace: Trace, from_ns: int, end_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each server, and last the broker: its mean pace between two times, and the share of it without pauses."""
+    n = len(trace.servers["started_ns"])
+    paces, working = np.ones(n + 1), np.ones(n + 1)
+    rows = np.array(trace.hindered, dtype=np.int64).reshape(-1, 4)
+    shares = (np.minimum(rows[:, 2], end_ns) - np.maximum(rows[:, 1], from_ns)).clip(0) / max(end_ns - from_ns, 1)
+    for (server, _, _, permille), share in zip(rows[shares > 0].tolist(), shares[shares > 0].tolist(), strict=True):
+        if permille:
+            paces[server] -= share * (1 - OWN_PACE / permille)
+        else:
+            working[server] = max(working[server] - share, 0.0)
+    return paces, working
+
+
+def _accepts_per_s(scenario: Scenario, share: float) -> float:
+    """Handshakes that one server can do with this share of its own pace."""
     cost_s, rate = handshake_cost_s(scenario), scenario.servers.admission.rate
-    by_cpu = scenario.servers.workers / cost_s if cost_s else math.inf
-    by_rate = math.inf if rate is None else rate / handshake_requests(scenario)
-    return n_servers * min(by_cpu, by_rate) if n_servers else 0.0
+    by_cpu = scenario.servers.workers * share / cost_s if cost_s else math.inf if share else 0.0
+    return by_cpu if rate is None else min(by_cpu, rate / handshake_requests(scenario))
 
 
-def _spare_s(scenario: Scenario) -> float:
+def _spare_s(scenario: Scenario, pace: float) -> float:
     """What an attempt leaves of its connect timeout where nobody is in its way, at mean costs; the least of all."""
     costs, spare_s = scenario.servers.resolved_costs, math.inf
     for cohort in scenario.clients:
         requests = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
         trips_s = cohort.network.rtt.mean_s * handshake_round_trips(cohort.tls, requests)
-        alone_s = trips_s + costs.handshake_s + (requests - 1) * costs.http_request_s
+        alone_s = trips_s + (costs.handshake_s + (requests - 1) * costs.http_request_s) / pace
         spare_s = min(spare_s, cohort.connect_timeout - alone_s)
     return spare_s
 
@@ -212,6 +245,8 @@ def verdict(found: dict[str, float]) -> tuple[str, bool]:
         return f"{text} (the servers left have room for {found['room']:,.0f} of {found['clients']:,} clients)", False
     if not suffices:
         return f"{text} (the servers left can accept {found['capacity_per_s']:,.4g}/s: too few in that time)", False
+    if found["pace"] < STEADY:
+        return f"{text} (the cause is there still: servers or broker work at {found['pace']:.0%} of their pace)", False
     if late >= STEADY * found["earlier_attempts_per_s"] > 0 and wasted > MOST:
         return f"{text} (metastable: the cause is gone, the load of retries keeps it down)", True
     if found["gave_up"]:

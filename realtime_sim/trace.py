@@ -126,6 +126,12 @@ N_BATCHES = 32
 N_GROUPS = 32
 """Groups of clients (number modulo 32) that are kept apart where clients differ by chance, for intervals."""
 
+OWN_PACE = 1_000
+"""Thousandths of its cost that work takes who is not slow."""
+
+BROKER = -1
+"""In the place of a server's number."""
+
 NOTHING_NS = 2**62
 """`min_ns` where nothing was delivered."""
 
@@ -211,6 +217,9 @@ class Trace:
         For each disturbance, how many clients it cut off.
     decisions : tuple of Decision
         What the control plane did, in the order of time.
+    hindered : tuple of (int, int, int, int)
+        When a server (-1: the broker) worked slowly or paused: its number, from and until when, nanoseconds, and how
+        many thousandths of its cost work took, 0 for a pause. Where it never ended, until `pipeline.NEVER_NS`.
     services : dict of str to dict
         Of each service ahead of the push tier: `fates` (events by `realtime_sim.pipeline.FATES`), their `attempts`,
         `histogram` and `sum_ns` of the times from event to finished, all of events after the warm-up; over the whole
@@ -241,6 +250,7 @@ class Trace:
     recovery: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
     decisions: tuple[Decision, ...]
+    hindered: tuple[tuple[int, int, int, int], ...] = ()
     services: dict[str, dict[str, np.ndarray | int]] = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 

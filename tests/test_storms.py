@@ -173,10 +173,47 @@ def test_what_sheds_load_or_spreads_it_cures_it(cure):
     assert row["verdict"].startswith("recovered after") and not row["metastable"]
 
 
+def every_server(**fault: object) -> list[dict]:
+    """The storm of the example with a fault at each of its servers."""
+    n_servers = EXAMPLE.servers.count
+    return [*EXAMPLE.to_plain()["faults"], *({"server": server} | fault for server in range(n_servers))]
+
+
+@pytest.mark.parametrize(
+    ("fault", "pace"),
+    [
+        ({"kind": "slow_server", "at": 0, "factor": 2}, "50%"),
+        ({"kind": "slow_server", "at": 0, "factor": 2, "lasts": 30}, ""),
+        ({"kind": "pause_server", "at": 0, "lasts": "300ms", "every": "1s"}, "71%"),
+        ({"kind": "pause_server", "at": 0, "lasts": "10ms", "every": "1s"}, ""),
+    ],
+    ids=["slow to the end", "slow at first", "pauses", "hardly pauses"],
+)
+def test_the_cause_is_not_gone_as_long_as_servers_are_held_up(fault, pace):
+    """By more than a tenth of their pace, in the last quarter."""
+    changes = {"clients.phones.reconnect": FIXED, "faults": every_server(**fault)}
+    row = simulate(EXAMPLE.replace(**changes), engine="fast").storm.loc[0]
+    why = f"the cause is there still: servers or broker work at {pace} of their pace" if pace else "the cause is gone"
+    assert why in row["verdict"] and row["metastable"] == (not pace)
+
+
+def test_capacity_is_that_of_servers_that_are_ready_at_the_pace_they_have():
+    """Of three servers for five handshakes a second each one is slow, half as fast, and one takes nobody."""
+
+    def cordon(env, cluster):
+        yield env.timeout(3)
+        cluster.set_ready(2, False)
+
+    servers = {"profile": "zero", "count": 3, "workers": 2, "costs": {"handshake": "400ms"}}
+    slow = {"kind": "slow_server", "at": 0, "server": 1, "factor": 2}
+    case = storm(servers=servers, faults=[*storm().to_plain()["faults"], slow])
+    assert simulate(case, control=[cordon]).storm.loc[0, "capacity_per_s"] == 7.5
+
+
 DOWN = {
     "affected": 100, "recovered": 20, "p100_s": math.inf, "late_attempts_per_s": 95.0, "earlier_attempts_per_s": 100.0,
     "late_wasted_ratio": 0.93, "capacity_per_s": 10.0, "lasted_s": 30.0, "room": 100, "clients": 100, "gave_up": 0,
-    "spare_s": 0.5, "next_s": math.inf,
+    "spare_s": 0.5, "pace": 1.0, "next_s": math.inf,
 }  # fmt: skip
 
 
@@ -201,6 +238,7 @@ def test_all_conditions_together_are_a_metastable_failure():
         ({"late_wasted_ratio": math.nan}, "run longer"),
         ({"capacity_per_s": 3.0}, "can accept 3/s: too few in that time"),
         ({"room": 99}, "have room for 99 of 100 clients"),
+        ({"pace": 0.89}, "the cause is there still: servers or broker work at 89% of their pace"),
         ({"spare_s": 0.0}, "even alone an attempt takes longer"),
         ({"late_attempts_per_s": 5.0, "gave_up": 80}, "80 gave up"),
         ({"late_attempts_per_s": math.nan}, "too short to say more"),

@@ -9,12 +9,12 @@ import simpy
 from realtime_sim.control import arguments
 from realtime_sim.control.environment import Environment, Process
 from realtime_sim.control.machinery import Instance, Machinery, Observation
-from realtime_sim.control.standing import PERMILLE, Standing
+from realtime_sim.control.standing import Standing
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.quantities import MAX_COUNT
-from realtime_sim.trace import Decision
+from realtime_sim.trace import BROKER, OWN_PACE, Decision
 from realtime_sim.units import to_ns
 
 __all__ = ["Cluster"]
@@ -248,6 +248,7 @@ class Cluster:
         instance, seconds = self._instance(server), arguments.duration_s("duration", duration)
         if self._lives(instance, "pause"):
             self.note("pause", _name(instance.number), reason or f"for {seconds:g} s")
+            self._recorder.paused(instance.number, self.env.now_ns, int(to_ns(seconds)))
             self._machinery.pause(instance.number, int(to_ns(seconds)))
 
     def slow(self, server: int, factor: float, reason: str = "") -> None:
@@ -259,6 +260,7 @@ class Cluster:
         if self._lives(instance, "slow"):
             permille = self._paced("server", instance.number, times=times)
             self.note("slow", _name(instance.number), reason or _how_slow(permille))
+            self._recorder.paced(instance.number, self.env.now_ns, permille)
             self._machinery.set_pace(instance.number, permille)
 
     def _paced(self, *whom: object, times: float) -> int:
@@ -332,6 +334,7 @@ class Cluster:
         self._needs_broker("slow_broker")
         permille = self._paced("broker", times=times)
         self.note("slow", "broker", reason or _how_slow(permille))
+        self._recorder.paced(BROKER, self.env.now_ns, permille)
         self._machinery.set_broker_pace(permille)
 
     # Clients.
@@ -376,7 +379,7 @@ def _nothing() -> Generator:
 
 
 def _how_slow(permille: int) -> str:
-    return "back to its own pace" if permille == PERMILLE else f"work takes {permille / PERMILLE:g} times its cost"
+    return "back to its own pace" if permille == OWN_PACE else f"work takes {permille / OWN_PACE:g} times its cost"
 
 
 def _name(server: int) -> str:

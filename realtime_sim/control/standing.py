@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING
 
+from realtime_sim.trace import OWN_PACE
+
 if TYPE_CHECKING:
     from realtime_sim.control.cluster import Cluster
     from realtime_sim.control.environment import Process
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Standing"]
 
-PERMILLE = 1_000
-LEAST_PACE, MOST_PACE = 1, 1_000 * PERMILLE
+LEAST_PACE, MOST_PACE = 1, 1_000 * OWN_PACE
 
 
 class Standing:
@@ -83,4 +84,4 @@ class Standing:
     def pace(self, thing: Hashable) -> int:
         """What a cost is multiplied by, in thousandths, for all who slow a thing."""
         factor = math.prod(self._held.get(thing, {}).values())
-        return min(max(round(factor * PERMILLE), LEAST_PACE), MOST_PACE)
+        return min(max(round(factor * OWN_PACE), LEAST_PACE), MOST_PACE)
