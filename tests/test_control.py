@@ -357,6 +357,18 @@ def test_a_deploy_comes_to_its_end_whoever_dies_meanwhile(dies_at, victim, limit
     assert bench.alive[:3] == [False] * 3 and 3 <= sum(bench.alive) <= 4
 
 
+def test_a_deploy_replaces_servers_that_are_out_of_the_balancer_first():
+    """One is taken out while the first drain goes on: it goes next, though one less is all that may be missing."""
+
+    def cordon(env, cluster):
+        yield env.timeout(11)
+        cluster.set_ready(2, False)
+
+    fault = {"kind": "rolling_deploy", "at": 10, "surge": 0, "max_unavailable": 1}
+    bench = controlled(faulty(fault, startup=4, grace=2), control=(cordon,))
+    assert [server for _, _, server, _ in bench.acts("stop")] == [0, 2, 1] and bench.alive == [False] * 3 + [True] * 3
+
+
 def test_rebalancing_stops_when_all_are_level():
     """A mean of ten: the one with 20 closes ten, at five a second, and nobody else anything."""
     bench = controlled(faulty({"kind": "rebalance", "at": 10, "rate": "5/s"}), (20, 5, 5))

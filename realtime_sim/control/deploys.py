@@ -49,13 +49,17 @@ def rolling_deploy(env: Environment, cluster: Cluster, fault: RollingDeploy) -> 
     while True:
         # What was wanted, and what there is, may have changed meanwhile: servers die, others order or drain some.
         wanted = wanted if standing.desired is None else standing.desired
-        staying = [instance for instance in standing.staying(cluster.observe()) if instance.ready]
-        old = deque(server for server in old if server in {instance.number for instance in staying})
-        n_ready, n_new = len(staying), sum(instance.number not in before for instance in staying)
-        while old and n_ready > wanted - fault.max_unavailable and (rate is None or len(going) < at_once):
-            n_ready -= 1
+        is_ready = {instance.number: instance.ready for instance in standing.staying(cluster.observe())}
+        old = deque(sorted((server for server in old if server in is_ready), key=is_ready.__getitem__))
+        new = [server for server in is_ready if server not in before]
+        n_ready, n_new = sum(is_ready[server] for server in (*old, *new)), len(new)
+        # Who gets no new connections goes first, as nobody misses it.
+        while old and not (is_ready[old[0]] and n_ready <= wanted - fault.max_unavailable):
+            if rate is not None and len(going) >= at_once:
+                break
+            n_ready -= is_ready[old[0]]
             going.append(cluster.drain(old.popleft(), rate=rate, reason=f"the old version; {len(old)} more to go"))
-        while n_new + standing.n_coming < wanted and n_ready + standing.n_coming < wanted + fault.surge:
+        while n_new + standing.n_coming < min(wanted, wanted + fault.surge - len(old)):
             n_left = wanted - n_new - standing.n_coming - 1
             coming.append(cluster.add_server(reason=f"the new version; {n_left} more to start"))
         if not (old or going or coming) and n_new + standing.n_coming >= wanted:
