@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from itertools import pairwise
 
@@ -276,6 +277,21 @@ def test_a_server_is_replaced_once_however_often_it_is_killed():
 
     bench = controlled(faulty(kill, kill, startup=4), control=(chaos,))
     assert bench.acts() == [(7.0, "kill", 1, False, 0), (14.0, "start", 3)]
+
+
+def test_an_order_that_would_be_there_after_the_end_counts_as_long_as_the_run_lasts():
+    """Nobody but the order itself knows of it any more, and Python may sweep it up."""
+
+    def chaos(env, cluster):
+        yield env.timeout(1)
+        cluster.add_server(startup="1h")
+        yield env.timeout(1)
+        gc.collect()
+        assert list(cluster.standing.orders.values()) == [1.0]
+        yield env.timeout(1)
+        cluster.note("done", "", "")
+
+    assert controlled(faulty(), control=(chaos,)).recorder.decisions[-1].action == "done"
 
 
 def test_a_server_that_is_drained_twice_goes_at_the_pace_of_the_first():

@@ -130,13 +130,14 @@ class Cluster:
 
     def _add_server(self, order: object, wait_s: float, reason: str) -> Generator:
         self.note("order server", "", reason or f"ready in {wait_s:g} s")
+        # Not in a `finally`: who waits beyond the end of the run waits for ever, and may be swept up before.
         try:
             yield self.env.timeout(wait_s)
         except simpy.Interrupt:
+            del self.standing.orders[order]
             self.note("cancel order", "", "not needed any more")
             return None
-        finally:
-            ordered_s = self.standing.orders.pop(order)
+        ordered_s = self.standing.orders.pop(order)
         n_servers = len(self._recorder.servers["started_ns"])
         if n_servers >= MAX_INSTANCES:
             rule = f"must be at most {MAX_INSTANCES:_} in one run, those that have died included"
@@ -204,11 +205,11 @@ class Cluster:
         try:
             yield from self._close_all(instance, int(to_ns(over_s)), blame)
         except simpy.Interrupt:
+            del self.standing.drains[server]
             left = self._instance(server).connections
             self.note("cancel drain", _name(server), f"it keeps {left:,} connections, and gets no new ones")
             return
-        finally:
-            del self.standing.drains[server]
+        del self.standing.drains[server]
         now = self._instance(server)
         if self._lives(now, "stop"):
             self.note("stop", _name(server), f"drained; {now.connections:,} connections cut off")
