@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from realtime_sim import stats
+from realtime_sim.control import Control
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.policies import backoff
 from realtime_sim.progress import progress_bar
@@ -38,7 +39,7 @@ class BackoffComparison:
     results : dict of str to Results
         The runs of each policy, by its name with the parameters that were given.
     fault : int
-        Number of the fault whose storm is compared, from 0.
+        Number of the disturbance whose storm is compared, as in `Results.storm`.
     """
 
     results: dict[str, Results]
@@ -90,6 +91,7 @@ def compare_backoff(
     engine: str = "auto",
     replications: int = 1,
     n_jobs: int | None = None,
+    control: Sequence[Control] = (),
     progress: Callable[[float], None] | None = None,
 ) -> BackoffComparison:
     """Run a scenario once for each backoff policy, everything else and all other draws being the same.
@@ -97,18 +99,21 @@ def compare_backoff(
     Parameters
     ----------
     scenario : Scenario
-        With a fault at least. The policy stands in for `reconnect` of all its cohorts.
+        In which connections are cut off. The policy stands in for `reconnect` of all its cohorts.
     policies : sequence, or mapping of str to policy
         At least one: names, dicts as a scenario spells them, or objects from `realtime_sim.policies.backoff`; of a
         mapping the keys are what they are called.
     fault : int
-        Which of the scenario's faults is looked at, from 0.
+        What is looked at: the number of one of the scenario's faults, from 0, or behind them of what `control` and the
+        autoscaler do, in the order of time.
     engine : str
         As for `simulate`.
     replications : int
         Runs of each policy; with two and more, figures have intervals.
     n_jobs : int, optional
         Processes for the replications of one policy, as for `simulate`.
+    control : sequence of callable
+        Your own processes, as for `simulate`.
     progress : callable, optional
         Called now and then with the share of all the work that is done, from 0 to 1. Left out, a bar shows as that of
         `simulate` does.
@@ -121,7 +126,8 @@ def compare_backoff(
     Raises
     ------
     ScenarioError
-        If there is no policy or no such fault, two policies have one name, a policy is none, or `simulate` refuses.
+        If there is no policy, or two have one name, or one is none; if nothing of that number cuts connections off in
+        the runs of every policy; or if `simulate` refuses.
     UnsupportedFeature
         If the engine cannot run the scenario.
 
@@ -134,10 +140,7 @@ def compare_backoff(
     >>> found.frame["recovered_runs"].to_dict()
     {'full_jitter': 1, 'fixed(delay=2s)': 1}
     """
-    if isinstance(fault, bool) or not isinstance(fault, int) or not 0 <= fault < len(scenario.faults):
-        rule = "must be the number of a fault of the scenario"
-        step = f"they are numbered 0 to {len(scenario.faults) - 1}" if scenario.faults else "add one under faults"
-        raise ScenarioError(Problem("fault", rule, fault, step))
+    _check_fault(scenario, fault, bool(control))
     variants = {name: _with(scenario, name, policy) for name, policy in _named(policies).items()}
     results: dict[str, Results] = {}
     runs = len(variants) * (replications if isinstance(replications, int) else 1)  # `simulate` says if it is none
@@ -148,8 +151,25 @@ def compare_backoff(
             def part(share: float, number: int = number) -> None:
                 report((number + share) / len(variants))
 
-            results[name] = simulate(variant, engine=engine, replications=replications, n_jobs=n_jobs, progress=part)
+            results[name] = simulate(
+                variant, engine=engine, replications=replications, n_jobs=n_jobs, control=control, progress=part
+            )
+            if fault not in results[name].storm.index:
+                known = ", ".join(map(str, results[name].storm.index)) or "there is none"
+                rule = f"must be the number of a disturbance that cuts connections off in every run of {name!r}"
+                raise ScenarioError(Problem("fault", rule, fault, f"those of Results.storm: {known}"))
     return BackoffComparison(results, fault)
+
+
+def _check_fault(scenario: Scenario, fault: object, more: bool) -> None:
+    """Refuse before any run what cannot be there; what `more` processes than those of the faults do shows later."""
+    n, more = len(scenario.faults), more or scenario.autoscaling is not None
+    if not n and not more:
+        step = "add one to the scenario, such as drop_clients, or pass control"
+        raise ScenarioError(Problem("faults", "must have one whose storm is compared", [], step))
+    if isinstance(fault, bool) or not isinstance(fault, int) or fault < 0 or (fault >= n and not more):
+        step = f"they are numbered 0 to {n - 1}" if n else "use 0 for the first"
+        raise ScenarioError(Problem("fault", "must be the number of a fault of the scenario", fault, step))
 
 
 def _with(scenario: Scenario, name: str, policy: Any) -> Scenario:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from realtime_sim.diagnosis import n_never_connected
 from realtime_sim.latency import QUANTILES
-from realtime_sim.recovery import slowest_s
+from realtime_sim.recovery import CUTS_NOBODY, slowest_s
 
 if TYPE_CHECKING:
     from realtime_sim.results import Results
@@ -76,14 +76,25 @@ def _worst_service(results: Results) -> tuple[str, float]:
 
 
 def _recovery(results: Results) -> list[tuple]:
-    promised = results.scenario.slo.recover_within
-    if promised is None or not results.trace.disturbances:
+    """The slowest fault: until all whom it cut off were back, or, where it cuts nobody off, until deliveries were."""
+    promised, faults = results.scenario.slo.recover_within, results.recovery
+    if promised is None or faults.empty:
         return []
-    until_all_s = results.recovery.loc[results.recovery["affected"] > 0, "p100_s"]
-    found = max(until_all_s.fillna(math.inf), default=0.0)
-    worst = slowest_s(results.traces)
-    note = "the worst replication" if results.n_replications > 1 else ""
-    return [("recovery", promised, found, worst, bool(worst <= promised), "s", note)]
+    by_deliveries, found = faults[faults["fault"].isin(CUTS_NOBODY)], []
+    if len(by_deliveries) < len(faults):
+        until_s = faults.loc[faults["affected"] > 0, "p100_s"].fillna(math.inf)
+        note = "until all clients were back" + ", the worst replication" * (results.n_replications > 1)
+        found.append((max(until_s, default=0.0), slowest_s(results.traces), note))
+    known = by_deliveries["deliveries_s"].dropna()
+    if len(known):
+        never = " (not within this run, or not before the next fault)" if known.max() == math.inf else ""
+        found.append((known.max(), known.max(), f"until deliveries were as before{never}"))
+    value, worst, note = max(found, key=lambda row: row[1], default=(math.nan, math.nan, ""))
+    kept = bool(worst <= promised)
+    if len(known) < len(by_deliveries) and (kept or not found):
+        unknown = by_deliveries[by_deliveries["deliveries_s"].isna()].iloc[0]
+        kept, note = None, f"{unknown['fault']} at {unknown['at_s']:g} s: no deliveries before it, or before the next"
+    return [("recovery", promised, value, worst, kept, "s", note)]
 
 
 def _survival(results: Results) -> list[tuple]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.buckets import N_BUCKETS, bucket_of
+from realtime_sim.pipeline import NEVER_NS
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.trace import (
@@ -19,6 +20,7 @@ from realtime_sim.trace import (
     N_GROUPS,
     NOTHING_NS,
     OUTCOMES,
+    OWN_PACE,
     SERVER_TOTALS,
     STAMPS,
     Decision,
@@ -37,6 +39,8 @@ MAX_FULL_ROWS = 2_000_000
 
 _BLOCK = 65_536
 _COLUMNS = ("message", "client", "server", "outcome", *STAMPS)
+_OF_SERVERS = ("connections", "queue_length", "busy_ns", "link_busy_ns", "ready")
+"""Series that have a column for each server."""
 _COUNTER = {name: row for row, name in enumerate(COUNTERS)}
 _DELIVERY = {name: row for row, name in enumerate(DELIVERIES)}
 
@@ -82,6 +86,8 @@ class Recorder:
         self.affected: list[int] = []
         self.recovery: list[list[int]] = []
         self.decisions: list[Decision] = []
+        self.hindered: list[tuple[int, int, int, int]] = []
+        self._paces: dict[int, tuple[int, int]] = {}
         self.desired = n_servers
         for fault in scenario.faults:
             self.disturbed(fault.kind, to_ns(fault.at))
@@ -93,6 +99,7 @@ class Recorder:
         self.batch_histogram = np.zeros((N_BATCHES, n_hops, N_BUCKETS), dtype=np.int32)
         self.batch_sum_ns = np.zeros((N_BATCHES, n_hops), dtype=np.int64)
         self.batch_count = np.zeros(N_BATCHES, dtype=np.int64)
+        self.batch_missing = np.zeros(N_BATCHES, dtype=np.int64)
         self.group_histogram = np.zeros((n_groups, n_hops, N_BUCKETS), dtype=np.int32)
         self.group_sum_ns = np.zeros((n_groups, n_hops), dtype=np.int64)
         self.group_count = np.zeros(n_groups, dtype=np.int64)
@@ -158,6 +165,17 @@ class Recorder:
         """The control plane has done something."""
         self.decisions.append(decision)
 
+    def paused(self, server: int, now_ns: int, pause_ns: int) -> None:
+        """A server does nothing for a while."""
+        self.hindered.append((server, now_ns, now_ns + pause_ns, 0))
+
+    def paced(self, server: int, now_ns: int, permille: int) -> None:
+        """From now on work takes a server, or the broker (-1), so many thousandths of its cost."""
+        since_ns, before = self._paces.pop(server, (now_ns, OWN_PACE))
+        if before != OWN_PACE and since_ns < now_ns:
+            self.hindered.append((server, since_ns, now_ns, before))
+        self._paces[server] = now_ns, permille
+
     def recovered(self, disturbance: int, now_ns: int) -> None:
         """A client that a disturbance cut off is connected again."""
         self.recovery[disturbance].append(now_ns)
@@ -184,13 +202,19 @@ class Recorder:
         for outcome, name in enumerate(OUTCOMES):
             chosen = measured & (block[:, 3] == outcome)
             self.deliveries[_DELIVERY[name]] += np.bincount(cohorts[chosen], minlength=self.deliveries.shape[1])
+        missing = measured & np.isin(block[:, 3], [OUTCOMES.index(name) for name in ("lost", "dropped")])
+        np.add.at(self.batch_missing, self._batch_of(stamps[missing, 0]), 1)
         arrived = measured & (block[:, 3] == OUTCOMES.index("delivered"))
         self._file_latency(clients[arrived], cohorts[arrived], stamps[arrived])
+
+    def _batch_of(self, published_ns: np.ndarray) -> np.ndarray:
+        """Slice of the measured time that each message was published in."""
+        return np.searchsorted(self.batch_starts_ns, published_ns, side="right") - 1
 
     def _file_latency(self, clients: np.ndarray, cohorts: np.ndarray, stamps: np.ndarray) -> None:
         hops = np.column_stack([np.diff(stamps, axis=1), stamps[:, -1] - stamps[:, 0]])
         buckets = bucket_of(hops.ravel()).reshape(hops.shape)
-        batch = np.searchsorted(self.batch_starts_ns, stamps[:, 0], side="right") - 1
+        batch = self._batch_of(stamps[:, 0])
         parts = [(batch, self.batch_histogram, self.batch_sum_ns, self.batch_count)]
         if len(self.group_count):
             parts.append((clients % N_GROUPS, self.group_histogram, self.group_sum_ns, self.group_count))
@@ -205,6 +229,10 @@ class Recorder:
             np.add.at(sum_ns, part, hops)
             np.add.at(count, part, 1)
 
+    def _hindered(self) -> tuple[tuple[int, int, int, int], ...]:
+        lasting = ((server, since_ns, NEVER_NS, pace) for server, (since_ns, pace) in self._paces.items())
+        return (*self.hindered, *(one for one in lasting if one[-1] != OWN_PACE))
+
     def trace(self, engine: str) -> Trace:
         """Everything recorded, as a Trace of `engine`."""
         self._file()
@@ -213,10 +241,12 @@ class Recorder:
             table = np.concatenate([np.zeros((0, len(_COLUMNS)), dtype=np.int64), *self._kept])
             table = table[np.lexsort((table[:, -1], table[:, 3], table[:, 1], table[:, 0]))]
             rows = {name: table[:, i] for i, name in enumerate(_COLUMNS)}
-        series = {name: _column([sample[name] for sample in self._samples]) for name in self._samples[0]}
+        n_servers = len(self.servers["started_ns"])
+        widths = dict.fromkeys(_OF_SERVERS, n_servers)
+        series = {n: _column([sample[n] for sample in self._samples], widths.get(n, 0)) for n in self._samples[0]}
         arrays = (
             "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns", "batch_count",
-            "group_histogram", "group_sum_ns", "group_count", "servers",
+            "batch_missing", "group_histogram", "group_sum_ns", "group_count", "servers",
         )  # fmt: skip
         return Trace(
             scenario=self.workload.scenario,
@@ -230,12 +260,13 @@ class Recorder:
             recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.recovery),
             affected=tuple(self.affected),
             decisions=tuple(self.decisions),
+            hindered=self._hindered(),
             rows=rows,
         )
 
 
-def _column(values: list) -> np.ndarray:
-    """Samples as one array; where servers have come meanwhile, they have 0 before."""
-    if isinstance(values[0], list) and len(values[0]) < len(values[-1]):
-        values = [row + [0] * (len(values[-1]) - len(row)) for row in values]
+def _column(values: list, width: int) -> np.ndarray:
+    """Samples as one array; rows shorter than `width` end in zeros: servers that came later, the last sample or not."""
+    if width and len(values[0]) < width:
+        values = [row + [0] * (width - len(row)) for row in values]
     return np.array(values)

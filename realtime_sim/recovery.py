@@ -1,4 +1,9 @@
-"""Recovery: for each disturbance, how long it took until the clients that it cut off were connected again."""
+"""Recovery: for each disturbance, how long until the clients that it cut off were connected again, and deliveries back.
+
+Deliveries are looked at in the 32 slices of the measured time, by publish time. They are *back* from the end of the
+last slice, up to the next disturbance, that was worse than every slice before the first disturbance of the run: that
+lost a larger share, or had more than twice the p99. So a time is to the slice, rounded up.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +13,15 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from realtime_sim import stats
-from realtime_sim.trace import Trace
+from realtime_sim import latency, stats
+from realtime_sim.scenario import Scenario
+from realtime_sim.trace import N_BATCHES, Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["CUTS_NOBODY", "PERCENTS", "common", "recovered_at_s", "recovery_of", "slowest_s", "until_s"]
+__all__ = [
+    "CUTS_NOBODY", "PERCENTS", "common", "deliveries_back_s", "recovered_at_s", "recovery_of", "slice_edges_s",
+    "slowest_s", "until_s",
+]  # fmt: skip
 
 PERCENTS = (50, 95, 100)
 """Shares of the clients that were cut off whose return is timed."""
@@ -41,6 +50,51 @@ def until_s(trace: Trace, number: int, percent: int) -> float:
     return from_ns(int(times[rank - 1]) - since_ns) if rank <= len(times) else math.inf
 
 
+TIMES_P99 = 2.0
+"""A slice whose p99 is beyond so many times the highest one before is worse than before."""
+
+
+def slice_edges_s(scenario: Scenario) -> np.ndarray:
+    """Where the slices of the measured time begin and end, seconds, shape (N_BATCHES + 1,)."""
+    return np.linspace(scenario.warmup_s, scenario.duration, N_BATCHES + 1)
+
+
+def deliveries_back_s(traces: Sequence[Trace], slices: np.ndarray, number: int) -> float:
+    """Seconds from a disturbance until deliveries were as before, by the rule at the head of the module.
+
+    Parameters
+    ----------
+    traces : sequence of Trace
+        Replications; they are looked at together.
+    slices : ndarray of int64, shape (N_BATCHES, N_BUCKETS)
+        Their `latency.slice_histogram`.
+    number : int
+        Which disturbance, from 0.
+
+    Returns
+    -------
+    float
+        0 if no slice was worse than before; inf if the last one was; NaN if nothing was expected before the first
+        disturbance, or there is no whole slice before the next.
+    """
+    edges_s, times_s = slice_edges_s(traces[0].scenario), [float(from_ns(at)) for _, at in common(traces)]
+    at_s = times_s[number]
+    until_s = min([other for other in times_s if other > at_s], default=math.inf)
+    before = edges_s[1:] <= min(times_s)
+    touched = np.flatnonzero((edges_s[1:] > at_s) & (edges_s[1:] <= until_s))
+    missing = sum(trace.batch_missing for trace in traces)
+    expected = missing + sum(trace.batch_count for trace in traces)
+    if not expected[before].any() or not len(touched):
+        return math.nan
+    lost = np.divide(missing, expected, out=np.zeros(N_BATCHES), where=expected > 0)
+    p99_s = np.nan_to_num([latency.quantile_of_slices(traces, part[None], 0.99) for part in slices])
+    worse = (lost > lost[before].max()) | (p99_s > TIMES_P99 * p99_s[before].max())
+    last = np.flatnonzero(worse[touched])
+    if not len(last):
+        return 0.0
+    return math.inf if last[-1] == len(touched) - 1 else float(edges_s[touched[last[-1]] + 1] - at_s)
+
+
 def common(traces: Sequence[Trace]) -> tuple[tuple[str, int], ...]:
     """Disturbances that all replications share, kind and time: the faults of the scenario, and what others did as long
     as they did the same."""
@@ -51,20 +105,24 @@ def common(traces: Sequence[Trace]) -> tuple[tuple[str, int], ...]:
     return shared
 
 
-def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
-    """For each disturbance: clients cut off, how many came back, and seconds until 50, 95 and 100 % of them were.
+def recovery_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
+    """For each disturbance: clients cut off, how many came back, and seconds until 50, 95 and 100 % of them were;
+    seconds until deliveries were back.
 
     Parameters
     ----------
     traces : sequence of Trace
         Replications. What a control process did in some of them only is left out.
+    slices : ndarray of int64, shape (N_BATCHES, N_BUCKETS)
+        Their `latency.slice_histogram`.
 
     Returns
     -------
     DataFrame
         `fault`, `at_s`, `affected`, `recovered`, `p50_s`, `p95_s`, `p100_s`; NaN where so many never came back. Of
         several replications these are means (NaN if any run never got there), with `p50_low_s`, `p50_high_s` (95 %
-        interval) and `p50_worst_s` (inf: never), and so on.
+        interval) and `p50_worst_s` (inf: never), and so on. `deliveries_s` is `deliveries_back_s`, of all replications
+        together (inf: not within the run, or not before the next disturbance; NaN: nothing to compare with).
     """
     rows = []
     several = len(traces) > 1
@@ -77,12 +135,13 @@ def recovery_of(traces: Sequence[Trace]) -> pd.DataFrame:
         for percent in PERCENTS:
             each = np.array([until_s(trace, number, percent) for trace in traces])
             row |= _over_replications(f"p{percent}", each[~np.isnan(each)], several)
+        row["deliveries_s"] = deliveries_back_s(traces, slices, number)
         rows.append(row)
     columns = ["fault", "at_s", "affected", "recovered"]
     for percent in PERCENTS:
         ends = ("_s", "_low_s", "_high_s", "_worst_s") if several else ("_s",)
         columns += [f"p{percent}{end}" for end in ends]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "deliveries_s"])
 
 
 def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, float]:

@@ -176,11 +176,12 @@ class Results:
 
     @cached_property
     def recovery(self) -> pd.DataFrame:
-        """For each fault: clients cut off, how many are back, and seconds until 50, 95 and 100 % of them were.
+        """For each disturbance: clients cut off, how many are back, seconds until 50, 95 and 100 % of them were, and
+        until deliveries were as before.
 
         Of several replications: means, with their intervals and the worst (see `realtime_sim.recovery`).
         """
-        return recovery.recovery_of(self._traces)
+        return recovery.recovery_of(self._traces, self._slice_histogram)
 
     @cached_property
     def decisions(self) -> pd.DataFrame:
@@ -210,7 +211,8 @@ class Results:
 
     @cached_property
     def storm(self) -> pd.DataFrame:
-        """For each fault: attempts and what became of them, their peak against the capacity, and a verdict.
+        """For each disturbance, a fault or an act of a control process that cuts connections off: attempts and what
+        became of them, their peak against the capacity, and a verdict.
 
         See `realtime_sim.storms` for every column, and for the rule that tells a metastable failure.
         """
@@ -311,6 +313,8 @@ class Results:
         rows += services.summary_of(self.services, self.catch_up)
         for number, row in self.recovery.iterrows():
             if row["fault"] in recovery.CUTS_NOBODY:
+                name = f"deliveries back after fault {number} ({row['fault']})"
+                rows.append((name, Estimate(row["deliveries_s"]), "s"))
                 continue
             figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
             rows.append((f"recovery from fault {number} ({row['fault']})", figure, "s"))

@@ -13,7 +13,7 @@ from realtime_sim.pipeline import FATES, NEVER_NS
 from realtime_sim.scenario import Service, StopService
 from realtime_sim.stats import Estimate
 from realtime_sim.trace import Trace
-from realtime_sim.units import NS_PER_S, from_ns
+from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
 __all__ = ["catch_up_of", "lag_of", "services_of", "summary_of", "warnings_of"]
 
@@ -90,9 +90,9 @@ def catch_up_of(traces: Sequence[Trace]) -> pd.DataFrame:
     columns = ["fault", "service", "at_s", "for_s", "catch_up_s"]
     rows = []
     for number, (place, fault) in _stops(traces[0]):
-        restart_s = fault.at + fault.lasts
+        restart_ns = to_ns(fault.at + fault.lasts)
         ended_ns = [int(trace.services[fault.service]["caught_up_ns"][place]) for trace in traces]
-        each = [math.inf if ns == NEVER_NS else from_ns(ns) - restart_s for ns in ended_ns]
+        each = [math.inf if ns == NEVER_NS else from_ns(ns - restart_ns) for ns in ended_ns]
         row = {"fault": number, "service": fault.service, "at_s": fault.at, "for_s": fault.lasts}
         found = stats.over_replications(each) if np.isfinite(each).all() else Estimate(math.inf)
         row["catch_up_s"] = found.value

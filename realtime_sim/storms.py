@@ -1,7 +1,9 @@
-"""Reconnect storms: for each fault, what its clients' attempts did to the servers, and whether these came out of it.
+"""Reconnect storms: for each disturbance, what its clients' attempts did to the servers, and whether these came out.
 
-A storm lasts from its fault until the last of the clients that it cut off is back; where that never happens, or after
-the next fault, until then or until the run ends. Counts are those of all clients in that time, to the sample.
+A disturbance is a fault of the scenario, or what another control process does to connections: a drain of the
+autoscaler, an act of your own. Its storm lasts until the last of the clients that it cut off is back; where that never
+happens, until the next disturbance that cuts clients off, or until the run ends. Counts are those of all clients in
+that time, to the sample, so storms that overlap share them.
 
 A system is *metastable* if it stays down though what brought it down is gone, because the load of the retries is what
 keeps it down. `verdict` says so of a storm where all of this holds:
@@ -9,8 +11,13 @@ keeps it down. `verdict` says so of a storm where all of this holds:
 - not everybody who was cut off is back;
 - attempts do not fall: in the last quarter of the storm they are at least nine tenths of those in the quarter before;
 - most handshakes of the last quarter are wasted on clients that have given up waiting;
-- without retries the servers that are left would do: they have room for everybody, CPU for one handshake of each
-  client that was cut off in the time that the storm lasted, and alone an attempt takes less than `connect_timeout`.
+- nothing else keeps it down: in the last quarter neither slowness nor pauses have taken more than a tenth of what the
+  servers that are left, or the broker where handshakes wait for it, can do;
+- without retries these servers would do: they have room for everybody, CPU for one handshake of each client that was
+  cut off in the time that the storm lasted, and alone an attempt takes less than `connect_timeout`.
+
+Servers that are left are alive at the end of the storm, and those that can accept clients are ready as well; what they
+can accept is reckoned at the pace that they have in its last quarter.
 
 References
 ----------
@@ -29,9 +36,9 @@ import pandas as pd
 from realtime_sim import latency, recovery, stats
 from realtime_sim.engines.constants import POLLING_HANDSHAKE_REQUESTS
 from realtime_sim.scenario import Scenario
-from realtime_sim.trace import N_BATCHES, Trace
+from realtime_sim.trace import BROKER, OWN_PACE, Trace
 from realtime_sim.transports import handshake_round_trips
-from realtime_sim.units import NS_PER_S, to_ns
+from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
 __all__ = ["COUNTED", "handshake_cost_s", "handshake_requests", "storm_figures", "storms_of", "verdict"]
 
@@ -41,7 +48,8 @@ COUNTED = (
 """What is counted of a storm."""
 
 STEADY = 0.9
-"""Attempts of a last quarter that are at least this share of those before are not falling."""
+"""Attempts of a last quarter that are at least this share of those before are not falling; and servers that can do at
+least this share of what they could at their own pace are not held up."""
 
 MOST = 0.5
 """Handshakes that are wasted by more than this share are most of them."""
@@ -86,7 +94,7 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
     trace : Trace
         The run.
     number : int
-        Which of the scenario's faults, from 0.
+        Which disturbance, from 0: the faults of the scenario, then what others did, in the order of time.
 
     Returns
     -------
@@ -94,15 +102,20 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
         `affected`, `recovered`, `p50_s`, `p95_s`, `p100_s` (inf: never; NaN: nobody was cut off); the counts of
         `COUNTED`; `wasted_ratio` of the handshakes that were done; `peak_attempts_per_s` over one sample;
         `capacity_per_s`, what the servers left could accept if they did nothing else, no more than their
-        `admission.rate` lets in; `peak_to_capacity`; `end_s` and `lasted_s`; what `verdict` reads besides:
-        `late_attempts_per_s` and `late_wasted_ratio` of the last quarter, `earlier_attempts_per_s` of the one before
-        (NaN with fewer than four samples), `room` for connections on the servers left, `clients` of all cohorts, and
-        `spare_s`, the least that an attempt alone leaves of a cohort's `connect_timeout`.
+        `admission.rate` lets in, at the pace of the last quarter; `peak_to_capacity`; `end_s` and `lasted_s`; what
+        `verdict` reads besides: `late_attempts_per_s` and `late_wasted_ratio` of the last quarter,
+        `earlier_attempts_per_s` of the one before (NaN with fewer than four samples), `room` for connections on the
+        servers left, `clients` of all cohorts, `spare_s`, the least that an attempt alone leaves of a cohort's
+        `connect_timeout`, `pace`, what slowness and pauses have left of what servers and broker can do in the last
+        quarter, 0 to 1, and `next_s`, when the next disturbance that cut clients off came (inf: none).
     """
-    at_s = trace.scenario.faults[number].at
+    at_s = _at_s(trace, number)
     found: dict[str, float] = {"affected": trace.affected[number], "recovered": len(trace.recovery[number])}
     found |= {f"p{percent}_s": recovery.until_s(trace, number, percent) for percent in recovery.PERCENTS}
-    found["end_s"] = _end_s(trace, number, found["p100_s"])
+    others_s = [_at_s(trace, other) for other, n in enumerate(trace.affected) if n]
+    found["next_s"] = min([other_s for other_s in others_s if other_s > at_s], default=math.inf)
+    end_s = at_s + found["p100_s"] if math.isfinite(found["p100_s"]) else found["next_s"]
+    found["end_s"] = min(end_s, trace.scenario.duration)
     time_ns = trace.series["time_ns"]
     first = max(int(np.searchsorted(time_ns, to_ns(at_s), side="right")) - 1, 0)
     last = min(max(int(np.searchsorted(time_ns, to_ns(found["end_s"]))), first + 1), len(time_ns) - 1)
@@ -112,19 +125,15 @@ def storm_figures(trace: Trace, number: int) -> dict[str, float]:
     step_s = np.diff(time_ns[first : last + 1]) / NS_PER_S
     rates = np.diff(counted["attempts"]) / step_s
     found["peak_attempts_per_s"] = float(rates.max(initial=0.0))
-    left = _servers_left(trace, found["end_s"])
-    found["capacity_per_s"] = _capacity_per_s(trace.scenario, left)
-    found["peak_to_capacity"] = found["peak_attempts_per_s"] / found["capacity_per_s"] if left else math.inf
-    limit = trace.scenario.servers.connection_limit
-    found |= {"room": math.inf if limit is None else left * limit, "clients": trace.scenario.n_clients}
-    found |= {"lasted_s": found["end_s"] - at_s, "spare_s": _spare_s(trace.scenario)}
+    found["lasted_s"] = found["end_s"] - at_s
+    found |= _left(trace, found["end_s"] - found["lasted_s"] / 4, found["end_s"])
+    able = found["capacity_per_s"] > 0
+    found["peak_to_capacity"] = found["peak_attempts_per_s"] / found["capacity_per_s"] if able else math.inf
     return found | _late(counted, rates)
 
 
-def _end_s(trace: Trace, number: int, back_s: float) -> float:
-    scenario, at_s = trace.scenario, trace.scenario.faults[number].at
-    end_s = min([event.at for event in scenario.faults if event.at > at_s], default=scenario.duration)
-    return min(end_s, at_s + back_s) if math.isfinite(back_s) else end_s
+def _at_s(trace: Trace, number: int) -> float:
+    return float(from_ns(trace.disturbances[number][1]))
 
 
 def _late(counted: dict[str, np.ndarray], rates: np.ndarray) -> dict[str, float]:
@@ -147,26 +156,54 @@ def _wasted_ratio(counted: dict[str, np.ndarray]) -> float:
     return wasted / (wasted + others) if wasted + others else math.nan
 
 
-def _servers_left(trace: Trace, end_s: float) -> int:
-    """Servers that are alive when the storm ends, replacements included."""
+def _left(trace: Trace, from_s: float, end_s: float) -> dict[str, float]:
+    """What the servers that are alive when a storm ends, replacements included, could do in its last quarter."""
+    scenario, end_ns = trace.scenario, to_ns(end_s)
     started_ns, died_ns = trace.servers["started_ns"], trace.servers["died_ns"]
-    return int(((started_ns <= to_ns(end_s)) & ((died_ns < 0) | (died_ns >= to_ns(end_s)))).sum())
+    alive = (started_ns <= end_ns) & ((died_ns < 0) | (died_ns >= end_ns))
+    seen = max(int(np.searchsorted(trace.series["time_ns"], end_ns, side="right")) - 1, 0)
+    unready = (trace.series["ready"][seen] == 0) & (started_ns < trace.series["time_ns"][seen])
+    paces, working = _paces(trace, to_ns(from_s), end_ns)
+    accept = np.flatnonzero(alive & ~unready)
+    able, limit = (paces * working)[accept], scenario.servers.connection_limit
+    broker = paces[BROKER] if getattr(scenario.broker, "subscription", "") == "per_room" else 1.0
+    return {
+        "room": math.inf if limit is None else int(alive.sum()) * limit,
+        "clients": scenario.n_clients,
+        "pace": float(min(able.mean() if len(able) else 1.0, broker)),
+        "capacity_per_s": float(sum(_accepts_per_s(scenario, share) for share in able.tolist())),
+        "spare_s": _spare_s(scenario, max(paces[accept].tolist(), default=1.0)),
+    }
 
 
-def _capacity_per_s(scenario: Scenario, n_servers: int) -> float:
+def _paces(trace: Trace, from_ns: int, end_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each server, and last the broker: its mean pace between two times, and the share of it without pauses."""
+    n = len(trace.servers["started_ns"])
+    paces, working = np.ones(n + 1), np.ones(n + 1)
+    rows = np.array(trace.hindered, dtype=np.int64).reshape(-1, 4)
+    shares = (np.minimum(rows[:, 2], end_ns) - np.maximum(rows[:, 1], from_ns)).clip(0) / max(end_ns - from_ns, 1)
+    for (server, _, _, permille), share in zip(rows[shares > 0].tolist(), shares[shares > 0].tolist(), strict=True):
+        if permille:
+            paces[server] -= share * (1 - OWN_PACE / permille)
+        else:
+            working[server] = max(working[server] - share, 0.0)
+    return paces, working
+
+
+def _accepts_per_s(scenario: Scenario, share: float) -> float:
+    """Handshakes that one server can do with this share of its own pace."""
     cost_s, rate = handshake_cost_s(scenario), scenario.servers.admission.rate
-    by_cpu = scenario.servers.workers / cost_s if cost_s else math.inf
-    by_rate = math.inf if rate is None else rate / handshake_requests(scenario)
-    return n_servers * min(by_cpu, by_rate) if n_servers else 0.0
+    by_cpu = scenario.servers.workers * share / cost_s if cost_s else math.inf if share else 0.0
+    return by_cpu if rate is None else min(by_cpu, rate / handshake_requests(scenario))
 
 
-def _spare_s(scenario: Scenario) -> float:
+def _spare_s(scenario: Scenario, pace: float) -> float:
     """What an attempt leaves of its connect timeout where nobody is in its way, at mean costs; the least of all."""
     costs, spare_s = scenario.servers.resolved_costs, math.inf
     for cohort in scenario.clients:
         requests = POLLING_HANDSHAKE_REQUESTS if cohort.polling_handshake else 1
         trips_s = cohort.network.rtt.mean_s * handshake_round_trips(cohort.tls, requests)
-        alone_s = trips_s + costs.handshake_s + (requests - 1) * costs.http_request_s
+        alone_s = trips_s + (costs.handshake_s + (requests - 1) * costs.http_request_s) / pace
         spare_s = min(spare_s, cohort.connect_timeout - alone_s)
     return spare_s
 
@@ -208,41 +245,47 @@ def verdict(found: dict[str, float]) -> tuple[str, bool]:
         return f"{text} (the servers left have room for {found['room']:,.0f} of {found['clients']:,} clients)", False
     if not suffices:
         return f"{text} (the servers left can accept {found['capacity_per_s']:,.4g}/s: too few in that time)", False
+    if found["pace"] < STEADY:
+        return f"{text} (the cause is there still: servers or broker work at {found['pace']:.0%} of their pace)", False
     if late >= STEADY * found["earlier_attempts_per_s"] > 0 and wasted > MOST:
         return f"{text} (metastable: the cause is gone, the load of retries keeps it down)", True
     if found["gave_up"]:
         return f"{text} ({found['gave_up']:,.0f} gave up)", False
+    if math.isfinite(found["next_s"]):
+        return f"{text} (cut short by the next disturbance, at {found['next_s']:g} s: set them further apart)", False
     return f"{text} (it may come back: run longer)", False
 
 
 def storms_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
-    """One row for each fault: `storm_figures`, latency before and during the storm, and the verdict.
+    """One row for each disturbance: `storm_figures`, latency before and during the storm, and the verdict.
 
     Parameters
     ----------
     traces : sequence of Trace
-        Replications; figures are means over them (NaN where any is infinite), the verdict is that of the worst.
+        Replications; figures are means over them (NaN where any is infinite), the verdict is that of the worst. What a
+        control process did in some of them only is left out.
     slices : ndarray of int64, shape (N_BATCHES, N_BUCKETS)
         Their `latency.slice_histogram`.
 
     Returns
     -------
     DataFrame
-        By the number of the fault, those left out that cut nobody off: `fault`, `at_s`, then figures, `p99_before_s`
-        and `p99_during_s`, `metastable` (in how many runs) and `verdict`. Both p99 are of slices of the measured time
-        by publish time, all replications together: those that end before the fault, and those that the storm touches.
-        What reaches a client by then was sent to one that had stayed connected or was back; where a broker's log
-        replays, catch-ups count as well.
+        By the number of the disturbance, kinds left out that cut nobody off: `fault` (its kind), `at_s`, then figures,
+        `p99_before_s` and `p99_during_s`, `metastable` (in how many runs) and `verdict`. Both p99 are of slices of the
+        measured time by publish time, all replications together: those that end before it, and those that the storm
+        touches. What reaches a client by then was sent to one that had stayed connected or was back; where a broker's
+        log replays, catch-ups count as well.
     """
     rows, numbers = [], []
-    for number, event in enumerate(traces[0].scenario.faults):
-        if event.kind in recovery.CUTS_NOBODY:
+    for number, (kind, at_ns) in enumerate(recovery.common(traces)):
+        if kind in recovery.CUTS_NOBODY:
             continue
+        at_s = float(from_ns(at_ns))
         numbers.append(number)
         each = [storm_figures(trace, number) for trace in traces]
-        row: dict[str, object] = {"fault": event.kind, "at_s": event.at}
+        row: dict[str, object] = {"fault": kind, "at_s": at_s}
         row |= {name: _mean([found[name] for found in each]) for name in SHOWN}
-        row |= _latency(traces, slices, event.at, max(found["end_s"] for found in each))
+        row |= _latency(traces, slices, at_s, max(found["end_s"] for found in each))
         texts = [verdict(found) for found in each]
         worst = max(range(len(each)), key=lambda i: (texts[i][1], each[i]["affected"] - each[i]["recovered"],
                                                      np.nan_to_num(each[i]["p100_s"])))  # fmt: skip
@@ -266,8 +309,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _latency(traces: Sequence[Trace], slices: np.ndarray, at_s: float, end_s: float) -> dict[str, float]:
-    scenario = traces[0].scenario
-    edges = np.linspace(scenario.warmup_s, scenario.duration, N_BATCHES + 1)
+    edges = recovery.slice_edges_s(traces[0].scenario)
     before = slices[edges[1:] <= at_s]
     during = slices[(edges[1:] > at_s) & (edges[:-1] < end_s)]
     parts = (("p99_before_s", before), ("p99_during_s", during))

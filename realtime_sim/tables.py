@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.results import Results
 from realtime_sim.trace import FAILURES
 
@@ -45,8 +44,10 @@ def report_text(results: Results) -> str:
     parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
     if scenario.services:
         parts.append(services_table(results))
-    if any(kind not in CUTS_NOBODY for kind in results.recovery["fault"]):
-        parts.append(f"{recovery_table(results)}\n{storm_lines(results)}".rstrip())
+    if len(results.recovery):
+        parts.append(recovery_table(results))
+    if len(results.storm):
+        parts.append(storm_lines(results))
     if len(results.objectives()):
         parts.append(objectives_table(results))
     return "\n\n".join(parts)
@@ -124,19 +125,19 @@ def services_table(results: Results) -> str:
 
 
 def recovery_table(results: Results) -> str:
-    """Seconds after each fault until its clients were back; of replications the mean and the worst."""
+    """Seconds after each fault until its clients and deliveries were back; of replications the mean and the worst."""
     several = results.n_replications > 1
     lines = [
         f"{'Recovery, s':24}{'cut off':>10}{'back':>10}{'50 %':>10}{'95 %':>10}{'all':>10}" + "   all, worst" * several
     ]
+    lines[0] += "   deliveries"
     for row in results.recovery.to_dict("records"):
-        if row["fault"] in CUTS_NOBODY:
-            continue
         name = f"{row['fault']} at {row['at_s']:g} s"
         line = f"  {name:22}{row['affected']:>10,.0f}{row['recovered']:>10,.0f}"
         for percent in (50, 95, 100):
             line += f"{_seconds(row[f'p{percent}_s'], row['affected']):>10}"
-        lines.append(line + (f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""))
+        line += f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""
+        lines.append(f"{line}{_number(row['deliveries_s']):>13}")
     return "\n".join(lines)
 
 

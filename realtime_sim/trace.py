@@ -128,6 +128,12 @@ N_BATCHES = 32
 N_GROUPS = 32
 """Groups of clients (number modulo 32) that are kept apart where clients differ by chance, for intervals."""
 
+OWN_PACE = 1_000
+"""Thousandths of its cost that work takes who is not slow."""
+
+BROKER = -1
+"""In the place of a server's number."""
+
 NOTHING_NS = 2**62
 """`min_ns` where nothing was delivered."""
 
@@ -188,6 +194,8 @@ class Trace:
         Sums of the same slices.
     batch_count : ndarray of int64, shape (N_BATCHES,)
         Deliveries of the same slices.
+    batch_missing : ndarray of int64, shape (N_BATCHES,)
+        Deliveries of messages published in the same slices that were lost or dropped.
     group_histogram, group_sum_ns, group_count : ndarray
         The same by group of clients instead of slice, where clients differ by chance and there are two for each
         group; length 0 elsewhere.
@@ -213,6 +221,9 @@ class Trace:
         For each disturbance, how many clients it cut off.
     decisions : tuple of Decision
         What the control plane did, in the order of time.
+    hindered : tuple of (int, int, int, int)
+        When a server (-1: the broker) worked slowly or paused: its number, from and until when, nanoseconds, and how
+        many thousandths of its cost work took, 0 for a pause. Where it never ended, until `pipeline.NEVER_NS`.
     services : dict of str to dict
         Of each service ahead of the push tier: `fates` (events by `realtime_sim.pipeline.FATES`), their `attempts`,
         `histogram` and `sum_ns` of the times from event to finished, all of events after the warm-up; over the whole
@@ -231,6 +242,7 @@ class Trace:
     batch_histogram: np.ndarray
     batch_sum_ns: np.ndarray
     batch_count: np.ndarray
+    batch_missing: np.ndarray
     group_histogram: np.ndarray
     group_sum_ns: np.ndarray
     group_count: np.ndarray
@@ -242,6 +254,7 @@ class Trace:
     recovery: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
     decisions: tuple[Decision, ...]
+    hindered: tuple[tuple[int, int, int, int], ...] = ()
     services: dict[str, dict[str, np.ndarray | int]] = field(default_factory=dict)
     rows: dict[str, np.ndarray] = field(default_factory=dict)
 

@@ -107,6 +107,119 @@ def test_every_metric_counts_what_it_says(name, target, wanted):
     assert results.timeseries["servers_desired"].iloc[-1] == wanted
 
 
+# Servers that die.
+
+KEEPS_FOUR = {
+    "duration": 120, "clients": [{"name": "c", "count": 40, "keepalive": None}],
+    "servers": {"count": 4, "profile": "zero", "startup": 20, "grace": 10},
+    "autoscaling": {"min_replicas": 4, "max_replicas": 20, "metrics": [{"name": "connections", "target": 10}]},
+}  # fmt: skip
+
+
+def orders(results: Results) -> list[tuple]:
+    found = results.decisions[results.decisions["action"].isin(["order server", "start server"])]
+    return list(found[["time_s", "actor", "action", "reason"]].itertuples(index=False, name=None))
+
+
+def test_a_server_that_dies_is_replaced_at_once():
+    """Three servers were left to the end, as four were desired all the time and the autoscaler had nothing to do."""
+    results = simulate(scaled(**KEEPS_FOUR, faults=[{"at": 31.5, "kind": "kill_server", "server": 0, "count": 2}]))
+    ordered, ready = "order server", ("replica set", "start server", "ready for connections")
+    assert orders(results) == [
+        (31.5, "replica set", ordered, "server 0 has died"), (31.5, "replica set", ordered, "server 1 has died"),
+        (51.5, *ready), (51.5, *ready),
+    ]  # fmt: skip
+    series = results.timeseries
+    assert series["servers_ready"].loc[[30, 35, 50, 55, 120]].tolist() == [4, 2, 2, 4, 4]
+    assert set(series["servers_desired"]) == {4}
+
+
+def test_a_fault_that_replaces_its_server_is_left_to_it():
+    fault = {"at": 30, "kind": "kill_server", "server": 0, "restart_after": "7s"}
+    results = simulate(scaled(**KEEPS_FOUR, faults=[fault]))
+    assert orders(results) == [
+        (37.0, "kill_server 0", "order server", "in the place of server 0"),
+        (57.0, "kill_server 0", "start server", "ready for connections"),
+    ]
+    assert results.timeseries["servers_ready"].iloc[-1] == 4
+
+
+def test_acts_of_ones_own_are_replaced_once():
+    """`restart` orders the other server itself; for one that is drained another is ordered, as for one that dies."""
+
+    def chaos(env, cluster):
+        yield env.timeout(20)
+        cluster.kill(0)
+        cluster.restart(1)
+        yield env.timeout(30)
+        cluster.drain(2)
+
+    results = simulate(scaled(**KEEPS_FOUR), control=[chaos])
+    assert [(time_s, actor) for time_s, actor, action, _ in orders(results) if action == "order server"] == [
+        (20, "replica set"), (20, "chaos"), (50, "replica set"),
+    ]  # fmt: skip
+    assert results.timeseries["servers_ready"].iloc[-1] == 4
+
+
+def test_a_server_that_dies_while_it_is_given_up_is_not_replaced():
+    def chaos(env, cluster):
+        yield env.timeout(22)
+        cluster.kill(4)  # the youngest, drained since 15 s
+
+    case = {**KEEPS_FOUR, "servers": KEEPS_FOUR["servers"] | {"count": 5, "grace": 30}}
+    case["autoscaling"] = KEEPS_FOUR["autoscaling"] | {
+        "scale_down": {"stabilization": 0, "policies": [{"kind": "pods", "value": 1, "period": 60}]}
+    }
+    results = simulate(scaled(**case), control=[chaos])
+    assert results.decisions["action"].tolist()[:2] == ["scale", "drain"] and orders(results) == []
+
+
+def test_servers_that_die_are_pending_to_the_autoscaler_and_no_more_are_ordered_for_them():
+    """All four die; the four in their place are on their way when it next looks, and 40 clients ask for four."""
+    results = simulate(scaled(**KEEPS_FOUR, faults=[{"at": 31, "kind": "kill_server", "server": 0, "count": 4}]))
+    assert [action for *_, action, _ in orders(results)].count("order server") == 4
+    assert len(results.servers) == 8
+
+
+DEPLOY = {"at": 20, "kind": "rolling_deploy"}
+DRAIN, KILL = ({"at": 33, "kind": kind, "server": 3} for kind in ("drain_server", "kill_server"))
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+@pytest.mark.parametrize(
+    "faults",
+    [[DRAIN], [DEPLOY], [DEPLOY | {"surge": 0, "max_unavailable": 2}], [DEPLOY, DRAIN, KILL], [DEPLOY | {"surge": 3}]],
+    ids=["drain", "deploy", "deploy with fewer", "deploy, drain and death", "deploy with more"],
+)
+def test_there_are_as_many_servers_as_wanted_whoever_drains_some(faults, engine):
+    """A deploy and an autoscaler do not order the same servers twice, and neither takes the other's away."""
+    case = scaled(**KEEPS_FOUR, faults=faults).replace(duration=300)
+    results = simulate(case, engine=engine)
+    series = results.timeseries
+    assert set(series["servers_desired"]) == {4} and series["servers_ready"].iloc[-1] == 4
+    n_orders = [action for *_, action, _ in orders(results)].count("order server")
+    assert n_orders == (1 if faults == [DRAIN] else 4)
+
+
+def test_a_deploy_goes_on_to_what_the_autoscaler_asks_for_meanwhile():
+    """From 1 server to 10 while it is replaced: the new version is started ten times, and no server stays too many."""
+    results = simulate(scaled(faults=[{"at": 14, "kind": "rolling_deploy"}]))
+    series = results.timeseries
+    assert series["servers_desired"].iloc[-1] == series["servers_ready"].iloc[-1] == 10
+    assert results.decisions["reason"].str.startswith("the old version").sum() == 1
+    assert len(results.servers) == 11
+
+
+def test_servers_that_nobody_asked_for_go_at_the_next_turn():
+    def eager(env, cluster):
+        yield env.timeout(20)
+        for _ in range(3):
+            cluster.add_server(startup=0)
+
+    series = simulate(scaled(**KEEPS_FOUR), control=[eager]).timeseries
+    assert series["servers_ready"].loc[[25, 30, 35, 120]].tolist() == [7, 7, 4, 4]
+
+
 # Long-lived connections after scale-out, against what theory says (FACTS 4.2).
 
 
@@ -179,6 +292,7 @@ def test_ages_at_the_start_are_spread_evenly():
         ("autoscaling.metrics", [], "autoscaling.metrics must have at least 1 entry"),
         ("autoscaling.metrics", [{"name": "cpu", "target": 0.5}], "target must be whole per cent for cpu, got 0.5"),
         ("autoscaling.min_replicas", 21, "autoscaling.max_replicas must be at least min_replicas (21), got 20"),
+        ("autoscaling.sync_period", "11.9ms", "autoscaling.sync_period must give at most 50_000 decisions in duration"),
         ("autoscaling.minimum", 1, "autoscaling.minimum is not a known field"),
         ("autoscaling.scale_down", {"stabilization": "2h", "policies": []}, "scale_down"),
     ],

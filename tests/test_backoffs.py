@@ -70,6 +70,21 @@ def test_every_cohort_takes_the_policy():
     assert len({type(cohort.reconnect) for cohort in run.scenario.clients}) == 1
 
 
+def drops(env, cluster):
+    yield env.timeout(5)
+    cluster.drop_clients("phones")
+
+
+def test_an_act_of_ones_own_is_compared_as_a_fault_is():
+    """The same storm, once as a fault of the scenario and once by a process of one's own, which has no fault at all."""
+    policies = ["full_jitter", {"policy": "fixed", "delay": "2s"}]
+    calm = few(duration=30, faults=[])
+    own = compare_backoff(calm, policies, control=[drops])
+    told = compare_backoff(calm.replace(faults=[{"at": 5, "kind": "drop_clients", "cohort": "phones"}]), policies)
+    assert own.frame.to_dict() == told.frame.to_dict() and own.frame["recovered_runs"].tolist() == [1, 1]
+    assert [line.get_ydata()[-1] for line in draw(own).axes[1].get_lines()[:2]] == [100, 100]
+
+
 def test_progress_is_told_of_all_the_work():
     shares: list[float] = []
     compare_backoff(few(duration=12), ["socketio", "signalr"], progress=shares.append)
@@ -100,7 +115,7 @@ def test_attempts_far_beyond_capacity_need_a_logarithmic_axis():
 
 
 def test_a_figure_needs_a_fault(found):
-    with pytest.raises(ScenarioError, match=r"fault must be the number of a fault of every run, got 1"):
+    with pytest.raises(ScenarioError, match=r"fault must be the number of a disturbance of every run, got 1"):
         draw_storm(found.results, fault=1)
 
 
@@ -134,7 +149,16 @@ def test_wrong_policies_are_named(policies, message):
 
 @pytest.mark.parametrize(
     ("fault", "faults", "message"),
-    [(1, None, "got 1; they are numbered 0 to 0"), (0, (), "got 0; add one under faults")],
+    [
+        (1, None, "fault must be the number of a fault of the scenario, got 1; they are numbered 0 to 0"),
+        (0, (), "faults must have one whose storm is compared, got []; add one to the scenario"),
+        (
+            0,
+            [{"at": 1, "kind": "pause_server", "lasts": 1}],
+            "fault must be the number of a disturbance that cuts connections off in every run of 'full_jitter', got 0; "
+            "those of Results.storm: there is none",
+        ),
+    ],
 )
 def test_a_wrong_fault_is_named(fault, faults, message):
     case = few() if faults is None else few(faults=faults)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from realtime_sim import ScenarioError, simulate
 from realtime_sim.control import Instance, Observation, start_control
 from realtime_sim.control.faults import PROCESSES
+from realtime_sim.control.replica_set import ReplicaSet
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.order import Phase
 from realtime_sim.recorder import Recorder
@@ -29,6 +31,7 @@ class Bench:
     def __init__(self, clock: Clock, connections: list[int]) -> None:
         self.clock, self.connections = clock, list(connections)
         self.alive, self.ready = [True] * len(connections), [True] * len(connections)
+        self.is_broker_up, self.cut_off = True, set()
         self.log: list[tuple] = []
 
     def wait_until(self, time_ns: int, phase: str):
@@ -79,20 +82,26 @@ class Bench:
         self._did("drop", cohort, share, silent, disturbance)
 
     def partition(self, server: int, silent: bool) -> bool:
-        self._did("partition", server, silent)
-        return True
+        return self._changes(server not in self.cut_off, self.cut_off.add, server, "partition", server, silent)
 
     def heal(self, server: int) -> bool:
-        self._did("heal", server)
-        return True
+        return self._changes(server in self.cut_off, self.cut_off.discard, server, "heal", server)
 
     def stop_broker(self) -> bool:
-        self._did("stop broker")
-        return True
+        return self._changes(self.is_broker_up, self._set_broker, False, "stop broker")
 
     def start_broker(self) -> bool:
-        self._did("start broker")
-        return True
+        return self._changes(not self.is_broker_up, self._set_broker, True, "start broker")
+
+    def _set_broker(self, is_up: bool) -> None:
+        self.is_broker_up = is_up
+
+    def _changes(self, can: bool, change, to: object, *what: object) -> bool:
+        """Do it if it is not so already."""
+        if can:
+            change(to)
+            self._did(*what)
+        return can
 
     def set_broker_pace(self, permille: int) -> None:
         self._did("broker pace", permille)
@@ -210,6 +219,100 @@ def test_a_broker_stops_and_slows_down_for_a_while():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "begins", "ends"),
+    [
+        ("stop_broker", {}, ("stop broker",), ("start broker",)),
+        ("partition", {"server": 1}, ("partition", 1, False), ("heal", 1)),
+    ],
+)
+@pytest.mark.parametrize(("at", "lasts", "end_s"), [(2, 0.2, 6), (3, 5, 8), (2, None, None)])
+def test_what_two_faults_hold_down_comes_back_when_the_last_is_over(kind, more, begins, ends, at, lasts, end_s):
+    """From 1 to 6 s, and a second one within that, beyond it, or to the end of the run."""
+    first, second = ({"kind": kind, "at": a, "lasts": b} | more for a, b in ((1, 5), (at, lasts)))
+    bench = controlled(with_broker(first, second))
+    assert bench.acts() == [(1.0, *begins), *([(float(end_s), *ends)] if end_s else [])]
+    for one in bench.recorder.decisions:
+        assert (one.time_ns in (10**9, (end_s or 0) * 10**9)) != one.reason.startswith("nothing done: ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "act"), [("slow_server", {"server": 1}, ("pace", 1)), ("slow_broker", {}, ("broker pace",))]
+)
+def test_factors_of_several_faults_are_multiplied_as_long_as_each_lasts(kind, more, act):
+    """Twice as long from 10 to 20 s, three times from 12 to 14 s, and a thousand times is the most."""
+    times = [(10, 2, 10), (12, 3, 2), (18, 1_000, 4)]
+    bench = controlled(with_broker(*({"kind": kind, "at": a, "factor": f, "lasts": b} | more for a, f, b in times)))
+    paces = [(10, 2_000), (12, 6_000), (14, 2_000), (18, 1_000_000), (20, 1_000_000), (22, 1_000)]
+    assert bench.acts() == [(float(at), *act, pace) for at, pace in paces]
+
+
+def test_a_process_of_ones_own_mends_what_faults_broke_and_faults_do_not_mend_it_again():
+    def operator(env, cluster):
+        yield env.timeout(2)
+        cluster.start_broker()
+        cluster.slow(0, 1)
+        yield env.timeout(2)
+        cluster.stop_broker()
+
+    stop, slow = (
+        {"kind": "stop_broker", "at": 1, "lasts": 5},
+        {"kind": "slow_server", "at": 1, "server": 0, "factor": 2},
+    )
+    bench = controlled(with_broker(stop, slow), control=(operator,))
+    assert bench.acts() == [
+        (1.0, "stop broker"), (1.0, "pace", 0, 2_000), (2.0, "start broker"), (2.0, "pace", 0, 1_000),
+        (4.0, "stop broker"),
+    ]  # fmt: skip
+    last = bench.recorder.decisions[-1]
+    assert (last.actor, last.reason) == ("stop_broker 0", "nothing done: it is down for operator")
+
+
+def test_a_server_is_replaced_once_however_often_it_is_killed():
+    kill = {"kind": "kill_server", "at": 7, "server": 1, "restart_after": 3}
+
+    def chaos(env, cluster):
+        yield env.timeout(20)
+        assert (yield cluster.restart(1)) is None
+
+    bench = controlled(faulty(kill, kill, startup=4), control=(chaos,))
+    assert bench.acts() == [(7.0, "kill", 1, False, 0), (14.0, "start", 3)]
+
+
+def test_an_order_that_would_be_there_after_the_end_counts_as_long_as_the_run_lasts():
+    """Nobody but the order itself knows of it any more, and Python may sweep it up."""
+
+    def chaos(env, cluster):
+        yield env.timeout(1)
+        cluster.add_server(startup="1h")
+        yield env.timeout(1)
+        gc.collect()
+        assert list(cluster.standing.orders.values()) == [1.0]
+        yield env.timeout(1)
+        cluster.note("done", "", "")
+
+    assert controlled(faulty(), control=(chaos,)).recorder.decisions[-1].action == "done"
+
+
+def test_a_server_that_is_drained_twice_goes_at_the_pace_of_the_first():
+    """Thirty connections in three seconds; the second one neither closes any nor stops it, and waits for the same."""
+
+    def chaos(env, cluster):
+        yield env.timeout(10)
+        first = cluster.drain(2, over=3)
+        yield env.timeout(1)
+        assert cluster.drain(2, over=1) is first
+        yield first
+        assert env.now == 13
+
+    bench = controlled(faulty(), (10, 10, 30), control=(chaos,))
+    assert [n for _, _, _, n, _ in bench.acts("close")] == [1] * 30
+    assert [one.reason for one in bench.recorder.decisions if one.time_ns == 11 * 10**9] == [
+        "nothing done: it is being drained"
+    ]
+    assert len(bench.recorder.disturbances) == 1
+
+
 def test_a_drain_closes_connections_evenly():
     """Thirty in three seconds: three after 0.3 s, 30 in all, and then the server stops."""
     bench = controlled(faulty({"kind": "drain_server", "at": 10, "server": 2, "over": 3}), (10, 10, 30))
@@ -252,6 +355,36 @@ def test_a_deploy_keeps_its_limits(n, surge, unavailable, startup, grace):
     assert [server for _, _, server, _ in bench.acts("stop")] == list(range(n))
 
 
+@pytest.mark.parametrize("dies_at", [10, 11, 15, 17])
+@pytest.mark.parametrize("victim", [0, 2, 3])
+@pytest.mark.parametrize("limits", [{"surge": 1}, {"surge": 0, "max_unavailable": 1}], ids=["one more", "one less"])
+@pytest.mark.parametrize("restart_after", [None, 1])
+def test_a_deploy_comes_to_its_end_whoever_dies_meanwhile(dies_at, victim, limits, restart_after):
+    """Three new servers are there in the end, those in the place of old ones that died included."""
+
+    def chaos(env, cluster):
+        yield env.timeout(dies_at)
+        if victim < len(cluster.observe().instances) and cluster.kill(victim) and restart_after:
+            yield env.timeout(restart_after)
+            cluster.add_server()
+
+    bench = controlled(faulty({"kind": "rolling_deploy", "at": 10} | limits, startup=4, grace=2), control=(chaos,))
+    assert "deployed" in [one.action for one in bench.recorder.decisions]
+    assert bench.alive[:3] == [False] * 3 and 3 <= sum(bench.alive) <= 4
+
+
+def test_a_deploy_replaces_servers_that_are_out_of_the_balancer_first():
+    """One is taken out while the first drain goes on: it goes next, though one less is all that may be missing."""
+
+    def cordon(env, cluster):
+        yield env.timeout(11)
+        cluster.set_ready(2, False)
+
+    fault = {"kind": "rolling_deploy", "at": 10, "surge": 0, "max_unavailable": 1}
+    bench = controlled(faulty(fault, startup=4, grace=2), control=(cordon,))
+    assert [server for _, _, server, _ in bench.acts("stop")] == [0, 2, 1] and bench.alive == [False] * 3 + [True] * 3
+
+
 def test_rebalancing_stops_when_all_are_level():
     """A mean of ten: the one with 20 closes ten, at five a second, and nobody else anything."""
     bench = controlled(faulty({"kind": "rebalance", "at": 10, "rate": "5/s"}), (20, 5, 5))
@@ -259,6 +392,20 @@ def test_rebalancing_stops_when_all_are_level():
     assert bench.recorder.decisions[-1].action == "level"
     seconds = [now for now, *_ in bench.acts("close")]
     assert all(b - a >= 0.2 - 1e-9 for a, b in pairwise(seconds))
+
+
+def test_the_autoscaler_is_told_when_a_server_was_taken_out_of_the_balancer():
+    """Kubernetes tells a pod that was ready for long from one that never was by the time of that change."""
+    seen = []
+
+    def chaos(env, cluster):
+        yield env.timeout(40)
+        cluster.set_ready(0, False)
+        yield env.timeout(10)
+        seen.extend(ReplicaSet(env, cluster).pods())
+
+    controlled(faulty(), control=(chaos,))
+    assert [(pod.ready, pod.started_s, pod.ready_changed_s) for pod in seen] == [(False, 0, 40), *[(True, 0, 0)] * 2]
 
 
 # A user's own process.
@@ -369,6 +516,10 @@ def test_an_error_of_the_machinery_ends_the_run():
         (lambda c: c.drop_clients("phones", math.nan), "share must be a finite number such as 0.25, got nan; "),
         (lambda c: c.drop_clients("phones", notice="loud"), "notice must be one of rst, silent, got 'loud'; "),
         (lambda c: c.env.timeout(None), "delay must be a duration such as '250ms' or 0.25, got None; "),
+        (lambda c: c.env.at_ns(0), "time_ns must be a whole number from 1000000000 ns on, got 0; "),
+        (lambda c: c.env.at_ns(-1), "time_ns must be a whole number from 1000000000 ns on, got -1; "),
+        (lambda c: c.env.at_ns(math.nan), "time_ns must be a whole number from 1000000000 ns on, got nan"),
+        (lambda c: c.env.sample_at(-1), "time_ns must be a whole number from 1000000000 ns on, got -1; "),
         (lambda c: c.drop_clients("phone"), "cohort must be a cohort, got 'phone'; did you mean 'phones'?"),
     ],
 )
@@ -382,14 +533,55 @@ def test_a_wrong_act_is_one_clear_message(act, message):
     assert str(caught.value).startswith(message)
 
 
-def test_a_process_that_lets_no_time_pass_is_one_clear_message():
+def nothing_again(env):
+    return
+    yield
+
+
+def again_and_again(env):
+    yield env.process(again_and_again(env))
+
+
+@pytest.mark.parametrize(
+    ("waits", "what"),
+    [
+        (lambda env: env.timeout(0), "a process has gone on"),
+        (lambda env: env.all_of([]), "a process has gone on"),
+        (lambda env: env.event().succeed(), "a process has gone on"),
+        (lambda env: env.process(nothing_again(env)), "a process has gone on"),
+        (lambda env: env.process(again_and_again(env)), "processes were started"),
+    ],
+    ids=["no time", "nothing", "an event of its own", "processes that end at once", "processes without end"],
+)
+def test_a_process_that_lets_no_time_pass_is_one_clear_message(waits, what):
     def chaos(env, cluster):
+        yield env.timeout(1)
         while True:
-            yield env.timeout(0)
+            yield waits(env)
 
     with pytest.raises(ScenarioError) as caught:
         controlled(faulty(), control=(chaos,))
-    assert str(caught.value).startswith("control must let time pass (it has waited 100_000 times for no time at all)")
+    assert str(caught.value).startswith(f"control must let time pass ({what} 100_000 times without), got '1 s'; wait ")
+
+
+def test_what_is_broken_off_too_late_or_in_the_middle_is_no_error():
+    """An order that has been carried out stays a server; a drain that is broken off leaves who is still there."""
+
+    def chaos(env, cluster):
+        order = cluster.add_server(startup=1)
+        yield env.timeout(2)
+        order.interrupt()
+        drain = cluster.drain(0, over=1)
+        yield env.timeout(0.55)
+        drain.interrupt()
+        yield drain
+        drain.interrupt()
+
+    bench = controlled(faulty(), control=(chaos,))
+    assert bench.alive == [True] * 4 and bench.connections == [5, 10, 10, 0] and bench.ready == [False, *[True] * 3]
+    assert [(one.action, one.target, one.reason) for one in bench.recorder.decisions][-1] == (
+        "cancel drain", "server 0", "it keeps 5 connections, and gets no new ones",
+    )  # fmt: skip
 
 
 def test_what_is_done_to_a_dead_server_is_nothing_and_is_written_down():

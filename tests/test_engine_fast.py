@@ -112,6 +112,36 @@ def test_the_end_of_a_loop_is_over_when_a_job_that_takes_no_time_comes_after_it(
     assert difference(case, "full") == ""
 
 
+def test_a_copy_that_comes_again_while_the_last_one_is_still_sent_keeps_its_recipients_waiting():
+    """A redelivery moves the end of a message's last copy; who waits for it is not given up at the end of the first.
+
+    Seen where clients move from server to server while Kafka's readers start over."""
+    case = Scenario(
+        name="fz", seed=2757900387446916613, duration=3,
+        clients=[{"name": "c0", "count": 43, "transport": "long_polling", "ramp_up": 0,
+                  "network": {"rtt": {"median": "40ms", "p99": "200ms"}}}],
+        servers={"startup": 0, "connection_age": {"low": "300ms", "high": "900ms"}},
+        broker={"kind": "kafka", "server_link": "50ms", "rebalance_delay": 0},
+        traffic=[{"name": "t0", "rate": 99, "from": "c0"}],
+        autoscaling={"max_replicas": 12, "sync_period": 0.3, "metrics": [{"name": "connections", "target": 1}],
+                     "scale_up": {"stabilization": 0.5, "select": "min",
+                                  "policies": [{"kind": "pods", "value": 50, "period": 0.5}]}},
+        faults=[{"at": 1, "kind": "stop_broker", "lasts": 0.001}],
+    )  # fmt: skip
+    assert difference(case, "summary") == ""
+
+
+def test_any_number_of_disturbances_may_cut_nobody_off():
+    """An autoscaler that takes 39 empty servers away: each drain is a disturbance, and 39 of 40 have no clients."""
+    case = Scenario(
+        name="many", duration=15.05, warmup=0, clients=[{"name": "c", "count": 1, "network": {"rtt": 0}}],
+        servers={"count": 40, "profile": "zero", "grace": 30}, broker={"kind": "redis_pubsub"},
+        autoscaling={"max_replicas": 40, "metrics": [{"name": "connections", "target": 100}],
+                     "scale_down": {"stabilization": 0, "policies": [{"kind": "percent", "value": 100, "period": 15}]}},
+    )  # fmt: skip
+    assert difference(case, "full") == ""
+
+
 def late(workload: Workload, shares: np.ndarray) -> Workload:
     """The workload with each message published after the time it was intended for, the last ones in the drain."""
     scenario, publishes = workload.scenario, workload.publishes

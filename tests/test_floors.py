@@ -140,6 +140,7 @@ SAME_FLOOR = {
     ("objectives", "latency"): "promises are made of its quantiles",
     ("objectives", "recovery"): "a promise to recover is judged by the worst run",
     ("objectives", "results"): "for the type checker alone: it reads results, and they call it",
+    ("recovery", "latency"): "deliveries are back when their latency is",
     ("recovery", "stats"): "figures come with intervals",
     ("results", "objectives"): "results judge their scenario's promises",
     ("results", "services"): "results give out what their traces say",

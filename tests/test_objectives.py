@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime_sim.buckets import N_BUCKETS
 from realtime_sim.objectives import objectives_of
 from realtime_sim.recovery import recovery_of
 from realtime_sim.simulation import simulate
 from realtime_sim.stats import Estimate
-from realtime_sim.trace import FAILURES
+from realtime_sim.trace import FAILURES, N_BATCHES
 from realtime_sim.units import to_ns
 from tests.conftest import small
 
@@ -34,13 +35,15 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     times = [np.full(n if seconds == seconds else 0, 1e9 + seconds * 1e9) for n, seconds in recovery or []]
     affected = tuple(n for n, _ in recovery or [])
     disturbances = tuple((fault.kind, to_ns(fault.at)) for fault in scenario.faults)
-    traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected)]
+    slices = np.zeros((N_BATCHES, N_BUCKETS), dtype=np.int64)
+    books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0]}
+    traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected, **books)]
     fake = SimpleNamespace(
         scenario=scenario, traces=traces, trace=traces[0], n_replications=1,
         latency_s=lambda: dict.fromkeys(("p90", "p95", "p99", "p999"), Estimate(other_s))
         | {"p50": Estimate(0.05, 0.04, 0.06)},
         deliveries=pd.DataFrame(deliveries, index=["total"]),
-        recovery=recovery_of(traces),
+        recovery=recovery_of(traces, slices),
         services=pd.DataFrame(),
         connections=dict.fromkeys(FAILURES, 0) | {"refused": refused, "never_connected": 7},
     )  # fmt: skip
@@ -103,6 +106,56 @@ def test_recovery_is_judged_by_the_worst_replication():
     (judged_,) = several.objectives().itertuples()
     assert (judged_.found, judged_.judged_by) == (pytest.approx(np.mean(single)), max(single))
     assert several.summary.loc["recovery from fault 0 (drop_clients)", "high"] == row["p100_high_s"]
+
+
+def cut_off_from(**changes: object) -> pd.Series:
+    """The verdict on recovery within 3 s of a run of 32 s, 16 of them measured before what happens at 16 s."""
+    case = {
+        "duration": 32, "broker": {"kind": "redis_pubsub"}, "servers": {"count": 2, "costs": {"send": "1ms"}},
+        "traffic": [{"name": "t", "rate": 20, "arrivals": "constant"}], "slo": {"recover_within": 3},
+    }  # fmt: skip
+    return simulate(small(**case | changes)).objectives().loc["recovery"]
+
+
+BACK = "until deliveries were as before"
+
+
+@pytest.mark.parametrize(
+    ("fault", "found", "kept"),
+    [
+        ({"kind": "stop_broker"}, math.inf, False),
+        ({"kind": "stop_broker", "lasts": 0.5}, 3, True),  # servers connect 2 s after the broker is back
+        ({"kind": "stop_broker", "lasts": 4}, 7, False),  # at 22 s, and a link later
+        ({"kind": "partition", "server": 0, "notice": "silent"}, math.inf, False),
+        ({"kind": "pause_server", "lasts": 9}, 10, False),  # what waits at 25 s is sent then
+        ({"kind": "pause_server", "lasts": 99}, math.inf, False),
+        ({"kind": "slow_server", "server": 0, "factor": 1_000}, math.inf, False),
+        ({"kind": "slow_server", "server": 0, "factor": 1.1}, 0, True),
+        ({"kind": "slow_broker", "factor": 1.1}, 0, True),
+    ],
+)  # fmt: skip
+def test_a_fault_that_cuts_nobody_off_is_judged_by_the_deliveries(fault, found, kept):
+    """All of these had been kept, after 0 s, as nobody was cut off."""
+    row = cut_off_from(faults=[{"at": 16, **fault}])
+    assert (row["found"], row["judged_by"], row["kept"]) == (found, found, kept)
+    assert row["note"] == BACK + " (not within this run, or not before the next fault)" * (found == math.inf)
+
+
+def test_the_slowest_of_clients_and_deliveries_is_judged_and_named():
+    faults = [{"at": 8, "kind": "drop_clients", "cohort": "desks"}, {"at": 16, "kind": "stop_broker", "lasts": 4}]
+    assert cut_off_from(faults=faults)["note"] == BACK
+    assert cut_off_from(faults=faults[:1])["note"] == "until all clients were back"
+
+
+def test_deliveries_without_any_before_decide_nothing_unless_something_else_is_missed():
+    late = [{"name": "t", "rate": 20, "start": 17}]
+    row = cut_off_from(faults=[{"at": 16, "kind": "stop_broker"}], traffic=late)
+    assert row["kept"] is None and math.isnan(row["found"])
+    assert row["note"] == "stop_broker at 16 s: no deliveries before it, or before the next"
+    dies = {"at": 8, "kind": "drop_clients", "cohort": "desks"}
+    gone = [{"name": "desks", "count": 6, "reconnect": {"policy": "fixed", "delay": "9s"}}]
+    row = cut_off_from(faults=[dies, {"at": 16, "kind": "stop_broker"}], traffic=late, clients=gone)
+    assert row["kept"] is False and row["note"] == "until all clients were back"
 
 
 @pytest.mark.parametrize("slo", [{}, {"recover_within": 9}])

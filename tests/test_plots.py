@@ -232,7 +232,54 @@ def test_servers_against_load_shows_what_was_wanted_what_was_ready_and_how_full_
 
     results = simulate(small(servers={"count": 2, "profile": "zero"}), control=[grow])
     ax = plots.replicas(results)
-    wanted, ready = (line.get_ydata().tolist() for line in ax.get_lines()[:2])
-    assert wanted == [2] * 10 and ready == [2] * 4 + [3] * 6
-    mean, fullest = (line.get_ydata() for line in ax.figure.axes[1].get_lines())
-    assert (mean[0], fullest[0]) == (5, 5) and (round(mean[-1], 3), fullest[-1]) == (3.333, 5)
+    (wanted, ready), (mean, fullest) = ([held(line) for line in part.get_lines()[:2]] for part in both(ax))
+    assert set(wanted.values()) == {2} and ready == {t: 2 for t in range(5)} | {t: 3 for t in range(5, 11)}
+    assert (mean[1], fullest[1]) == (5, 5) and (round(mean[10], 3), fullest[10]) == (3.333, 5)
+
+
+def both(ax) -> tuple:
+    """The axes at the left and those at the right."""
+    right = next(other for other in ax.figure.axes if other is not ax)
+    return ax, right
+
+
+def held(line) -> dict[float, float]:
+    """What a line in steps shows just before each time."""
+    assert line.get_drawstyle() == "steps-pre"
+    return dict(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True))
+
+
+def test_the_fullest_server_is_one_that_was_there_and_the_mean_that_of_those_that_are_ready():
+    """While servers drain their connections count for the fullest, and for no mean: the curve peaked at 1,942 before,
+    where no server ever had more than 1,000."""
+    deploy = {"at": 2, "kind": "rolling_deploy", "surge": 2, "max_unavailable": 0}
+    case = small(
+        clients=[{"name": "c", "count": 200, "reconnect": {"policy": "fixed", "delay": "1s"}}], duration=20,
+        servers={"count": 2, "profile": "zero", "startup": "1s", "grace": "4s"}, faults=[deploy],
+    )  # fmt: skip
+    results = simulate(case)
+    series, _, right = results.server_series(), *both(plots.replicas(results))
+    mean, fullest = (held(line) for line in right.get_lines()[:2])
+    assert list(fullest.values()) == series.max(axis=1).tolist()
+    assert all(mean[t] <= fullest[t] for t in fullest)
+    right.figure.draw_without_rendering()
+
+
+def test_a_change_shows_at_its_time_and_large_numbers_have_their_commas():
+    """The autoscaler orders at 4 s, after the sample of that time: the line steps there, and not at the next one."""
+    case = small(
+        clients=[{"name": "c", "count": 3_000}], servers={"count": 1, "profile": "zero", "startup": "2s"},
+        autoscaling={"max_replicas": 3, "sync_period": 4, "metrics": [{"name": "connections", "target": 1_000}]},
+    )  # fmt: skip
+    ax = plots.replicas(simulate(case))
+    wanted, ready = (held(line) for line in ax.get_lines()[:2])
+    assert [wanted[t] for t in (4, 5)] == [1, 3] and [ready[t] for t in (6, 7)] == [1, 3]
+    _, right = both(ax)
+    right.figure.draw_without_rendering()
+    assert "3,000" in [text.get_text() for text in ticks(right.yaxis)]
+
+
+def test_a_kill_is_a_step(run):
+    """Server 0 dies at 4 s; a ramp to the next sample would have it die slowly."""
+    first = held(plots.connections_per_server(run).get_lines()[0])
+    assert first[4] > 0 == first[5]

@@ -22,6 +22,7 @@ from realtime_sim.policies.autoscaling import (
     decide,
 )
 from realtime_sim.policies.replicas import Metric, Pod
+from realtime_sim.units import to_ns
 from tests.test_policies_replicas import CONNECTIONS, CPU, NOW_S, calculated, loaded
 
 QUEUE = Metric("queue", 100, "value", external=True)
@@ -165,11 +166,31 @@ def test_windows_are_exact_where_floats_are_not():
 
 
 def test_the_state_holds_no_more_than_windows_and_periods_reach():
-    policy, state, current = autoscaler(max_replicas=50), AutoscalerState(), 20
+    """Asked for one pod less every 15 s, each of the last 300 s may still be the highest; up and down only two may."""
+    policy, state, current = autoscaler(max_replicas=500, tolerance=0), AutoscalerState(), 450
     for k in range(400):
-        state, current, _ = decide(policy, state, wanting(40 if k % 2 else 5, current), current, 15.0 * k)
+        state, current, _ = decide(policy, state, wanting(450 - k, current), current, 15.0 * k)
     assert len(state.recommendations) == 300 / 15 and len(state.events) <= 1
     assert state.recommendations[0].at_ns == (399 * 15 - 285) * 1_000_000_000
+    for k in range(400, 800):
+        state, current, _ = decide(policy, state, wanting(40 if k % 2 else 5, current), current, 15.0 * k)
+    assert len(state.recommendations) == 2
+
+
+@given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 20)), max_size=30), st.integers(0, 400))
+def test_what_the_state_leaves_out_changes_no_decision(steps, window_s):
+    """Against a state that remembers every recommendation."""
+    rules = dataclasses.replace(FREE, stabilization_window_s=window_s)
+    policy = autoscaler(max_replicas=30, scale_up=rules, scale_down=rules)
+    state, everything, current, now_s = AutoscalerState(), (), 5, 0.0
+    for gap_s, wanted in steps:
+        now_s += gap_s
+        pods, whole = wanting(wanted, current), dataclasses.replace(state, recommendations=everything)
+        expected = decide(policy, whole, pods, current, now_s)
+        state, desired, reason = decide(policy, state, pods, current, now_s)
+        assert (desired, reason) == (expected.desired, expected.reason)
+        everything = (*(everything or (Recommendation(to_ns(now_s), current),)), state.recommendations[-1])
+        current = desired
 
 
 # Tolerance, missing figures, several metrics, bounds.

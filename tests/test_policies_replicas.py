@@ -196,6 +196,16 @@ def test_missing_cpu_counts_in_full_up_to_a_target_above_100_per_cent():
     assert calculated(cpu(150), [known, missing], 2).replicas == 2
 
 
+def test_where_the_others_are_exactly_at_the_target_a_missing_pod_is_idle_or_does_not_count():
+    """calcPlainMetricReplicas takes 0 for whatever is not below 1; GetResourceReplicas only for what is above."""
+    pods = [*loaded(3, 100), Pod()]
+    asked = calculated(CONNECTIONS, pods, 4)
+    assert asked.replicas == 3
+    assert asked.reason == "connections 100 a pod against 100, 1 unknown counted as idle: 4 to 3 pods"
+    ready = Pod({"cpu": 0.5}, {"cpu": 1.0}, started_s=0, ready_changed_s=0)
+    assert calculated(cpu(50), [ready] * 3 + [dataclasses.replace(ready, usage={})], 4).replicas == 4
+
+
 def test_an_external_average_within_tolerance_asks_for_the_pods_there_are():
     """A third pod that a rolling update adds is kept: the controller answers with the pods, not with the count set."""
     metric = Metric("queue", 100, "average_value", external=True)

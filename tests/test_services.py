@@ -39,6 +39,15 @@ def constant(replications: int = 1, **changes: object) -> Results:
 # Frames.
 
 
+def test_who_has_nothing_to_catch_up_with_has_done_so_at_once():
+    """A stop of 0.2 s from 0.1 s on, in which no event comes; in floats 0.1 + 0.2 is more than 0.3."""
+    results = constant(
+        events=[{"name": "order", "rate": 0.01, "arrivals": "constant"}],
+        faults=[{"kind": "stop_service", "service": "mail", "at": 0.1, "lasts": 0.2}],
+    )
+    assert results.catch_up["catch_up_s"].tolist() == [0.0]
+
+
 def test_figures_of_a_service_are_those_worked_by_hand():
     """20 ms of 100 ms; the warm-up leaves out a second."""
     row = constant(warmup=1).services.loc["mail"]

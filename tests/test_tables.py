@@ -43,9 +43,9 @@ def test_recovery_is_told_in_seconds_and_never():
         slo={"recover_within": 5},
     )
     assert recovery_table(results).splitlines() == [
-        "Recovery, s                cut off      back      50 %      95 %       all",
-        "  drop_clients at 1 s            4         0     never     never     never",
-        "  drop_clients at 2 s            0         0         -         -         -",
+        "Recovery, s                cut off      back      50 %      95 %       all   deliveries",
+        "  drop_clients at 1 s            4         0     never     never     never        never",
+        "  drop_clients at 2 s            0         0         -         -         -        never",
     ]
     assert "recovery                       5     never       never   s        missed" in objectives_table(results)
 
@@ -62,7 +62,7 @@ def test_services_are_told_with_what_failed_and_how_they_caught_up():
     assert " ".join(header.split()) == "Services events done failed busy mean, ms p99, ms most open"
     assert row.split()[:5] == ["mail", "100", "100", "0", "50.1%"] and row.split()[-1] == "21"
     assert stop == "  mail stopped at 2.01 s for 2 s; caught up: 1.95 s after the restart"
-    assert services_table(results) in report_text(results) and "Recovery" not in report_text(results)
+    assert services_table(results) in report_text(results) and "Storms" not in report_text(results)
 
 
 def test_a_run_without_traffic_prints_no_rows_of_nan():

@@ -1,8 +1,8 @@
 """The control plane: what is done to a running system, and why, as SimPy processes; the same for every producer.
 
 `machinery` is what a producer must be able to do, `cluster` what a process says to it, `environment` its clock.
-`faults` and `deploys` hold a process for each entry of a scenario, `autoscaler` is another, `monitor` takes the
-samples, `start` sets all of them going.
+`faults` and `deploys` hold a process for each entry of a scenario, `autoscaler` is another and acts by its
+`replica_set`, `monitor` takes the samples, `start` sets all of them going.
 """
 
 from realtime_sim.control.cluster import Cluster

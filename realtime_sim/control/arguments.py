@@ -9,7 +9,7 @@ from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import MAX_SECONDS, parse_duration, parse_number, parse_rate
 
-__all__ = ["count", "duration_s", "factor", "flag", "notice", "rate_per_s", "share"]
+__all__ = ["count", "duration_s", "factor", "flag", "moment_ns", "notice", "rate_per_s", "share"]
 
 NOTICES = ("rst", "silent")
 
@@ -71,6 +71,21 @@ def count(name: str, value: object, most: int, rule: str, step: str) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value <= most:
         raise ScenarioError(Problem(name, rule, value, step))
+    return int(value)
+
+
+def moment_ns(name: str, value: object, now_ns: int) -> int:
+    """Integer nanoseconds since the start of the run, from now on.
+
+    Examples
+    --------
+    >>> moment_ns("time_ns", 5, now_ns=7)
+    Traceback (most recent call last):
+    realtime_sim.errors.ScenarioError: time_ns must be a whole number from 7 ns on, got 5; until takes what is past
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < now_ns:
+        rule = f"must be a whole number from {now_ns} ns on"
+        raise ScenarioError(Problem(name, rule, value, "until takes what is past"))
     return int(value)
 
 

@@ -27,6 +27,8 @@ WAIT_S = 1.0
 def rolling_deploy(env: Environment, cluster: Cluster, fault: RollingDeploy) -> Generator:
     """Replace every server there is when it begins, within `surge` and `max_unavailable`.
 
+    It ends when none of them is left and there are as many others as there were, or as the autoscaler asks for.
+
     Parameters
     ----------
     env : Environment
@@ -37,23 +39,36 @@ def rolling_deploy(env: Environment, cluster: Cluster, fault: RollingDeploy) -> 
         What the scenario says.
     """
     yield env.until(fault.at)
+    standing = cluster.standing
+    standing.n_deploys += 1
+    before = {instance.number for instance in cluster.observe().alive}
     old = deque(instance.number for instance in cluster.observe().ready)
-    wanted = len(old)
-    at_once = max(1, fault.surge + fault.max_unavailable)
+    wanted, at_once = len(old), max(1, fault.surge + fault.max_unavailable)
     rate = None if fault.budget is None else fault.budget / at_once
-    n_to_start, going, coming = wanted, [], []
-    while old or n_to_start or coming or going:
-        n_ready = len(cluster.observe().ready)
-        while old and n_ready > wanted - fault.max_unavailable and (rate is None or len(going) < at_once):
-            n_ready -= 1
+    going, coming = [], []
+    while True:
+        # What was wanted, and what there is, may have changed meanwhile: servers die, others order or drain some.
+        wanted = wanted if standing.desired is None else standing.desired
+        is_ready = {instance.number: instance.ready for instance in standing.staying(cluster.observe())}
+        old = deque(sorted((server for server in old if server in is_ready), key=is_ready.__getitem__))
+        new = [server for server in is_ready if server not in before]
+        n_ready, n_new = sum(is_ready[server] for server in (*old, *new)), len(new)
+        # Who gets no new connections goes first, as nobody misses it.
+        while old and not (is_ready[old[0]] and n_ready <= wanted - fault.max_unavailable):
+            if rate is not None and len(going) >= at_once:
+                break
+            n_ready -= is_ready[old[0]]
             going.append(cluster.drain(old.popleft(), rate=rate, reason=f"the old version; {len(old)} more to go"))
-        while n_to_start and n_ready + len(coming) < wanted + fault.surge:
-            n_to_start -= 1
-            coming.append(cluster.add_server(reason=f"the new version; {n_to_start} more to start"))
+        while n_new + standing.n_coming < min(wanted, wanted + fault.surge - len(old)):
+            n_left = wanted - n_new - standing.n_coming - 1
+            coming.append(cluster.add_server(reason=f"the new version; {n_left} more to start"))
+        if not (old or going or coming) and n_new + standing.n_coming >= wanted:
+            break
         # Where servers have died meanwhile there may be nothing to do but wait for others to replace them.
         yield env.any_of([*coming, *going]) if coming or going else env.timeout(WAIT_S)
         coming = [process for process in coming if process.is_alive]
         going = [process for process in going if process.is_alive]
+    standing.n_deploys -= 1
     cluster.note("deployed", "", f"{wanted} servers replaced in {env.now - fault.at:g} s")
 
 

@@ -26,11 +26,10 @@ def kill_server(env: Environment, cluster: Cluster, fault: KillServer) -> Genera
     """Servers die, and are replaced if that was asked for."""
     servers = range(fault.server, fault.server + fault.count)
     yield env.until(fault.at)
-    for server in servers:
-        cluster.kill(server, fault.notice)
+    killed = [one for one in servers if cluster.kill(one, fault.notice, replaced=fault.restart_after is not None)]
     if fault.restart_after is not None:
         yield env.timeout(fault.restart_after)
-        for server in servers:
+        for server in killed:
             cluster.add_server(reason=f"in the place of server {server}")
 
 
@@ -59,7 +58,7 @@ def slow_server(env: Environment, cluster: Cluster, fault: SlowServer) -> Genera
     cluster.slow(fault.server, fault.factor)
     if fault.lasts is not None:
         yield env.timeout(fault.lasts)
-        cluster.slow(fault.server, 1.0, "back to its own pace")
+        cluster.slow(fault.server, 1.0)
 
 
 def drain_server(env: Environment, cluster: Cluster, fault: DrainServer) -> Generator:
@@ -92,7 +91,7 @@ def slow_broker(env: Environment, cluster: Cluster, fault: SlowBroker) -> Genera
     cluster.slow_broker(fault.factor)
     if fault.lasts is not None:
         yield env.timeout(fault.lasts)
-        cluster.slow_broker(1.0, "back to its own pace")
+        cluster.slow_broker(1.0)
 
 
 PROCESSES = MappingProxyType(

@@ -12,6 +12,8 @@ from realtime_sim.control.environment import Environment
 from realtime_sim.control.faults import PROCESSES
 from realtime_sim.control.machinery import Machinery
 from realtime_sim.control.monitor import monitor
+from realtime_sim.control.replica_set import ReplicaSet
+from realtime_sim.control.standing import Standing
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import to_ns
@@ -29,7 +31,8 @@ def start_control(
     recorder: Recorder,
     control: Sequence[Control] = (),
 ) -> None:
-    """Start the monitor, a process for each fault of the scenario, the autoscaler, and the user's own.
+    """Start the monitor, a process for each fault of the scenario, the autoscaler with its replica set, and the user's
+    own.
 
     Parameters
     ----------
@@ -46,14 +49,20 @@ def start_control(
     """
     env = Environment(clock, machinery, to_ns(scenario.duration))
     env.process(monitor(env, machinery, scenario))
+    settings, standing = scenario.autoscaling, Standing()
+
+    def cluster_of(actor: str, disturbance: int | None = None) -> Cluster:
+        return Cluster(actor, env, machinery, scenario, recorder, disturbance, standing)
+
+    if settings is not None:
+        replica_set = ReplicaSet(env, cluster_of("replica set"))
+        standing.missing = replica_set.order_missing
     for number, fault in enumerate(scenario.faults):
         if fault.kind not in PROCESSES:
             continue  # that of a service, which has run before and knows it
-        cluster = Cluster(f"{fault.kind} {number}", env, machinery, scenario, recorder, number)
-        env.process(PROCESSES[fault.kind](env, cluster, fault))
-    if scenario.autoscaling is not None:
-        cluster = Cluster("autoscaler", env, machinery, scenario, recorder)
-        env.process(autoscaler(env, cluster, recorder, scenario.autoscaling))
+        env.process(PROCESSES[fault.kind](env, cluster_of(f"{fault.kind} {number}", number), fault))
+    if settings is not None:
+        env.process(autoscaler(env, cluster_of("autoscaler"), replica_set, recorder, settings))
     for process in control:
         name = getattr(process, "__name__", type(process).__name__)
-        env.process(process(env, Cluster(name, env, machinery, scenario, recorder)))
+        env.process(process(env, cluster_of(name)))

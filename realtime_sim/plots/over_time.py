@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from realtime_sim.plots._style import (
     COLOURS,
     STYLES,
+    TICK_STEPS,
     as_written,
     axes_or_new,
     draw_legend,
@@ -19,15 +21,20 @@ from realtime_sim.plots._style import (
     title_of,
 )
 from realtime_sim.results import Results
+from realtime_sim.timelines import by_server
 from realtime_sim.units import from_ns
 
 __all__ = ["connections_per_server", "lag", "reconnect_rate", "replicas"]
 
 MAX_LINES = 12
 
+HELD = "steps-pre"
+"""How states over time are drawn. A sample comes before all else at its time, so that what is seen first in one sample
+has happened since the one before, and for what is done at the time of a sample, as most acts are, at that very time."""
+
 
 def connections_per_server(results: Results, ax: Axes | None = None) -> Axes:
-    """Open connections of each server over time; above a dozen servers their range and median."""
+    """Open connections of each server over time, in steps; above a dozen servers their range and median."""
     ax = axes_or_new(ax)
     draw_servers(results, ax)
     draw_legend(ax)
@@ -40,11 +47,11 @@ def draw_servers(results: Results, ax: Axes) -> None:
     if series.shape[1] <= MAX_LINES:
         for server in series:
             style = {"color": COLOURS[server % len(COLOURS)], "linestyle": STYLES[server % len(STYLES)]}
-            ax.plot(series.index, series[server], label=f"server {server}", **style)
+            ax.plot(series.index, series[server], drawstyle=HELD, label=f"server {server}", **style)
     else:
         low, high = series.min(axis=1), series.max(axis=1)
-        ax.fill_between(series.index, low, high, color=COLOURS[5], alpha=0.5, label="range")
-        ax.plot(series.index, series.median(axis=1), color=COLOURS[0], label="median")
+        ax.fill_between(series.index, low, high, step="pre", color=COLOURS[5], alpha=0.5, label="range")
+        ax.plot(series.index, series.median(axis=1), drawstyle=HELD, color=COLOURS[0], label="median")
 
 
 def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:
@@ -91,21 +98,26 @@ def _failed_per_s(results: Results) -> pd.Series:
 
 
 def replicas(results: Results, ax: Axes | None = None) -> Axes:
-    """Servers wanted and ready over time, and the load of one: mean connections, and those of the fullest, on a second
-    axis at the right."""
+    """Servers wanted and ready over time; on a second axis at the right connections of one server: the mean of those
+    that are ready, and those of the fullest of all, also of one that is being drained."""
     ax = axes_or_new(ax)
-    series = results.timeseries
-    for i, (column, label) in enumerate((("servers_desired", "servers wanted"), ("servers_ready", "servers ready"))):
-        style = {"color": COLOURS[i], "linestyle": STYLES[i], "drawstyle": "steps-post"}
-        ax.plot(series.index, series[column], label=label, **style)
-    load, ready = ax.twinx(), series["servers_ready"].to_numpy(float)
-    mean = np.divide(series["connections"].to_numpy(float), ready, out=np.zeros(len(ready)), where=ready > 0)
-    lines = (("connections of a server, mean", mean), ("of the fullest", mean * series["imbalance"].to_numpy()))
+    trace = results.trace
+    time_s = from_ns(trace.series["time_ns"].astype(float))
+    connections, is_ready = (by_server(trace, name) for name in ("connections", "ready"))
+    ready = is_ready.sum(axis=1)
+    for i, (label, values) in enumerate((("servers wanted", trace.series["desired"]), ("servers ready", ready))):
+        ax.plot(time_s, values, drawstyle=HELD, color=COLOURS[i], linestyle=STYLES[i], label=label)
+    load, total = ax.twinx(), (connections * is_ready).sum(axis=1).astype(float)
+    mean = np.divide(total, ready, out=np.zeros_like(total), where=ready > 0)
+    lines = (("connections of a ready server, mean", mean), ("of the fullest", connections.max(axis=1)))
     for i, (label, values) in enumerate(lines, start=2):
-        ax.plot([], [], color=COLOURS[i], linestyle=STYLES[i], label=label)
-        load.plot(series.index, values, color=COLOURS[i], linestyle=STYLES[i])
-    load.set_ylim(0, max(float(np.max(lines[1][1], initial=0.0)) * 1.14, 1))
+        style = {"color": COLOURS[i], "linestyle": STYLES[i]}
+        ax.plot([], [], label=label, **style)
+        load.plot(time_s, values, drawstyle=HELD, **style)
+    load.set_ylim(0, max(float(connections.max()) * 1.4, 1))  # clear of the lines of the other axis
     load.set_ylabel("connections of one server")
+    load.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=True))
+    load.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
     load.spines[["top"]].set_visible(False)
     draw_legend(ax)
     return over_time(results, ax, "Servers against load", "servers")

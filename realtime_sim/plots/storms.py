@@ -33,9 +33,9 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
     Parameters
     ----------
     results : Results or mapping of str to Results
-        One run, or several by label, of which the same fault is looked at; of replications the first.
+        One run, or several by label, of which the same disturbance is looked at; of replications the first.
     fault : int
-        Number of the fault, from 0.
+        Its number in `Results.storm`: the faults of the scenario from 0, then what other control processes did.
     zoom : bool
         Only the time of the storm, and half as much after it, instead of the whole run.
 
@@ -47,13 +47,13 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
     Raises
     ------
     ScenarioError
-        If there is no run to draw, or no such fault.
+        If there is no run to draw, or no such disturbance in one of them.
     """
     runs = results if isinstance(results, Mapping) else {results.scenario.name: results}
-    n_faults = min((len(run.scenario.faults) for run in runs.values()), default=0)
+    n_faults = min((len(run.trace.disturbances) for run in runs.values()), default=0)
     if not 0 <= fault < n_faults:
-        step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs of a scenario with a fault"
-        raise ScenarioError(Problem("fault", "must be the number of a fault of every run", fault, step))
+        step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs in which something is cut off"
+        raise ScenarioError(Problem("fault", "must be the number of a disturbance of every run", fault, step))
     figure = Figure(figsize=(8, 6.4), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True)
@@ -90,7 +90,7 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
 
 def _back(run: Results, fault: int) -> tuple[np.ndarray, np.ndarray]:
     """Times and per cent of the clients that a fault cut off, from the fault to the end of the run."""
-    trace, at_s = run.trace, run.scenario.faults[fault].at
+    trace, at_s = run.trace, float(from_ns(run.trace.disturbances[fault][1]))
     times_s = from_ns(trace.recovery[fault].astype(float))
     share = np.arange(len(times_s) + 1) / max(trace.affected[fault], 1) * 100
     return np.concatenate([[at_s], times_s, [run.scenario.duration]]), np.append(share, share[-1])

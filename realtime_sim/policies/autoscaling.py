@@ -196,7 +196,8 @@ class AutoscalerState:
     Parameters
     ----------
     recommendations : tuple of Recommendation
-        One of each decision that had a figure, and the pods at the first.
+        One of each decision that had a figure, and the pods at the first; but only those that no later one is as high
+        as, or none as low as, as any window takes the highest or the lowest up to now.
     events : tuple of ScaleEvent
         One of each decision that changed the count.
     """
@@ -279,12 +280,23 @@ def decide(
             reason += limited or held
             window_s = max(autoscaler.scale_up.stabilization_window_s, autoscaler.scale_down.stabilization_window_s)
             kept = _since(state.recommendations, now_ns, window_s)
-            state = dataclasses.replace(state, recommendations=(*kept, Recommendation(now_ns, asked)))
+            state = dataclasses.replace(state, recommendations=_outstanding((*kept, Recommendation(now_ns, asked))))
     if desired != current:
         period_s = max(policy.period_s for policy in autoscaler.scale_up.policies + autoscaler.scale_down.policies)
         kept = _since(state.events, now_ns, period_s)
         state = dataclasses.replace(state, events=(*kept, ScaleEvent(now_ns, desired - current)))
     return Decision(state, desired, reason)
+
+
+def _outstanding(entries: tuple[Recommendation, ...]) -> tuple[Recommendation, ...]:
+    """Those that are higher than all later ones, or lower: no more than two for each count that was asked for."""
+    kept: list[Recommendation] = []
+    highest, lowest = -math.inf, math.inf
+    for entry in reversed(entries):
+        if entry.replicas > highest or entry.replicas < lowest:
+            kept.append(entry)
+            highest, lowest = max(highest, entry.replicas), min(lowest, entry.replicas)
+    return tuple(reversed(kept))
 
 
 def _check_order(state: AutoscalerState, now_ns: int, now_s: float) -> None:

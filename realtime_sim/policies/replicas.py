@@ -242,7 +242,8 @@ def _of_pods(
         wanted = math.ceil(ratio * len(samples))
         return Proposal(wanted, usage, f"{reading}: {current} to {wanted} pods")
 
-    if ratio > 1:
+    # At exactly 1 the controller counts the missing of a utilization not at all, and those of other targets as idle.
+    if ratio > 1 or (ratio == 1 and metric.target_kind != "utilization"):
         idle = [*idle, *missing]
     elif ratio < 1:
         samples += [(_full(metric, pod), _request(metric, pod)) for pod in missing]

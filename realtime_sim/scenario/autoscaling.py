@@ -95,7 +95,9 @@ class Autoscaling(Part):
     """A Horizontal Pod Autoscaler (autoscaling/v2) for the servers, with the defaults of Kubernetes.
 
     A server that it orders takes `servers.startup`; one that goes sends its clients away over `servers.grace`. The
-    youngest goes first, as a ReplicaSet prefers. `servers.count` is where it starts.
+    youngest goes first, as a ReplicaSet prefers. `servers.count` is where it starts. A server that dies is replaced at
+    once, as a ReplicaSet does, unless the fault that kills it has `restart_after`; so is one that is drained. One that
+    somebody else has added goes at the next decision. A rolling deploy sees to their number itself while it lasts.
 
     Parameters
     ----------

@@ -89,10 +89,12 @@ class RedisPubSub(Part):
     output_buffer : OutputBuffer or dict
         What it keeps for a server behind a silent partition.
     reconnect_delay : float or str
-        Time from when a server can reach the broker again until it is connected and subscribes anew, seconds; the
-        default is the longest wait between two attempts of ioredis and node-redis.
+        Time from when a server, or after a stop the backend, can reach the broker again until it is connected and
+        subscribes anew, seconds; the default is the longest wait between two attempts of ioredis and node-redis.
     when_down : str
-        What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can.
+        What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can. After a
+        stop the backend is back when servers have subscribed anew, as all take `reconnect_delay`, and what it kept
+        reaches them. In practice some come back before others, and this broker keeps nothing for those that are late.
     delivery_timeout : float or str
         Time after its publication from which a message is not retried any more, seconds; the default is a choice, that
         of Kafka.
@@ -140,10 +142,12 @@ class Nats(Part):
         Bytes it keeps for a server behind a silent partition; one that reaches them is a slow consumer and is cut off.
         The default is that of nats-server (server/const.go, MAX_PENDING_SIZE).
     reconnect_delay : float or str
-        Time from when a server can reach the broker again until it is connected and subscribes anew, seconds; the
-        default is ReconnectWait of the NATS clients.
+        Time from when a server, or after a stop the backend, can reach the broker again until it is connected and
+        subscribes anew, seconds; the default is ReconnectWait of the NATS clients.
     when_down : str
-        What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can.
+        What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can. After a
+        stop the backend is back when servers have subscribed anew, as all take `reconnect_delay`, and what it kept
+        reaches them. In practice some come back before others, and this broker keeps nothing for those that are late.
     delivery_timeout : float or str
         Time after its publication from which a message is not retried any more, seconds; the default is a choice, that
         of Kafka.
@@ -191,8 +195,8 @@ class RedisStreams(Part):
     read : float or str
         CPU of the broker to hand one entry to one server, seconds.
     reconnect_delay : float or str
-        Time from when a server can reach the broker again until it is connected and reads on, seconds; the default is
-        the longest wait between two attempts of ioredis and node-redis.
+        Time from when a server, or after a stop the backend, can reach the broker again until it is connected and reads
+        on, seconds; the default is the longest wait between two attempts of ioredis and node-redis.
     when_down : str
         What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can.
     delivery_timeout : float or str
@@ -238,8 +242,8 @@ class NatsJetStream(Part):
     read : float or str
         CPU of the broker to hand one message to one server, seconds.
     reconnect_delay : float or str
-        Time from when a server can reach the broker again until it is connected and reads on, seconds; the default is
-        ReconnectWait of the NATS clients.
+        Time from when a server, or after a stop the backend, can reach the broker again until it is connected and reads
+        on, seconds; the default is ReconnectWait of the NATS clients.
     when_down : str
         What a publisher that cannot reach the broker does with a message: `lose` it, or `retry` until it can. A
         publisher waits for an acknowledgement, and tries again without one.
@@ -289,8 +293,8 @@ class Kafka(Part):
     read : float or str
         CPU of the broker to hand one record to one server, seconds.
     reconnect_delay : float or str
-        Time from when a server can reach the broker again until it is connected, seconds; default of Kafka clients
-        (reconnect.backoff.max.ms).
+        Time from when a server, or after a stop the backend, can reach the broker again until it is connected, seconds;
+        default of Kafka clients (reconnect.backoff.max.ms).
     rebalance_delay : float or str
         Time a server that comes back waits until its group is balanced, before it reads on, seconds; default of Kafka
         for a group that was empty (group.initial.rebalance.delay.ms, KIP-134). A new server has joined when it is

@@ -54,7 +54,7 @@ class KillServer(Part):
         Clients see a reset (`rst`), or nothing until their keepalive fails (`silent`).
     restart_after : float or str, optional
         So long after its death a replacement begins to start, which takes `servers.startup`, seconds. It is a new
-        instance and has a new number. Left out, there is none.
+        instance and has a new number. Left out, there is none, but with `autoscaling`, where it begins at once.
     """
 
     kind: Literal["kill_server"]
@@ -127,7 +127,8 @@ class SlowServer(Part):
     server : int
         Which one, counted from 0.
     factor : float
-        How many times as long everything takes that its loops do, 1 to 1,000, in thousandths.
+        How many times as long everything takes that its loops do, 1 to 1,000, in thousandths. Factors of several at a
+        time are multiplied, up to 1,000.
     lasts : float or str, optional
         How long, seconds; left out, to the end of the run.
     """
@@ -151,7 +152,7 @@ class Partition(Part):
     server : int
         Which one, counted from 0.
     lasts : float or str, optional
-        How long, seconds; left out, to the end of the run.
+        How long, seconds; left out, to the end of the run. Of several partitions of a server the last to end counts.
     notice : str
         The connection is gone at once on both sides (`rst`), or stays and takes nothing (`silent`): what the broker has
         for the server waits in its output buffer.
@@ -174,7 +175,7 @@ class StopBroker(Part):
     at : float or str
         When, seconds from the start of the run.
     lasts : float or str, optional
-        How long until it runs again, seconds; left out, to the end of the run.
+        How long until it runs again, seconds; left out, to the end of the run. Of several stops the last to end counts.
     """
 
     kind: Literal["stop_broker"]
@@ -192,7 +193,8 @@ class SlowBroker(Part):
     at : float or str
         When, seconds from the start of the run.
     factor : float
-        How many times as long all of its work takes, 1 to 1,000, in thousandths.
+        How many times as long all of its work takes, 1 to 1,000, in thousandths. Factors of several at a time are
+        multiplied, up to 1,000.
     lasts : float or str, optional
         How long, seconds; left out, to the end of the run.
     """
@@ -230,6 +232,9 @@ class RollingDeploy(Part):
     An old server that is to go gets no new connections; its clients are told to go (close code 1001, going away) over
     `servers.grace`, or no faster than `budget`; what is left then is cut off.
 
+    It ends when none of the servers it found is left and there are as many others; those that die meanwhile, and those
+    that somebody else starts in their place, are reckoned with. With `autoscaling` the number is what that asks for.
+
     Parameters
     ----------
     kind : str
@@ -237,7 +242,7 @@ class RollingDeploy(Part):
     at : float or str
         When, seconds from the start of the run.
     surge : int
-        Servers there may be beyond the number at the start (maxSurge).
+        Servers there may be beyond the number wanted (maxSurge), which is that at the start without `autoscaling`.
     max_unavailable : int
         Servers that may be missing from that number (maxUnavailable).
     budget : float or str, optional

@@ -26,6 +26,9 @@ from realtime_sim.scenario.system import Servers
 
 __all__ = ["broken", "known"]
 
+MOST_DECISIONS = 50_000
+"""Of an autoscaler in one run; each looks at every server."""
+
 _LISTS = {"clients": Cohort, "rooms": RoomGroup, "events": Event, "services": Service, "traffic": Traffic}
 _FAULTS = {kind_of(part): part for part in FAULTS}
 _SENDERS = ("backend", "clients")
@@ -158,6 +161,9 @@ def _faults(scenario: Any) -> Iterator[Broken]:
 
 def _scaling(scenario: Any) -> Iterator[Broken]:
     scaling, count = scenario.autoscaling, scenario.servers.count
+    if isinstance(scaling, Autoscaling) and scenario.duration / scaling.sync_period > MOST_DECISIONS:
+        rule = f"must give at most {MOST_DECISIONS:_} decisions in duration"
+        yield Broken(rule, "decide less often; 15 s is what Kubernetes does", "autoscaling.sync_period")
     if isinstance(scaling, Autoscaling) and not scaling.min_replicas <= count <= scaling.max_replicas:
         rule = (
             f"must be from autoscaling.min_replicas to max_replicas ({scaling.min_replicas} to {scaling.max_replicas})"

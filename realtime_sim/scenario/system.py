@@ -222,7 +222,8 @@ class Slo(Part):
     max_lost_ratio : float, optional
         Largest share of deliveries that may be lost, 0 to 1.
     recover_within : float or str, optional
-        Longest time after a fault until the clients are back, seconds.
+        Longest time after a fault until the clients it cut off are back, seconds; after one that cuts nobody off, as
+        when the broker stops, until deliveries are as before.
     survive_servers : int, optional
         How many servers may be dead with all of this kept; `limits` judges it, a run does not.
     """

@@ -42,7 +42,14 @@ def _connect_later(s, server):
 
 @compiled(apart=True)
 def reached(s, server, epoch):
-    """A server has reached the broker again: it subscribes anew, or reads on once its group is balanced."""
+    """A server has reached the broker again: it subscribes anew, or reads on once its group is balanced.
+
+    Or the backend has, if the broker has not stopped once more since."""
+    if server == BACKEND:
+        if epoch == s.incarnation:
+            s.backend_away = False
+            settle_waiting(s, BACKEND, SENDS)
+        return
     v = s.servers[server]
     if v.dead or v.epoch != epoch or v.link != CUT:
         return
@@ -51,7 +58,9 @@ def reached(s, server, epoch):
         v.joined = True
         time = s.now + s.rebalance_ns + s.control_link_ns
         insert(s, time, key_of(AT_BROKER, server, -1), -1, server, with_epoch(READER, epoch))
-    elif not join(s, server):
+    elif join(s, server):
+        return  # what it kept goes out when it is subscribed
+    else:
         v.joined = True
     settle_waiting(s, server, SENDS)
 
@@ -119,7 +128,7 @@ def stop_broker(s, now):
     if s.down:
         return False
     _now(s, now)
-    s.down = True
+    s.down = s.backend_away = True
     for server in range(s.n_servers):
         if not s.servers[server].dead:
             cut(s, server, BROKER_DOWN)
@@ -140,7 +149,8 @@ def start_broker(s, now):
     for server in range(s.n_servers):
         if not s.servers[server].dead and not s.servers[server].partitioned:
             _connect_later(s, server)
-    settle_waiting(s, BACKEND, SENDS)
+    time = s.now + s.reconnect_ns + 2 * s.control_link_ns
+    insert(s, time, key_of(REACHED, BACKEND, -1), -1, BACKEND, s.incarnation)
     return True
 
 

@@ -218,7 +218,7 @@ def _keep(s, op):
 def send(s, slot):
     """A batch sets out, if its publisher can reach the broker."""
     publisher = s.messages[slot].server
-    if s.disturbed and (s.down if publisher == BACKEND else s.servers[publisher].link != UP):
+    if s.disturbed and (s.backend_away if publisher == BACKEND else s.servers[publisher].link != UP):
         refused(s, slot)
     else:
         travel(s, slot)

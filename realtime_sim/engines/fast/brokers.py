@@ -10,6 +10,7 @@ from realtime_sim.engines.fast.broker_links import (
     DIES,
     READ_BATCH,
     READER,
+    SENDS,
     SUBSCRIBED,
     WHAT_BITS,
     copy_lost,
@@ -244,17 +245,18 @@ def thread_free(s, station, when):
 def _subscribed_there(s, server, op):
     """The answer to a SUBSCRIBE is back."""
     o = s.ops[op]
-    job, counts = o.job, not s.servers[server].dead and not is_gone(s, op)
-    if counts and o.block >= 0:
+    job, counts, has_rooms = o.job, not s.servers[server].dead and not is_gone(s, op), o.block >= 0
+    if counts and has_rooms:
         for i in range(o.block, o.block + o.n):
             set_bit(s.wanted, s.lists[i], server)
-    counts &= o.block >= 0
     free_op(s, op)
     if job >= 0:
         admit(s, server, job)
         free_job(s, job)
     elif counts:
-        give_back_all(s, server)
+        if has_rooms:
+            give_back_all(s, server)
+        settle_waiting(s, server, SENDS)
 
 
 @compiled(apart=True)

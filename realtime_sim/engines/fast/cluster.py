@@ -79,6 +79,8 @@ class CompiledCluster:
 
     def _trace(self) -> Trace:
         recorder = self.recorder
+        if len(recorder.disturbances) > len(self.scenario.faults):  # also those that never cut anybody off
+            actions.note_disturbance(self.state, len(recorder.disturbances) - 1)
         totals, rows, recovered, affected, never_connected = _final(self.state)
         _free(self.state)  # before the trace is made, which takes room of its own
         for name, row in zip(SERVER_TOTALS, totals, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 from realtime_sim.engines.fast.agenda import insert, key_of
 from realtime_sim.engines.fast.bits import has_bit
 from realtime_sim.engines.fast.compiling import FLAG, compiled
-from realtime_sim.engines.fast.recording import CANCELLED_ROW, CAUSE_ROW, EXPECTED_ROW, change_open, record_settled
+from realtime_sim.engines.fast.recording import CANCELLED_ROW, CAUSE_ROW, EXPECTED_ROW, change_open, record_lost
 from realtime_sim.engines.fast.state import MESSAGE
 from realtime_sim.engines.order import Phase
 from realtime_sim.trace import CAUSES, OUTCOMES
@@ -166,7 +166,7 @@ def lost(s, slot, place, client, cause):
     cohort = s.clients[client].cohort
     if m.batch >= 0:
         s.deliveries[CAUSE_ROW + cause - 1, cohort] += 1
-    record_settled(s, m.id, client, -1, LOST, cohort, m.batch, m.published_ns)
+    record_lost(s, m.id, client, cohort, m.batch, m.published_ns)
 
 
 @compiled()
@@ -251,9 +251,9 @@ def copy_done(s, slot, cause, time):
 
 @compiled(apart=True)
 def finish(s, slot, id):
-    """The last server is done with a message, if it is still there."""
+    """The last server is done with a message, if it is still there, and no later copy has come since."""
     m = s.messages[slot]
-    if m.id == id and m.live and m.n_idle > 0 and m.copies == 0:
+    if m.id == id and m.live and m.n_idle > 0 and m.copies == 0 and m.done_ns <= s.now:
         _leave_out(s, slot, OFFLINE, True)
         forget(s, slot)
 

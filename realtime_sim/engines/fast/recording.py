@@ -8,7 +8,7 @@ from realtime_sim.buckets import bucket
 from realtime_sim.engines.fast.compiling import compiled
 from realtime_sim.trace import CLOSE_CODES, COUNTERS, DELIVERIES, N_GROUPS, OUTCOMES
 
-DELIVERED = OUTCOMES.index("delivered")
+DELIVERED, LOST, DROPPED = (OUTCOMES.index(name) for name in ("delivered", "lost", "dropped"))
 EXPECTED_ROW, CANCELLED_ROW = DELIVERIES.index("expected"), DELIVERIES.index("cancelled")
 OUTCOME_ROW, CAUSE_ROW = DELIVERIES.index(OUTCOMES[0]), DELIVERIES.index("lost_offline")
 
@@ -84,14 +84,15 @@ def _row(s):
 
 
 @compiled(apart=True)
-def record_settled(s, message, client, server, outcome, cohort, batch, published_ns):
-    """A delivery that ended before it reached anybody: its further stamps are -1."""
+def record_lost(s, message, client, cohort, batch, published_ns):
+    """A delivery that will never happen: its further stamps are -1, and so is its server."""
     if batch >= 0:
-        s.deliveries[OUTCOME_ROW + outcome, cohort] += 1
+        s.deliveries[OUTCOME_ROW + LOST, cohort] += 1
+        s.batch_missing[batch] += 1
     if s.full:
         row = _row(s)
         row[:] = -1
-        row[0], row[1], row[2], row[3], row[4] = message, client, server, outcome, published_ns
+        row[0], row[1], row[3], row[4] = message, client, LOST, published_ns
 
 
 @compiled(apart=True)
@@ -115,6 +116,8 @@ def record_copy(
             _file(s, client, cohort, batch, 6, left_server_ns - released_ns)
             _file(s, client, cohort, batch, 7, received_ns - left_server_ns)
             _file(s, client, cohort, batch, 8, received_ns - published_ns)
+        elif outcome == DROPPED:
+            s.batch_missing[batch] += 1
     if s.full:
         row = _row(s)
         row[0], row[1], row[2], row[3] = message, client, server, outcome

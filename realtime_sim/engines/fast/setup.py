@@ -123,6 +123,7 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "soft_for_ns": to_ns(buffer.soft_for) if buffer else 0,
         "broker_pace": NORMAL_PACE,
         "down": False,
+        "backend_away": False,
         "disturbed": False,
         "waiting_first": -1,
         "waiting_last": -1,
@@ -336,7 +337,7 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
     n_samples = to_ns(scenario.duration) // max(1, to_ns(scenario.sample_interval)) + 2
     arrays = (
         "counters", "deliveries", "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns",
-        "batch_count", "group_histogram", "group_sum_ns", "group_count",
+        "batch_count", "batch_missing", "group_histogram", "group_sum_ns", "group_count",
     )  # fmt: skip
     return {
         **{name: getattr(recorder, name) for name in arrays},

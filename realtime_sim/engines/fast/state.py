@@ -321,7 +321,7 @@ NUMBERS = [
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
     "finish", "hand_over", "answer", "park", "parks", "offer", "arrived", "hold_over", "drop_waiting", "open_slot",
-    "record_copy", "record_settled", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
+    "record_copy", "record_lost", "draw_ns", "strike_off", "unregister", "send_away", "subscribe", "unsubscribe",
     "has_member", "submit", "new_job", "pick", "register", "_catch_up", "_back_off", "connect", "stay", "retry",
     "deadline", "request", "reply", "admit", "answered", "idle_over", "notice", "leave", "poll", "poll_failed",
     "publish", "read_on", "at_broker", "thread_free", "at_server", "linger_over", "queue", "append", "asks", "hand_out",
@@ -331,16 +331,15 @@ APART = [
 """Functions whose addresses are here; see `compiling`."""
 FRACTIONS = ["egress", "ping_s"]
 FLAGS = [
-    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "disturbed", "retries",
-    "commits_late",
+    "ages", "task_per_client", "sticky", "per_room", "has_history", "full", "calm", "down", "backend_away", "disturbed",
+    "retries", "commits_late",
 ]  # fmt: skip
 ARRAYS = {
     ("i8", 1): [
         "batch_starts_ns", "ping_interval_ns", "opened_ns", "broke_ns", "payload", "send_ns", "member_offsets",
         "room_offsets", "publish_ns", "intended_ns", "touched", "load", "free_message", "lists", "free_lists",
         "batch_first", "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count",
-        "group_count", "changes",
-        "change_sum_ns",
+        "batch_missing", "group_count", "changes", "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],

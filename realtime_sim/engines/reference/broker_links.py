@@ -116,7 +116,11 @@ class Link:
 
 
 class LinkedBroker(NoBroker):
-    """A broker with connections to its servers; what is sent over them is for the two families to say."""
+    """A broker with connections to its servers; what is sent over them is for the two families to say.
+
+    The backend is a client of the broker as the servers are: after a stop it is back `reconnect_delay` after the broker
+    runs, and sends what it kept when the broker has answered it, a round trip later. `stops` counts the broker's stops.
+    """
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -127,7 +131,7 @@ class LinkedBroker(NoBroker):
         self.delivery_timeout_ns = to_ns(parameters.delivery_timeout)
         self.retries = parameters.when_down == "retry"
         self.pace = NORMAL_PACE
-        self.down = False
+        self.down, self.backend_away, self.stops = False, False, 0
         self.links: list[Link] = []
         self.waiting: list[tuple[int, list[Message]]] = []
         self.stations = self.make_stations()
@@ -155,7 +159,7 @@ class LinkedBroker(NoBroker):
 
     def send(self, batch: list[Message], publisher: int) -> None:
         """A batch sets out, if its publisher can reach the broker."""
-        if self.links[publisher].state == UP if publisher != BACKEND else not self.down:
+        if self.links[publisher].state == UP if publisher != BACKEND else not self.backend_away:
             self.clock.process(self._arrive(batch, publisher))
         else:
             self.refused(batch, publisher)
@@ -246,7 +250,7 @@ class LinkedBroker(NoBroker):
 
     def stop(self) -> None:
         """The broker stops: connections, queued work and what is on its threads go."""
-        self.down = True
+        self.down, self.backend_away, self.stops = True, True, self.stops + 1
         for server in self.system.servers:
             if not server.dead:
                 self.cut(server, "broker_down")
@@ -259,7 +263,14 @@ class LinkedBroker(NoBroker):
         for server in self.system.servers:
             if not server.dead and not self.links[server.id].partitioned:
                 self._connect_later(server)
-        self._send_waiting(BACKEND)
+        moment = self.clock.at(self.clock.now + self.reconnect_ns + 2 * self.control_link_ns, Phase.REACHED, BACKEND)
+        self.clock.call_at(moment, self._backend_is_back, self.stops)
+
+    def _backend_is_back(self, stops: int) -> None:
+        """The backend's connection stands, unless the broker has stopped again."""
+        if self.stops == stops:
+            self.backend_away = False
+            self._send_waiting(BACKEND)
 
     def _connect_later(self, server: Server) -> None:
         moment = self.clock.at(self.clock.now + self.reconnect_ns, Phase.REACHED, server.id)
@@ -270,8 +281,8 @@ class LinkedBroker(NoBroker):
         if server.dead or link.epoch != epoch or link.state != CUT:
             return
         link.state = UP
-        self.connected(server)
-        self._send_waiting(server.id)
+        if not self.connected(server):
+            self._send_waiting(server.id)
 
     def connection_lost(self, server: Server) -> None:
         """What is lost with a connection."""
@@ -281,6 +292,6 @@ class LinkedBroker(NoBroker):
         """A connection that had stalled works again."""
         raise NotImplementedError
 
-    def connected(self, server: Server) -> None:
-        """A server has a new connection."""
+    def connected(self, server: Server) -> bool:
+        """A server has a new connection. Returns whether it waits for an answer before it sends what it kept."""
         raise NotImplementedError

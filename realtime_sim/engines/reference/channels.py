@@ -221,13 +221,14 @@ class Channels(LinkedBroker):
             else:
                 self._give_back(server, sorted(self.wanted[server.id]))
 
-    def connected(self, server: Server) -> None:
+    def connected(self, server: Server) -> bool:
         """A server subscribes anew: to the one pattern, or to every room it has a member of."""
         rooms = self._needed(server) if self.per_room else []
         if self.per_room and not rooms:
             self.links[server.id].joined = True
-        else:
-            self.clock.process(self._join(server, rooms))
+            return False
+        self.clock.process(self._join(server, rooms))
+        return True
 
     def _needed(self, server: Server) -> list[int]:
         return sorted(room for room, members in server.rooms.items() if members)
@@ -244,6 +245,8 @@ class Channels(LinkedBroker):
             self._add(server, rooms)
             link.joined = True
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_SERVER, server.id, first)
-        if not server.dead and not self._gone(server, epoch) and rooms:
-            self.wanted[server.id].update(rooms)
-            self._give_back(server, sorted(self.wanted[server.id]))
+        if not server.dead and not self._gone(server, epoch):
+            if rooms:
+                self.wanted[server.id].update(rooms)
+                self._give_back(server, sorted(self.wanted[server.id]))
+            self._send_waiting(server.id)
