@@ -7,6 +7,7 @@ the machine meanwhile.
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,19 @@ LATE_LIMIT_S = 0.05
 """How late the publisher may be with one message in a hundred."""
 
 
+UNKNOWN = MappingProxyType(
+    {
+        "native": (),
+        "socketio": (
+            "hops: python-socketio does not show when it sends a copy, so that everything from a server's fan-out to "
+            "the client is in the hop fanout",
+            "queue_length: messages wait in the library, out of sight",
+        ),
+    }
+)
+"""What cannot be measured, by the stack of the servers."""
+
+
 def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
     """The conditions of a run that is over, and the reasons why it is not valid.
 
@@ -42,8 +56,9 @@ def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `valid`, `reasons`, names of broker and balancer, cores of the machine and those that others used, lateness of
-        the publisher, and for each process the share of a core it used and of the time it waited for one.
+        `valid`, `reasons`, what is `unknown` of such a run, names of broker and balancer, cores of the machine and
+        those that others used, lateness of the publisher, and for each process the share of a core it used and of the time it
+        waited for one.
     """
     span_ns = max(run.used.total_ns - run.machine.total_ns, 1) / (os.cpu_count() or 1)
     processes = [(f"server {one.number}", one.account(), memory[one.number]) for one in run.fleet.instances]
@@ -60,6 +75,7 @@ def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
     return {
         "valid": not reasons,
         "reasons": reasons,
+        "unknown": list(UNKNOWN[run.scenario.servers.stack]),
         **run.about,
         "client_library": run.options.client_library,
         "host_cores": os.cpu_count(),

@@ -224,7 +224,10 @@ class Publisher:
         self.channel = await Channel.open(here)
         publishes, mine = self.workload.publishes, self.mine
         self.channel.send(
-            {"url": url, "namespace": namespace, "broker": broker_plain(self.workload.scenario)},
+            {
+                "url": url, "namespace": namespace, "broker": broker_plain(self.workload.scenario),
+                "stack": self.workload.scenario.servers.stack,
+            },
             message=mine, time_ns=publishes.time_ns[mine], room=publishes.room[mine],
             seq=places_in_rooms(self.workload)[mine], bytes=sizes_of(self.workload)[mine],
         )  # fmt: skip

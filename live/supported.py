@@ -45,8 +45,10 @@ def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
             yield f"clients.{cohort.name}.network.bandwidth", "remove it; loopback has no slow links"
         if cohort.network.idle_timeout is not None and options.balancer == "none":
             yield f"clients.{cohort.name}.network.idle_timeout", "use a balancer, which has one: nginx or haproxy"
-        if cohort.polling_handshake:
-            yield f"clients.{cohort.name}.polling_handshake", "set it to false"
+        if cohort.polling_handshake and scenario.servers.stack == "native":
+            yield f"clients.{cohort.name}.polling_handshake", "set it to false, or servers.stack to socketio"
+    if scenario.servers.stack == "socketio":
+        yield from _beyond_socketio(scenario, options)
     if scenario.servers.workers > 1:
         yield "servers.workers (more than 1)", "a live server has one loop: raise servers.count instead"
     if scenario.servers.egress is not None:
@@ -64,3 +66,33 @@ def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
             yield f"faults[{number}].kind: slow_broker", "use stop_broker or partition, or simulate it"
         elif fault.kind in ("stop_broker", "start_broker") and "://" in options.broker:
             yield f"faults[{number}].kind: {fault.kind} of a broker that is not ours", "use an embedded broker"
+
+
+def _beyond_socketio(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
+    """What python-socketio cannot do, or cannot be made to without replacing parts of it."""
+    broker = scenario.broker
+    if broker.kind != "redis_pubsub":
+        step = "its Redis manager publishes to a channel: use redis_pubsub"
+        yield f"broker.kind: {broker.kind} with servers.stack: socketio", step
+    elif broker.subscription != "all_servers":
+        step = "all servers hear one channel: use all_servers"
+        yield f"broker.subscription: {broker.subscription} with servers.stack: socketio", step
+    if options.client_library != "picows":
+        yield f"client_library: {options.client_library} with servers.stack: socketio", "use picows"
+    first = scenario.clients[0].keepalive
+    for cohort in scenario.clients:
+        if cohort.transport != "websocket":
+            yield (
+                f"clients.{cohort.name}.transport: {cohort.transport} with servers.stack: socketio",
+                "use websocket, with polling_handshake if it is to begin with polls",
+            )
+        if cohort.keepalive is None:
+            yield (
+                f"clients.{cohort.name}.keepalive: null with servers.stack: socketio",
+                "it always pings: give both times",
+            )
+        elif cohort.keepalive != first:
+            yield f"clients.{cohort.name}.keepalive unlike others with servers.stack: socketio", "give all the same"
+    for number, fault in enumerate(scenario.faults):
+        if fault.kind in ("slow_server", "partition"):
+            yield f"faults[{number}].kind: {fault.kind} with servers.stack: socketio", "use servers.stack: native"

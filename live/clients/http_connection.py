@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from live.clients.reception import TurnedAway
+from live.clients.reception import TurnedAway, local_address
 
 __all__ = ["Answer", "HttpConnection", "connect_http"]
 
@@ -163,7 +163,7 @@ async def connect_http(url: str, lost: Callable[[], None], source: str) -> HttpC
     lost : callable
         Called when the connection is over.
     source : str
-        Loopback address of the socket.
+        Loopback address of the socket; empty where the system is to choose.
 
     Raises
     ------
@@ -173,7 +173,10 @@ async def connect_http(url: str, lost: Callable[[], None], source: str) -> HttpC
     parts = urlsplit(url)
     try:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: HttpConnection(parts.netloc, lost), parts.hostname, parts.port or 80, local_addr=(source, 0)
+            lambda: HttpConnection(parts.netloc, lost),
+            parts.hostname,
+            parts.port or 80,
+            local_addr=local_address(source),
         )
     except OSError as error:
         raise TurnedAway("server_died") from error

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from live.clients import event_stream, long_polling, picows_client, websockets_client
+from live.clients import event_stream, long_polling, picows_client, socketio_client, websockets_client
 from live.clients.reception import Caller, Connection, Reception, TurnedAway
 from live.clients.settings import Happening
 from realtime_sim.draws import Stream, sample_ns, uniform
@@ -191,6 +191,11 @@ class Life:
         query = f"token={population.tokens[self.client]}"
         if reception.position:
             query += f"&after={quote(reception.position)}"
+        if population.scenario.servers.stack == "socketio":
+            return await socketio_client.connect(
+                f"{where.http_url}/socket.io/", {"token": population.tokens[self.client]}, self.caller, reception,
+                polls=self.cohort.polling_handshake, pause_s=2 * self.half_rtt_s,
+            )  # fmt: skip
         if self.cohort.transport == "websocket":
             return await LIBRARIES[population.settings.library](
                 f"{where.websocket_url}?{query}", self.caller, reception

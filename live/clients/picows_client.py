@@ -92,7 +92,7 @@ async def connect(url: str, caller: Caller, reception: Reception) -> PicowsConne
             enable_auto_pong=False,
             read_buffer_init_size=READ_BUFFER_BYTES,
             websocket_handshake_timeout=None,
-            local_addr=(caller.source, 0),
+            local_addr=caller.address,
         )
         caller.remember(transport.response.headers.get("Set-Cookie"))
         await reception.welcomed

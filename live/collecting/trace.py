@@ -8,7 +8,7 @@ import numpy as np
 
 from live.collecting.fates import Witness, expected_keys
 from live.collecting.happenings import Histories, counters_at, follow
-from live.collecting.stamps import arrivals, copies_of, fanouts_of, stamps_of
+from live.collecting.stamps import arrivals, copies_of, copies_that_came, fanouts_of, stamps_of
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import COUNTERS, OUTCOMES, STAMPS, Trace
 from realtime_sim.workload import BACKEND, Workload
@@ -41,6 +41,8 @@ def collect(run: _Run, over_ns: int) -> Trace:
     instances = run.fleet.instances
     fanouts = fanouts_of([one.fanouts.read() for one in instances], len(workload.publishes), begun_ns)
     copies = copies_of([one.sends.read() for one in instances], workload.n_clients, begun_ns)
+    if run.scenario.servers.stack == "socketio":
+        copies = copies_that_came(found, histories.connections, workload.n_clients)
     handed_ns, refused = _handed(run, histories)
     expected = expected_keys(workload, histories)
     stamps, server = stamps_of(workload, found, handed_ns, fanouts, copies)
