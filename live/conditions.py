@@ -57,8 +57,8 @@ def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
     -------
     dict
         `valid`, `reasons`, what is `unknown` of such a run, names of broker and balancer, cores of the machine and
-        those that others used, lateness of the publisher, and for each process the share of a core it used and of the time it
-        waited for one.
+        those that others used, lateness of the publisher, and for each process the share of a core it used and of the
+        time it waited for one.
     """
     span_ns = max(run.used.total_ns - run.machine.total_ns, 1) / (os.cpu_count() or 1)
     processes = [(f"server {one.number}", one.account(), memory[one.number]) for one in run.fleet.instances]

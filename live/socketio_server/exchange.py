@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from socketio import AsyncRedisManager
 
+from live.brokers.addresses import address_from
 from live.brokers.base import BrokerDown, Receive
 from realtime_sim.errors import LiveError
 
@@ -41,11 +42,23 @@ def room_name(room: int) -> str:
 
 
 class _Honest(AsyncRedisManager):
-    """The library's manager, which tells when the broker has not taken a message: by itself it writes that to a log."""
+    """The library's manager, which tells when the broker has not taken a message: by itself it writes that to a log.
+
+    Parameters
+    ----------
+    url : str
+        Where the broker is, as `RunningBroker.url` says it.
+    **more
+        As `AsyncRedisManager` takes it.
+    """
+
+    def __init__(self, url: str, **more: Any) -> None:
+        super().__init__(url.partition("?")[0], channel=CHANNEL, **more)
+        self.shown = str(address_from(url, "redis_pubsub"))  # without its password
 
     async def _publish(self, data: dict[str, Any]) -> None:
         if await super()._publish(data) is None:
-            raise BrokerDown(f"{self.redis_url} did not take the message")
+            raise BrokerDown(f"{self.shown} did not take the message")
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -68,7 +81,7 @@ class Exchange(_Honest):
     """
 
     def __init__(self, url: str, fanned_out: Callable[[dict, str, int], None]) -> None:
-        super().__init__(url, channel=CHANNEL)
+        super().__init__(url)
         self._fanned_out = fanned_out
         self._is_listening = False
         self._heard = asyncio.Event()
@@ -89,7 +102,7 @@ class Exchange(_Honest):
                     await self._publish({"method": PROBE, "host_id": self.host_id})
                     await asyncio.sleep(0)
         except (TimeoutError, BrokerDown):
-            raise LiveError(f"broker {self.redis_url}", "cannot be reached", "start it, or correct its URL") from None
+            raise LiveError(f"broker {self.shown}", "cannot be reached", "start it, or correct its URL") from None
 
     async def _listen(self) -> AsyncIterator[Any]:
         """Messages of the channel, each written down when the library has done with it and asks for the next."""
@@ -123,8 +136,7 @@ class Emitter:
     def __init__(self, url: str) -> None:
         # A broker that is away is so for the publisher's schedule too: it must not wait for tries behind its back.
         options = {"retry": Retry(NoBackoff(), 0)}
-        self._manager = _Honest(url, channel=CHANNEL, write_only=True, redis_options=options)
-        self._url = url
+        self._manager = _Honest(url, write_only=True, redis_options=options)
 
     async def start(self, receive: Receive | None) -> None:
         """Connect. Raises `LiveError` if the broker does not answer."""
@@ -132,7 +144,8 @@ class Emitter:
         try:
             await self._manager._publish({"method": PROBE, "host_id": self._manager.host_id})
         except BrokerDown:
-            raise LiveError(f"broker {self._url}", "cannot be reached", "start it, or correct its URL") from None
+            found = "cannot be reached"
+            raise LiveError(f"broker {self._manager.shown}", found, "start it, or correct its URL") from None
 
     async def publish(self, room: int, body: bytes) -> None:
         """Publish one encoded message. Raises `BrokerDown`."""
