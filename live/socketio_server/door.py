@@ -116,7 +116,7 @@ class Door:
             token = auth.get("token") if isinstance(auth, dict) else None
             client = self.gate.identify(token if isinstance(token, str) else "", None)
         except Refused as refused:
-            self.start(self.hang_up(engine, websocket))
+            self.start(self._turn_out(engine, websocket))
             raise Denied(refused.reason) from None
         finally:
             request["handshake"].over()
@@ -174,6 +174,11 @@ class Door:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _turn_out(self, engine: str, websocket: web.Request | None) -> None:
+        """Somebody was not let in; who polls has time to read why."""
+        await asyncio.sleep(LINGER_S)
+        await self.hang_up(engine, websocket)
 
     async def cut_off(self, connected: Connected) -> None:
         """A client is put out, and told so: clients of Socket.IO do not come back by themselves then."""
