@@ -74,7 +74,7 @@ def cluster():
     async def start(children, slots):
         fleet = Fleet(workload, children, slots, Options())
         await fleet.prepare(2)
-        fleet.broker_url = (await start_broker("auto", scenario.broker, children)).url
+        fleet.broker_url = (await start_broker("auto", scenario.broker, children, fleet.namespace)).url
         await fleet.start()
         await fleet.start()
         return fleet
@@ -91,12 +91,7 @@ def cluster():
             runner.run(bounded())
 
         yield SimpleNamespace(fleet=fleet, rooms=workload.rooms, children=children, slots=slots, run=run)
-        runner.run(close(fleet))
-
-
-async def close(fleet: Fleet) -> None:
-    for one in fleet.instances:
-        await one.channel.close()
+        runner.run(fleet.close())
 
 
 def n_connected(fleet: Fleet) -> list[int]:

@@ -112,6 +112,7 @@ def _file_samples(run: TargetRun, recorder: Recorder, histories: Histories, came
         recorder.sample(
             time_ns=sample.time_ns, connections=[int(n_open)], queue_length=[0], busy_ns=[0], link_busy_ns=[0],
             ready=[1], under_way=0, under_way_area_ns=0, broker_busy_ns=[0], broker_queue=0, subscriptions=0, desired=1,
+            client_busy_ns=sample.client_busy_ns, publisher_busy_ns=0,
             expected=int(np.searchsorted(measured_ns, sample.time_ns, "right")),
         )  # fmt: skip
     recorder.counters[:] = final

@@ -67,6 +67,8 @@ class TargetRun(LiveRun):
         self.clock = Clock()
         self.fleet = Fleet(self.workload, self.children, (), self.options)  # nobody is in it
         self.crowd = Crowd(self.workload, self.options, self.children)
+        for part in (self.fleet, self.crowd):
+            self._closing.push_async_callback(part.close)
         none = "the target's own"
         self.about = {"target": self.target.shown, "broker": none, "balancer": none}
         await self.crowd.start(self.fleet.secret, assigns=False)
@@ -87,6 +89,9 @@ class TargetRun(LiveRun):
             )  # fmt: skip
 
     def _broker_busy_ns(self) -> int:
+        return 0
+
+    async def _n_subscribers(self) -> int:
         return 0
 
     async def _drain(self) -> None:

@@ -32,7 +32,7 @@ async def main() -> None:
     fanouts = Logbook(FANOUTS, settings.n_fanouts, int(sys.argv[4]))
     door = Door(settings, membership, arrays["skipped"], gate, page, fanouts)
     face = Face(door)
-    await door.exchange.start()
+    await door.exchange.start(patient=settings.is_late)
     await face.listen()
     leaving = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)

@@ -86,7 +86,8 @@ class Door:
     ) -> None:  # fmt: skip
         self.settings, self.membership, self.gate, self.page = settings, membership, gate, page
         self.connections: dict[int, Connected] = {}
-        self.exchange = Exchange(settings.broker_url, self._fanned_out)
+        member = f"server-{settings.number}"
+        self.exchange = Exchange(settings.broker_url, settings.namespace, member, self._fanned_out)
         rules = settings.cohorts[0]  # pings are the server's, the same for all
         self.sio = socketio.AsyncServer(
             async_mode="aiohttp",

@@ -23,9 +23,6 @@ from realtime_sim.errors import LiveError
 
 __all__ = ["EVENT", "Emitter", "Exchange", "room_name"]
 
-CHANNEL = "realtime-sim"
-"""The channel of Redis that all servers hear."""
-
 EVENT = "message"
 """The one event by which frames go, in both directions."""
 
@@ -48,12 +45,14 @@ class _Honest(AsyncRedisManager):
     ----------
     url : str
         Where the broker is, as `RunningBroker.url` says it.
+    namespace : str
+        Name of the run: the channel of Redis that its servers hear.
     **more
         As `AsyncRedisManager` takes it.
     """
 
-    def __init__(self, url: str, **more: Any) -> None:
-        super().__init__(url.partition("?")[0], channel=CHANNEL, **more)
+    def __init__(self, url: str, namespace: str, **more: Any) -> None:
+        super().__init__(url.partition("?")[0], channel=namespace, **more)
         self.shown = str(address_from(url, "redis_pubsub"))  # without its password
 
     async def _publish(self, data: dict[str, Any]) -> None:
@@ -73,15 +72,18 @@ class Exchange(_Honest):
 
     Parameters
     ----------
-    url : str
-        Where the broker is.
+    url, namespace, member : str
+        Where the broker is, the name of the run, and that of this process in it.
     fanned_out : callable
         Told (frame, room, time at which it was read) when the library has handed a message that came from elsewhere to
         the connections of its room.
     """
 
-    def __init__(self, url: str, fanned_out: Callable[[dict, str, int], None]) -> None:
-        super().__init__(url)
+    def __init__(
+        self, url: str, namespace: str, member: str, fanned_out: Callable[[dict, str, int], None]
+    ) -> None:  # fmt: skip
+        # Whoever counts subscriptions knows servers of every stack by the names of their connections.
+        super().__init__(url, namespace, redis_options={"client_name": f"{namespace}:reads:{member}"})
         self._fanned_out = fanned_out
         self._is_listening = False
         self._heard = asyncio.Event()
@@ -92,9 +94,12 @@ class Exchange(_Honest):
             self._is_listening = True
             super().initialize()
 
-    async def start(self) -> None:
-        """Listen; returns when a message published from now on will be heard. Raises `LiveError` if it cannot."""
+    async def start(self, patient: bool) -> None:
+        """Listen; returns when a message published from now on will be heard. Raises `LiveError` if it cannot; a
+        patient one returns at once, and goes on trying as one that was connected before."""
         self.initialize()
+        if patient:
+            return
         try:
             async with asyncio.timeout(START_S):
                 while not self._heard.is_set():
@@ -129,14 +134,14 @@ class Emitter:
 
     Parameters
     ----------
-    url : str
-        Where the broker is.
+    url, namespace : str
+        Where the broker is, and the name of the run.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, namespace: str) -> None:
         # A broker that is away is so for the publisher's schedule too: it must not wait for tries behind its back.
         options = {"retry": Retry(NoBackoff(), 0)}
-        self._manager = _Honest(url, write_only=True, redis_options=options)
+        self._manager = _Honest(url, namespace, write_only=True, redis_options=options)
 
     async def start(self, receive: Receive | None) -> None:
         """Connect. Raises `LiveError` if the broker does not answer."""
