@@ -191,9 +191,15 @@ class LiveCluster:
 
     def set_pace(self, server: int, permille: int) -> None:
         """Work takes a server so many thousandths of its time."""
+        self._need_native("slow_server")
         instance = self._instance(server)
         if instance is not None and instance.is_alive:
             instance.channel.send({"do": "pace", "factor": permille / 1_000})
+
+    def _need_native(self, what: str) -> None:
+        """Nothing can be put between python-socketio and its work, nor between it and its broker."""
+        if self.scenario.servers.stack != "native":
+            raise UnsupportedFeature(what, "live", "use servers.stack: native, or simulate it")
 
     def _instance(self, server: int) -> Instance | None:
         """The process of a server; None while it is being started."""
@@ -210,6 +216,7 @@ class LiveCluster:
 
     def partition(self, server: int, silent: bool) -> bool:
         """A server and the broker cannot reach each other."""
+        self._need_native("partition")
         instance = self._instance(server)
         if instance is None or not instance.is_alive or instance.is_partitioned:
             return False

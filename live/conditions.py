@@ -7,6 +7,7 @@ the machine meanwhile.
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from live.accounting import Usage
 from realtime_sim.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from live.running import _Run
+    from live.running import LiveRun
 
-__all__ = ["CLIENT_LIMIT", "FOREIGN_LIMIT_CORES", "LATE_LIMIT_S", "conditions_of"]
+__all__ = ["CLIENT_LIMIT", "FOREIGN_LIMIT_CORES", "LATE_LIMIT_S", "UNKNOWN", "conditions_of"]
 
 CLIENT_LIMIT = 0.5
 """Share of a core from which on clients add their own queueing to what is measured."""
@@ -29,12 +30,25 @@ LATE_LIMIT_S = 0.05
 """How late the publisher may be with one message in a hundred."""
 
 
-def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
+UNKNOWN = MappingProxyType(
+    {
+        "native": (),
+        "socketio": (
+            "hops: python-socketio does not show when it sends a copy, so that everything from a server's fan-out to "
+            "the client is in the hop fanout",
+            "queue_length: messages wait in the library, out of sight",
+        ),
+    }
+)
+"""What cannot be measured, by the stack of the servers."""
+
+
+def conditions_of(run: LiveRun, memory: dict[int, int]) -> dict[str, Any]:
     """The conditions of a run that is over, and the reasons why it is not valid.
 
     Parameters
     ----------
-    run : _Run
+    run : LiveRun
         With its processes.
     memory : dict of int to int
         Memory of each server at the end, bytes.
@@ -42,24 +56,27 @@ def conditions_of(run: _Run, memory: dict[int, int]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `valid`, `reasons`, names of broker and balancer, cores of the machine and those that others used, lateness of
-        the publisher, and for each process the share of a core it used and of the time it waited for one.
+        `valid`, `reasons`, what is `unknown` of such a run, names of broker and balancer, cores of the machine and
+        those that others used, lateness of the publisher, and for each process the share of a core it used and of the
+        time it waited for one.
     """
     span_ns = max(run.used.total_ns - run.machine.total_ns, 1) / (os.cpu_count() or 1)
     processes = [(f"server {one.number}", one.account(), memory[one.number]) for one in run.fleet.instances]
     processes += [
         (f"clients {index}", one.account(), one.account().memory_bytes) for index, one in enumerate(run.crowd.processes)
     ]
-    publisher = run.publisher.account()
-    processes.append(("publisher", publisher, publisher.memory_bytes))
+    if run.publisher is not None:
+        publisher = run.publisher.account()
+        processes.append(("publisher", publisher, publisher.memory_bytes))
     busy_ns = run.used.busy_ns - run.machine.busy_ns
     own_ns = sum(usage.run_ns for _, usage, _ in processes) + run.broker_ns + run.own_ns
     foreign = max(0.0, (busy_ns - own_ns) / span_ns)
     late_s = lateness_s(run)
-    reasons = list(_reasons(processes, foreign, late_s, span_ns))
+    reasons = list(_reasons(processes, foreign if run.has_all else 0.0, late_s, span_ns))
     return {
         "valid": not reasons,
         "reasons": reasons,
+        "unknown": list(run.unknown),
         **run.about,
         "client_library": run.options.client_library,
         "host_cores": os.cpu_count(),
@@ -90,8 +107,10 @@ def _reasons(processes: list[tuple[str, Usage, int]], foreign: float, late_s: np
         yield f"the publisher was {p99_s * 1e3:.0f} ms late with 1 in 100 messages (at most {LATE_LIMIT_S * 1e3:.0f})"
 
 
-def lateness_s(run: _Run) -> np.ndarray:
+def lateness_s(run: LiveRun) -> np.ndarray:
     """How late each message was handed to the broker, seconds."""
+    if run.publisher is None:
+        return np.zeros(0)
     book = run.publisher.book.read()
     due_ns = run.workload.publishes.time_ns[book["message"]] + run.begun_ns
     return (book["sent_ns"] - due_ns) / NS_PER_S

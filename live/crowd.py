@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -28,6 +28,9 @@ __all__ = ["ClientProcess", "Crowd", "Publisher"]
 START_S = 60.0
 ROWS_FOR_EACH_CLIENT = 400
 """Happenings that a client's logbook has room for besides its messages: some hundred attempts."""
+
+ROWS_FOR_A_TARGET = 5_000_000
+"""Messages of somebody's own cluster that one client process takes."""
 
 
 @dataclass(slots=True, eq=False)
@@ -90,7 +93,8 @@ class Crowd:
     def _spawn(self, index: int):
         here, there = pair()
         members = np.diff(self.workload.rooms.member_offsets)[self.workload.publishes.room]
-        received = Logbook(RECEIVED, 2 * int(members.sum()) + 100_000)
+        n_received = ROWS_FOR_A_TARGET if self.options.target is not None else 2 * int(members.sum()) + 100_000
+        received = Logbook(RECEIVED, n_received)
         happened = Logbook(
             HAPPENED, ROWS_FOR_EACH_CLIENT * self.workload.n_clients + len(self.workload.publishes) + 500_000
         )
@@ -106,6 +110,7 @@ class Crowd:
         expires_s = int(time.time() + workload.scenario.duration) + TOKEN_LIFE_S
         clients = range(index, workload.n_clients, n)
         received, happened = self.processes[index].received, self.processes[index].happened
+        target = options.target
         settings = ClientSettings(
             index=index, n_processes=n, scenario=workload.scenario.to_plain(), library=options.client_library,
             origin=ORIGIN, assigns=assigns, n_received=received.n_rows, n_happened=happened.n_rows,
@@ -114,6 +119,9 @@ class Crowd:
         tokens = {str(client): write_token(secret, client, expires_s) for client in clients}
         publishes = workload.publishes
         mine = np.flatnonzero((publishes.sender != BACKEND) & (publishes.sender % n == index))
+        if target is not None:  # which is told nothing of ours, and needs nothing but its own token
+            settings = replace(settings, origin="", resumes=True, source=target.source, target=asdict(target))
+            tokens, mine = dict.fromkeys(tokens, target.token), mine[:0]
         channel.send(
             {"settings": settings.to_plain(), "tokens": tokens},
             cohort=workload.cohort, rtt_ns=workload.rtt_ns, connect_ns=workload.connect_ns,
@@ -224,7 +232,10 @@ class Publisher:
         self.channel = await Channel.open(here)
         publishes, mine = self.workload.publishes, self.mine
         self.channel.send(
-            {"url": url, "namespace": namespace, "broker": broker_plain(self.workload.scenario)},
+            {
+                "url": url, "namespace": namespace, "broker": broker_plain(self.workload.scenario),
+                "stack": self.workload.scenario.servers.stack,
+            },
             message=mine, time_ns=publishes.time_ns[mine], room=publishes.room[mine],
             seq=places_in_rooms(self.workload)[mine], bytes=sizes_of(self.workload)[mine],
         )  # fmt: skip

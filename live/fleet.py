@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -41,6 +42,9 @@ START_S = 30.0
 """Time a process has to be ready; a start takes less than two seconds on a quiet machine."""
 
 LEAST_CLIENT_RATE_PER_S = 50.0
+
+PROGRAMS = MappingProxyType({"native": "live.server", "socketio": "live.socketio_server"})
+"""What is started as a server, by `servers.stack`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -131,7 +135,7 @@ class Fleet:
             fanouts = Logbook(FANOUTS, 2 * len(self.workload.publishes) + 1_000, None)
             fds = [there.fileno(), *(shared.fd for shared in (page, sends, fanouts))]
             child = self.children.spawn(
-                [sys.executable, "-m", "live.server", *map(str, fds)],
+                [sys.executable, "-m", PROGRAMS[self.scenario.servers.stack], *map(str, fds)],
                 name=f"server {len(self.instances) + len(self._spare)}",
                 pass_fds=[fd for fd in fds if fd is not None],
             )

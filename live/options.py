@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from live.foreign.target import Target
 from realtime_sim.errors import Problem, ScenarioError, nearest
 
 __all__ = ["BALANCERS", "BROKERS", "LIBRARIES", "Options"]
@@ -37,6 +38,8 @@ class Options:
         Processes that play the clients; one for each ten thousand unless given.
     slice : int
         Sends after which a server's fan-out lets its loop do something else.
+    target : Target, optional
+        Somebody's own cluster that clients connect to; nothing else is started then.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class Options:
     client_library: str = "picows"
     client_processes: int | None = None
     slice: int = 25
+    target: Target | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
@@ -71,6 +75,12 @@ class Options:
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000):
                 rule = "must be a whole number from 1 to 1_000"
                 raise ScenarioError(Problem(name, rule, value, "leave it out, or give a number"))
+        if self.target is not None:
+            for name, value, left_out in (("broker", self.broker, "auto"), ("balancer", self.balancer, "none")):
+                if value != left_out:
+                    raise ScenarioError(
+                        Problem(name, "must be left out with a target", value, "the target has its own")
+                    )
 
     def n_client_processes(self, n_clients: int) -> int:
         """Processes for so many clients."""

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from live.channel import Channel, ChannelClosed
 from live.logbook import Logbook
 from realtime_sim.units import NS_PER_S
 from realtime_sim.wire import Message, encode
+
+if TYPE_CHECKING:
+    from live.socketio_server.exchange import Emitter
 
 __all__ = ["COLUMNS"]
 
@@ -42,7 +46,7 @@ async def main() -> None:
     arrays = told["arrays"]
     book = Logbook(COLUMNS, len(arrays["message"]) + 1, int(sys.argv[2]))
     part = SimpleNamespace(**told["broker"])
-    link = open_link(told["url"], part, "publisher", told["namespace"])
+    link = _open(told, part)
     await link.start(None)
     gc.freeze()
     channel.send({"is": "ready"})
@@ -58,8 +62,17 @@ async def main() -> None:
     await channel.close()
 
 
+def _open(told: dict[str, Any], part: SimpleNamespace) -> Link | Emitter:
+    """The way to the servers: straight through the broker, or as the servers' own stack has it."""
+    if told["stack"] == "socketio":
+        from live.socketio_server.exchange import Emitter  # no other run needs python-socketio
+
+        return Emitter(told["url"], told["namespace"])
+    return open_link(told["url"], part, "publisher", told["namespace"])
+
+
 async def _publish_all(
-    link: Link, part: SimpleNamespace, arrays: dict[str, np.ndarray], book: Logbook, begun_ns: int
+    link: Link | Emitter, part: SimpleNamespace, arrays: dict[str, np.ndarray], book: Logbook, begun_ns: int
 ) -> None:
     names = ("message", "time_ns", "room", "seq", "bytes")
     for number, time_ns, room, seq, size in zip(*(arrays[name].tolist() for name in names), strict=True):
@@ -83,7 +96,7 @@ async def _until(due_ns: int) -> None:
 
 
 async def _publish(
-    link: Link, part: SimpleNamespace, book: Logbook, number: int, room: int, body: bytes, due_ns: int
+    link: Link | Emitter, part: SimpleNamespace, book: Logbook, number: int, room: int, body: bytes, due_ns: int
 ) -> None:
     """Publish one message; try again, where that is what publishers do, as long as it may take."""
     retries = getattr(part, "when_down", "lose") == "retry"

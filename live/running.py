@@ -26,9 +26,10 @@ from live.clients.settings import Place
 from live.clock import step_on_the_wall_clock
 from live.cluster import LiveCluster
 from live.collecting import collect
-from live.conditions import conditions_of
+from live.conditions import UNKNOWN, conditions_of
 from live.crowd import Crowd, Publisher
 from live.fleet import Fleet
+from live.foreign.target import Target
 from live.options import Options
 from live.processes import Children
 from live.supported import check_supported
@@ -42,7 +43,7 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import NS_PER_S, to_ns
 
-__all__ = ["Running", "run"]
+__all__ = ["LiveRun", "Running", "run"]
 
 LEAD_S = 0.3
 """From the order to begin until time 0: every process has heard of it by then."""
@@ -85,6 +86,9 @@ def run(
     client_library: str = "picows",
     client_processes: int | None = None,
     slice: int = 25,
+    target: str = "",
+    target_token: str = "",
+    target_time_field: str = "",
     record: str = "summary",
     control: Sequence[Control] = (),
     watchers: Sequence[Any] = (),
@@ -107,6 +111,14 @@ def run(
         Processes that play the clients; one for each ten thousand unless given.
     slice : int
         Sends after which a server's fan-out lets its loop do something else.
+    target : str
+        URL of somebody's own cluster: clients connect to it, and nothing else is started. `ws://` or `wss://` for
+        WebSocket, `http://` or `https://` for Server-Sent Events, `socketio://` for Socket.IO.
+    target_token : str
+        What clients show there: `token` in the query, for Socket.IO in `auth`.
+    target_time_field : str
+        Where its messages, JSON objects, say when they were sent, in seconds or milliseconds since 1970; without it
+        no latency is known.
     record : str
         `"summary"` or `"full"`, as in a simulation.
     control : sequence of callable
@@ -134,12 +146,17 @@ def run(
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
         raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
-    options = Options(broker, balancer, client_library, client_processes, slice)
-    check_supported(scenario, options)
+    asked = Target(target, target_token, target_time_field) if target else None
+    options = Options(broker, balancer, client_library, client_processes, slice, asked)
+    check_supported(scenario, options, others=bool(control or watchers))
     _check_descriptors(scenario, options)
     bar = progress_bar(f"Running {scenario.name}", scenario.duration + scenario.drain)
     with nullcontext(progress) if progress else bar as report:
-        return _in_a_loop(_Run(scenario, options, record, tuple(control), tuple(watchers), report).run)
+        if asked is not None:
+            from live.foreign.running import TargetRun  # which is a LiveRun
+
+            return _in_a_loop(TargetRun(scenario, options, record, report).run)
+        return _in_a_loop(LiveRun(scenario, options, record, tuple(control), tuple(watchers), report).run)
 
 
 def _in_a_loop(work: Callable[[], Any]) -> Results:
@@ -171,9 +188,10 @@ def _check_descriptors(scenario: Scenario, options: Options) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     servers = max(1, scenario.servers.count)
     at_clients = -(-scenario.n_clients // options.n_client_processes(scenario.n_clients))
+    at_servers = 0 if options.target else -(-scenario.n_clients // servers)
     for who, n, step in (
         ("a client process", at_clients, "use more client_processes"),
-        ("a server", -(-scenario.n_clients // servers), "use more servers"),
+        ("a server", at_servers, "use more servers"),
     ):
         if n + SPARE_DESCRIPTORS > hard:
             raise LiveError(
@@ -181,7 +199,7 @@ def _check_descriptors(scenario: Scenario, options: Options) -> None:
             )
 
 
-class _Run:
+class LiveRun:
     """One run, from the first process to the Results."""
 
     def __init__(
@@ -193,6 +211,11 @@ class _Run:
         self.workload, self.services = draw(scenario)
         self.recorder = Recorder(self.workload, record)
         self.about: dict[str, str] = {}
+        self.unknown: tuple[str, ...] = UNKNOWN[scenario.servers.stack]
+        """What cannot be measured in this run."""
+        self.has_all = True
+        """Whether all that works for it on this machine is its own."""
+        self.publisher: Publisher | None = None
 
     async def run(self) -> Results:
         """Everything, and afterwards nothing is left of it."""
@@ -250,7 +273,8 @@ class _Run:
         self.begun_ns = self.cluster.begun_ns = time.monotonic_ns() + to_ns(LEAD_S)
         self.recorder.servers["started_ns"][:] = 0
         self.crowd.begin(self.begun_ns)
-        self.publisher.begin(self.begun_ns)
+        if self.publisher is not None:
+            self.publisher.begin(self.begun_ns)
         start_control(self.clock, self.cluster, self.scenario, self.recorder, self.control)
 
     async def _go(self) -> None:
@@ -279,7 +303,8 @@ class _Run:
     def _accounts(self):
         yield from (one.account for one in self.fleet.instances)
         yield from (one.account for one in self.crowd.processes)
-        yield self.publisher.account
+        if self.publisher is not None:
+            yield self.publisher.account
 
     async def _keep_watch(self) -> None:
         """Show progress, count subscriptions, and stop the run as soon as something has failed."""

@@ -104,7 +104,7 @@ BROKEN = [
     ("faults[0]", "kill_server", "faults[0] must have a known kind, got 'kill_server'; write it like {kind: kill_server}"),
     ("servers.count", "eight", "servers.count must be a whole number, got 'eight'; write it like 4"),
     ("servers.workers", 0, "servers.workers must be at least 1, got 0; write it like 2"),
-    ("servers.cpu", 2, "known names: admission, backlog, connection_age, costs, count, egress, fanout, grace, max_connections, memory, profile, startup, workers; `realtime-sim fields servers` describes them"),
+    ("servers.cpu", 2, "known names: admission, backlog, connection_age, costs, count, egress, fanout, grace, max_connections, memory, profile, stack, startup, workers; `realtime-sim fields servers` describes them"),
     ("traffic.chat.size", "1kB", "traffic[0].size is not a known field, got '1kB'; did you mean 'payload' (Size of a message"),
     ("odd", 1, "; `realtime-sim fields` describes them"),
     ("slo.p97", 1, "slo.p97 is not a known field, got 1; did you mean"),

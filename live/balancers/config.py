@@ -1,8 +1,8 @@
 """Configuration of nginx and HAProxy as text, written from plain data. Nothing is started here.
 
 What is known to go wrong otherwise stands in the text itself, with the reason, for whoever reads it in a run's folder.
-Both get two groups of servers, `/ws` by WebSocket ports and everything else by HTTP ports, with the same names in both,
-so that one cookie value means one slot.
+Both get two groups of servers, `/ws` by WebSocket ports and everything else by HTTP ports, Socket.IO included, with the
+same names in both, so that one cookie value means one slot.
 
 | policy            | nginx                         | HAProxy                              |
 |-------------------|-------------------------------|--------------------------------------|
@@ -112,6 +112,11 @@ http {{
     # Without these two nginx speaks HTTP/1.0 to servers, or closes after each answer.
     proxy_http_version 1.1;
     proxy_set_header Connection "";
+    # What a request that may be either says instead.
+    map $http_upgrade $upgrade {{
+        default upgrade;
+        "" "";
+    }}
     # Servers see loopback; the client stands here. What a client writes itself is not believed.
     proxy_set_header X-Forwarded-For $remote_addr;
     # The name that the client asked for: servers hold an Origin against it.
@@ -134,6 +139,15 @@ http {{
             proxy_set_header X-Forwarded-For $remote_addr;
             proxy_set_header Host $http_host;
             # Silence on a WebSocket, in both directions together.
+            {_nginx_idle(times.websocket_s)}
+        }}
+        location /socket.io/ {{
+            # Polls and WebSockets have one path and one group, or the upgrade would miss the server of the polls.
+            proxy_pass http://http;
+            proxy_set_header Connection $upgrade;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header X-Forwarded-For $remote_addr;
+            proxy_set_header Host $http_host;
             {_nginx_idle(times.websocket_s)}
         }}
         location = /events {{

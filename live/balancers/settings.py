@@ -104,7 +104,8 @@ def settings(name: str, scenario: Scenario, slots: Sequence[Slot], descriptors: 
     """
     assert slots, "a balancer needs a place for a server"
     sticky = scenario.balancer.affinity == "cookie"
-    both_ports = any(cohort.polling_handshake for cohort in scenario.clients)
+    native = scenario.servers.stack == "native"  # Socket.IO has polls and WebSockets on one port
+    both_ports = native and any(cohort.polling_handshake for cohort in scenario.clients)
     if name == "nginx" and scenario.balancer.policy == "consistent_hash" and both_ports and not sticky:
         # Its ring is made of host and port, so the ring of the WebSocket ports is another one: the polls of a handshake
         # would find one server and the upgrade another.

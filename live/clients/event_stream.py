@@ -30,9 +30,10 @@ class EventStreamConnection:
         self._http = await connect_http(self._url, lambda: self.reception.over(ABNORMAL), self._caller.source)
         answer = await self._http.ask("GET", f"{parts.path}?{parts.query}", headers, on_body=self._body)
         self._caller.remember(answer.headers.get("set-cookie"))
-        if answer.status != 200:
-            self._http.close()
+        if answer.status != 200 or not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            self._http.abort()
             raise turned_away(answer.status, answer.headers.get("retry-after"))
+        self.reception.stands()
         await self.reception.welcomed
 
     def _body(self, data: bytes) -> None:
@@ -73,9 +74,11 @@ class EventStreamConnection:
         return self._http
 
 
-async def connect(url: str, caller: Caller, reception: Reception) -> EventStreamConnection:
+async def connect(
+    url: str, caller: Caller, reception: Reception, kind: type[EventStreamConnection] = EventStreamConnection
+) -> EventStreamConnection:
     """As `live.clients.picows_client.connect`; the URL is that of `/events`."""
-    connection = EventStreamConnection(url, caller, reception)
+    connection = kind(url, caller, reception)
     try:
         await connection.open()
     except asyncio.CancelledError:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httptools
 
-from live.clients.reception import TurnedAway
+from live.clients.reception import TurnedAway, local_address
 
 __all__ = ["Answer", "HttpConnection", "connect_http"]
 
@@ -159,11 +159,11 @@ async def connect_http(url: str, lost: Callable[[], None], source: str) -> HttpC
     Parameters
     ----------
     url : str
-        Of which host and port count.
+        Of which scheme, host and port count.
     lost : callable
         Called when the connection is over.
     source : str
-        Loopback address of the socket.
+        Loopback address of the socket; empty where the system is to choose.
 
     Raises
     ------
@@ -171,10 +171,12 @@ async def connect_http(url: str, lost: Callable[[], None], source: str) -> HttpC
         If nobody is there.
     """
     parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
     try:
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: HttpConnection(parts.netloc, lost), parts.hostname, parts.port or 80, local_addr=(source, 0)
-        )
+            lambda: HttpConnection(parts.netloc, lost), parts.hostname, parts.port or (443 if is_tls else 80),
+            ssl=is_tls or None, local_addr=local_address(source),
+        )  # fmt: skip
     except OSError as error:
         raise TurnedAway("server_died") from error
     return connection

@@ -8,9 +8,12 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from live.clients import event_stream, long_polling, picows_client, websockets_client
+from live.clients import event_stream, long_polling, picows_client, socketio_client, websockets_client
 from live.clients.reception import Caller, Connection, Reception, TurnedAway
 from live.clients.settings import Happening
+from live.foreign.connecting import connect as connect_target
+from live.foreign.reception import ForeignReception
+from live.foreign.target import Target
 from realtime_sim.draws import Stream, sample_ns, uniform
 from realtime_sim.policies.backoff import delay_kernel
 from realtime_sim.trace import FAILURES
@@ -185,12 +188,19 @@ class Life:
 
     async def _open(self, place: int) -> Connection:
         population = self.population
+        if population.target is not None:
+            return await self._open_target(population.target)
         reception = Reception(self.client, self.n_connections, population.received, self._resumes, population.answered)
         reception.position = self._after()
         where = population.choice.places[place]
         query = f"token={population.tokens[self.client]}"
         if reception.position:
             query += f"&after={quote(reception.position)}"
+        if population.scenario.servers.stack == "socketio":
+            return await socketio_client.connect(
+                f"{where.http_url}/socket.io/", {"token": population.tokens[self.client]}, self.caller, reception,
+                polls=self.cohort.polling_handshake, pause_s=2 * self.half_rtt_s,
+            )  # fmt: skip
         if self.cohort.transport == "websocket":
             return await LIBRARIES[population.settings.library](
                 f"{where.websocket_url}?{query}", self.caller, reception
@@ -201,6 +211,14 @@ class Life:
             f"{where.http_url}/poll?{query}", self.caller, reception, self.half_rtt_s,
             lambda: self.note(Happening.POLLED),
         )  # fmt: skip
+
+    async def _open_target(self, target: Target) -> Connection:
+        population = self.population
+        reception = ForeignReception(
+            self.client, self.n_connections, population.received, target.time_field, population.failed
+        )
+        reception.position = self._after()
+        return await connect_target(target, self.caller, reception, self.cohort.polling_handshake)
 
     @property
     def _resumes(self) -> bool:

@@ -25,6 +25,7 @@ class PicowsConnection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The upgrade is done; the server's welcome comes next."""
         self._transport = transport
+        self.reception.stands()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """A frame has come."""
@@ -66,7 +67,9 @@ class PicowsConnection(WSListener):
         self._frozen = True
 
 
-async def connect(url: str, caller: Caller, reception: Reception) -> PicowsConnection:
+async def connect(
+    url: str, caller: Caller, reception: Reception, kind: type[PicowsConnection] = PicowsConnection
+) -> PicowsConnection:
     """Connect, and wait for the server's welcome.
 
     Parameters
@@ -77,13 +80,15 @@ async def connect(url: str, caller: Caller, reception: Reception) -> PicowsConne
         Who connects.
     reception : Reception
         Where frames go.
+    kind : type
+        What the connection is made of.
 
     Raises
     ------
     TurnedAway
         If the server is not there, or does not want it.
     """
-    connection = PicowsConnection(reception)
+    connection = kind(reception)
     try:
         transport, _ = await ws_connect(
             lambda: connection,
@@ -92,7 +97,8 @@ async def connect(url: str, caller: Caller, reception: Reception) -> PicowsConne
             enable_auto_pong=False,
             read_buffer_init_size=READ_BUFFER_BYTES,
             websocket_handshake_timeout=None,
-            local_addr=(caller.source, 0),
+            max_redirects=0,
+            local_addr=caller.address,
         )
         caller.remember(transport.response.headers.get("Set-Cookie"))
         await reception.welcomed

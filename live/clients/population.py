@@ -11,6 +11,7 @@ from live.balancers.settings import source_address
 from live.clients.choice import Choice
 from live.clients.life import Life
 from live.clients.settings import ClientSettings, Happening
+from live.foreign.target import Target
 from live.logbook import Logbook
 from realtime_sim.draws import Stream, uniform
 from realtime_sim.errors import LiveError
@@ -61,14 +62,17 @@ class Population:
         self.absences = [c.session.absence.sampler() if c.session else None for c in scenario.clients]
         self.choice = Choice(scenario, settings.assigns)
         self.received = received.append
+        self.target = None if settings.target is None else Target(**settings.target)
         self.begun_ns = 0
+        self._failure: LiveError | None = None
         self.lives = {client: Life(self, client) for client in tokens}
         self._happened = happened.append
         self._tasks: list[asyncio.Task] = []
 
     def source_of(self, client: int) -> str:
         """Loopback address of a client's sockets: one of its own where a balancer may go by it."""
-        return self.settings.source if self.settings.assigns else source_address(client)
+        is_behind = not self.settings.assigns and self.target is None
+        return source_address(client) if is_behind else self.settings.source
 
     def note(self, client: int, what: Happening, value: int = 0) -> None:
         """Write down what happens to a client."""
@@ -175,8 +179,14 @@ class Population:
             if life.connection is not None:
                 life.connection.abort()
 
+    def failed(self, error: LiveError) -> None:
+        """Something has gone wrong where nobody waits for it."""
+        self._failure = error
+
     def failure(self) -> BaseException | None:
-        """What has gone wrong in one of the lives, if anything."""
+        """What has gone wrong, if anything."""
+        if self._failure is not None:
+            return self._failure
         for task in self._tasks:
             if task.done() and not task.cancelled() and task.exception() is not None:
                 return task.exception()

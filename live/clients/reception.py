@@ -9,7 +9,7 @@ from typing import Protocol
 
 from realtime_sim.wire import Batch, Failure, Message, Welcome, number_of, read_from_server
 
-__all__ = ["ABNORMAL", "OUTCOMES", "Caller", "Connection", "Reception", "TurnedAway", "turned_away"]
+__all__ = ["ABNORMAL", "OUTCOMES", "Caller", "Connection", "Reception", "TurnedAway", "local_address", "turned_away"]
 
 ABNORMAL = 1006
 """Close code of a connection over which nobody said goodbye (RFC 6455, section 7.4.1)."""
@@ -67,7 +67,7 @@ class Caller:
     origin : str
         Of the page that the client stands for.
     source : str
-        Loopback address of its sockets.
+        Loopback address of its sockets; empty where the system is to choose.
 
     Examples
     --------
@@ -82,14 +82,25 @@ class Caller:
     def __init__(self, origin: str, source: str) -> None:
         self.origin, self.source, self._cookie = origin, source, ""
 
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """The source as `create_connection` takes it."""
+        return local_address(self.source)
+
     def headers(self) -> dict[str, str]:
         """What every request of it says."""
-        return {"Origin": self.origin} | ({"Cookie": self._cookie} if self._cookie else {})
+        said = {"Origin": self.origin, "Cookie": self._cookie}
+        return {name: value for name, value in said.items() if value}
 
     def remember(self, set_cookie: str | None) -> None:
         """Keep the cookie of an answer, if it has one: a balancer knows the client's server by it."""
         if set_cookie:
             self._cookie = set_cookie.partition(";")[0].strip()
+
+
+def local_address(source: str) -> tuple[str, int] | None:
+    """A source address as `create_connection` takes it; None for one that the system is to choose."""
+    return (source, 0) if source else None
 
 
 class Connection(Protocol):
@@ -182,6 +193,15 @@ class Reception:
         else:
             self._answered(self.client, frame)
 
+    def stands(self) -> None:
+        """The transport is there; a server of ours says so itself, in its welcome."""
+
+    def deny(self, outcome: str) -> None:
+        """The server does not want the client, for one of the outcomes of `TurnedAway`."""
+        if not self.welcomed.done():
+            self.welcomed.set_exception(TurnedAway(outcome))
+            self.welcomed.exception()  # whoever waits hears of it; nobody may
+
     def heard(self) -> None:
         """Something has come that is no frame: the server lives."""
         self.heard_ns = time.monotonic_ns()
@@ -190,6 +210,4 @@ class Reception:
         """The connection has ended, with a close code."""
         if not self.closed.done():
             self.closed.set_result(code)
-        if not self.welcomed.done():
-            self.welcomed.set_exception(TurnedAway("server_died"))
-            self.welcomed.exception()  # whoever waits hears of it; nobody may
+        self.deny("server_died")

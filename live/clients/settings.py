@@ -72,7 +72,9 @@ class ClientSettings:
     resumes : bool
         Whether the broker has a log that returning clients are caught up from.
     source : str
-        Loopback address that its sockets have.
+        Loopback address that its sockets have; empty where the system is to choose.
+    target : dict or None
+        Somebody's own cluster that they connect to, plain (`live.foreign.target.Target`).
     """
 
     index: int
@@ -85,6 +87,7 @@ class ClientSettings:
     n_happened: int
     resumes: bool
     source: str
+    target: dict[str, str] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """As it goes over the channel."""

@@ -71,7 +71,7 @@ async def connect(url: str, caller: Caller, reception: Reception) -> WebsocketsC
             ping_interval=None,
             open_timeout=None,
             close_timeout=2.0,
-            local_addr=(caller.source, 0),
+            local_addr=caller.address,
         )
     except InvalidStatus as error:
         raise turned_away(error.response.status_code, error.response.headers.get("Retry-After")) from None

@@ -12,7 +12,7 @@ from live.cluster import Cut
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import COUNTERS, FAILURES
 
-__all__ = ["Histories", "follow"]
+__all__ = ["NOTICE_NS", "Histories", "counters_at", "follow"]
 
 NEVER_NS = 2**62
 

@@ -2,11 +2,13 @@
 
 The kernel keeps what a busy server has not read yet, so the way to a server and the wait there cannot be told apart:
 both are in the hop `broker`. What a client process reads late is in the hop `client_network`, with the scenario's
-network, which loopback does not have and which is added here: half a round trip and the workload's own jitter.
+network, which loopback does not have and which is added here: half a round trip and the workload's own jitter. Where
+servers cannot write down when they send a copy, everything from its fan-out on is in the hop `fanout`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,10 @@ from realtime_sim.trace import STAMPS
 from realtime_sim.units import to_ns
 from realtime_sim.workload import Workload
 
-__all__ = ["Copies", "Fanouts", "arrivals", "copies_of", "fanouts_of", "stamps_of"]
+__all__ = ["Copies", "Fanouts", "arrivals", "copies_of", "copies_that_came", "fanouts_of", "stamps_of"]
+
+SPAN_NS = 2**44
+"""Longer than any run, by a factor of four: what makes one number of a client and a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,33 @@ def copies_of(books: list[dict[str, np.ndarray]], n_clients: int, begun_ns: int)
     key = joined["message"] * n_clients + joined["client"]
     order = np.lexsort((joined["sent_ns"], key))
     return Copies(key[order], server[order], joined["sent_ns"][order] - begun_ns)
+
+
+def copies_that_came(
+    found: dict[str, np.ndarray], connections: Sequence[tuple[int, int, int, int]], n_clients: int
+) -> Copies:
+    """The copies that clients got, of servers that write down none: each came from the server of its connection then.
+
+    When it was sent is not known; the latest that it can have been is when it came, and that stands there.
+
+    Parameters
+    ----------
+    found : dict of str to ndarray
+        From `arrivals`.
+    connections : sequence of (int, int, int, int)
+        (client, server, from, until) of every connection.
+    n_clients : int
+        Clients of the run.
+    """
+    held = np.array(sorted((client, since, server) for client, server, since, _ in connections), dtype=np.int64)
+    held = held.reshape(-1, 3)
+    row = np.searchsorted(held[:, 0] * SPAN_NS + held[:, 1], found["client"] * SPAN_NS + found["time_ns"], "right") - 1
+    known = row >= 0
+    known[known] = held[row[known], 0] == found["client"][known]
+    key = found["message"] * n_clients + found["client"]
+    order = np.lexsort((found["time_ns"], key))
+    order = order[known[order]]
+    return Copies(key[order], held[row[order], 2], found["time_ns"][order])
 
 
 def arrivals(workload: Workload, books: list[dict[str, np.ndarray]], begun_ns: int) -> dict[str, np.ndarray]:

@@ -8,25 +8,25 @@ import numpy as np
 
 from live.collecting.fates import Witness, expected_keys
 from live.collecting.happenings import Histories, counters_at, follow
-from live.collecting.stamps import arrivals, copies_of, fanouts_of, stamps_of
+from live.collecting.stamps import arrivals, copies_of, copies_that_came, fanouts_of, stamps_of
 from realtime_sim.recorder import Recorder
 from realtime_sim.trace import COUNTERS, OUTCOMES, STAMPS, Trace
 from realtime_sim.workload import BACKEND, Workload
 
 if TYPE_CHECKING:
-    from live.running import _Run
+    from live.running import LiveRun
 
 __all__ = ["collect"]
 
 DELIVERED, LOST, DUPLICATE = (OUTCOMES.index(name) for name in ("delivered", "lost", "duplicate"))
 
 
-def collect(run: _Run, over_ns: int) -> Trace:
+def collect(run: LiveRun, over_ns: int) -> Trace:
     """The Trace of a run that is over.
 
     Parameters
     ----------
-    run : _Run
+    run : LiveRun
         With its workload, its recorder, and the books of its processes.
     over_ns : int
         When it was over, nanoseconds from its beginning.
@@ -41,6 +41,8 @@ def collect(run: _Run, over_ns: int) -> Trace:
     instances = run.fleet.instances
     fanouts = fanouts_of([one.fanouts.read() for one in instances], len(workload.publishes), begun_ns)
     copies = copies_of([one.sends.read() for one in instances], workload.n_clients, begun_ns)
+    if run.scenario.servers.stack == "socketio":
+        copies = copies_that_came(found, histories.connections, workload.n_clients)
     handed_ns, refused = _handed(run, histories)
     expected = expected_keys(workload, histories)
     stamps, server = stamps_of(workload, found, handed_ns, fanouts, copies)
@@ -60,7 +62,7 @@ def collect(run: _Run, over_ns: int) -> Trace:
     return recorder.trace("live")
 
 
-def _handed(run: _Run, histories: Histories) -> tuple[np.ndarray, set[int]]:
+def _handed(run: LiveRun, histories: Histories) -> tuple[np.ndarray, set[int]]:
     """When each message was handed to the broker, and those that it never took."""
     publishes = run.workload.publishes
     handed_ns = publishes.time_ns.copy()
@@ -92,7 +94,7 @@ def _file_losses(recorder: Recorder, workload: Workload, missing: np.ndarray, wi
         recorder.settled(message, client, -1, LOST, (published_ns, *[-1] * (len(STAMPS) - 1)))
 
 
-def _file_servers(run: _Run, died_ns: list[int], copies) -> None:
+def _file_servers(run: LiveRun, died_ns: list[int], copies) -> None:
     """Totals of each server."""
     totals = run.recorder.servers
     for one, died in zip(run.fleet.instances, died_ns, strict=True):
@@ -112,7 +114,7 @@ def _file_counters(recorder: Recorder, histories: Histories) -> None:
 
 
 def _file_samples(
-    run: _Run, histories: Histories, rows: np.ndarray, expected: np.ndarray, missing: np.ndarray, over_ns: int
+    run: LiveRun, histories: Histories, rows: np.ndarray, expected: np.ndarray, missing: np.ndarray, over_ns: int
 ) -> None:
     """The monitor's samples, with what was counted and under way at their times."""
     workload, recorder, samples = run.workload, run.recorder, run.cluster.history.samples

@@ -22,6 +22,16 @@ BrokerOption = Annotated[
 ]
 BalancerOption = Annotated[str, typer.Option(help="none (clients choose, as the scenario says), nginx or haproxy.")]
 LibraryOption = Annotated[str, typer.Option(help="What opens WebSockets: picows or websockets.")]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="URL", help="Your own cluster, which clients alone meet: ws, wss, http, https or socketio://."
+    ),
+]
+TokenOption = Annotated[str, typer.Option(metavar="TOKEN", help="What clients show to the target, in query or auth.")]
+TimeFieldOption = Annotated[
+    str, typer.Option(metavar="FIELD", help="Of the target's JSON messages: when they were sent, s or ms since 1970.")
+]
 ProcessesOption = Annotated[int | None, typer.Option(help="Processes that play clients; chosen if left out.")]
 
 
@@ -40,6 +50,9 @@ def live(
     balancer: BalancerOption = "none",
     client_library: LibraryOption = "picows",
     client_processes: ProcessesOption = None,
+    target: TargetOption = "",
+    target_token: TokenOption = "",
+    target_time_field: TimeFieldOption = "",
     dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run as it goes, on a page.")] = False,
     port: Annotated[int, typer.Option(help="Port of that page, 0 for any.")] = 0,
     record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
@@ -63,7 +76,7 @@ def live(
         watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
     results = _live("running").run(
         asked, broker, balancer=balancer, client_library=client_library, client_processes=client_processes,
-        record=record, watchers=watchers,
+        target=target, target_token=target_token, target_time_field=target_time_field, record=record, watchers=watchers,
     )  # fmt: skip
     if json_ != "-":
         print(report_text(results))
@@ -81,7 +94,12 @@ def live(
 
 def _print_conditions(conditions: dict) -> None:
     """Under what conditions a run was measured, and why it is not valid if it is not."""
-    print(f"\nMeasured with {conditions['broker']}, balancer {conditions['balancer']}.")
+    if "target" in conditions:
+        print(f"\nMeasured against {conditions['target']}, by its clients alone.")
+    else:
+        print(f"\nMeasured with {conditions['broker']}, balancer {conditions['balancer']}.")
+    for what in conditions["unknown"]:
+        print(f"NOT KNOWN: {what}")
     for reason in conditions["reasons"]:
         print(f"NOT VALID: {reason}")
 

@@ -106,6 +106,9 @@ class Servers(Part):
         Changes to these figures.
     workers : int
         Event loops of one server, 1 to 1,024.
+    stack : str
+        What servers of a live run are made of: `native` has websockets and aiohttp, `socketio` is python-socketio with
+        its Redis manager, to clients that speak Socket.IO. A simulation takes no notice: what it costs is in `costs`.
     fanout : str
         `broadcast` sends to all local members in one job; `task_per_client` queues one task for each, so that the loop
         interleaves them with other work.
@@ -134,6 +137,7 @@ class Servers(Part):
     profile: ProfileName = "websockets-asyncio"
     costs: Costs = Costs()
     workers: whole_number(high=1024, too_much="a server has one loop for each core", example=2) = 1  # type: ignore[valid-type]
+    stack: Literal["native", "socketio"] = "native"
     fanout: Literal["broadcast", "task_per_client"] = "broadcast"
     max_connections: Count | None = None
     memory: Size | None = None

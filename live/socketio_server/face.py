@@ -1,0 +1,120 @@
+"""Everything a server says over its port: Socket.IO with admission before it, and what is there for those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from live.server.gate import Gate, Refused
+from live.server.monitoring import monitoring_text
+from live.socketio_server.door import Door
+
+__all__ = ["PATH", "Face"]
+
+PATH = "/socket.io/"
+"""Where clients of Socket.IO look unless told otherwise."""
+
+
+class Handshake:
+    """A connection that is being made: it counts at the gate until it is over, and has so much time.
+
+    The library itself lets a client that never says who it is stay for as long as it answers pings.
+    """
+
+    def __init__(self, gate: Gate, request: web.Request, limit_s: float) -> None:
+        self._gate, self._request, self._is_over = gate, request, False
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._too_late)
+
+    def over(self) -> None:
+        """The client is let in, or not."""
+        if not self._is_over:
+            self._is_over = True
+            self._timer.cancel()
+            self._gate.handshake_over()
+
+    def _too_late(self) -> None:
+        self.over()
+        # The connection of a poll may be a balancer's and serve others; who only polls is dropped by missing pings.
+        if self._request.query.get("transport") == "websocket" and self._request.transport is not None:
+            self._request.transport.abort()
+
+
+class Face:
+    """The port of one server; it can stop to listen, and begin again, while its connections go on.
+
+    Parameters
+    ----------
+    door : Door
+        What to do with connections.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+
+    async def listen(self) -> None:
+        """Take connections."""
+        if self._site is not None:
+            return
+        if self._runner is None:
+
+            @web.middleware
+            async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+                return await self._admit(request, handler)
+
+            app = web.Application(middlewares=[admit])
+            app.router.add_get("/metrics", self._metrics)
+            app.router.add_get("/healthz", self._healthz)
+            self._door.sio.attach(app)
+            self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+            await self._runner.setup()
+        settings = self._door.settings
+        self._site = web.TCPSite(self._runner, "127.0.0.1", settings.http_port, backlog=settings.backlog)
+        await self._site.start()
+
+    async def shut(self) -> None:
+        """Take no new connections."""
+        if self._site is not None:
+            site, self._site = self._site, None
+            await site.stop()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        await self.shut()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Whether there is room, before the library hears of a new connection."""
+        if request.path != PATH or request.method != "GET":
+            return await handler(request)
+        becomes_websocket = request.query.get("transport") == "websocket"
+        if "sid" in request.query:
+            if becomes_websocket:
+                self._door.upgrades(request.query["sid"], request)
+            return await handler(request)
+        gate = self._door.gate
+        try:
+            gate.admit(len(self._door.connections))
+        except Refused as refused:
+            return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)
+        handshake = request["handshake"] = Handshake(gate, request, self._door.settings.header_timeout_s)
+        is_begun = False
+        try:
+            response = await handler(request)
+            is_begun = response.status == 200 and not becomes_websocket
+            return response
+        finally:
+            if not is_begun:  # a WebSocket has ended, or the library wants nothing of this request
+                handshake.over()
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        text = monitoring_text(self._door.settings.number, self._door.page)
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        ready = not self._door.gate.is_draining
+        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "draining\n")
