@@ -25,6 +25,9 @@ __all__ = ["n_never_connected", "warnings_of"]
 OVERLOAD_UTILIZATION = 0.95
 """From this utilization on a warning says that queues grow, or would with any more load."""
 
+BUSY_PROCESS = 0.5
+"""From this utilization on a process that plays clients, or publishes, is part of what it is to measure."""
+
 IMPLAUSIBLE_RTT_S = 5.0
 """No network has a longer round trip on average; a unit has been forgotten."""
 
@@ -35,8 +38,8 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
+        _never_connected, _empty_replications, _no_interval, _overload, _links, _players, _backlog, _warmup, _little,
+        _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
         _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
@@ -134,6 +137,25 @@ def _links(results: Results) -> str:
         f"Offered load at or above capacity: what server {server} sends takes its link {busy:.0%} of the time; copies "
         "queue for it and latencies depend on how long the run is. Raise servers.egress, add servers, or send less."
     )
+
+
+def _players(results: Results) -> str:
+    """On one machine with the system, who plays clients or publishes can be busier than what is looked at."""
+    if results.host is None:
+        return ""
+    clients, publisher = results.host["client_utilization"], results.host["publisher_utilization"]
+    if max(clients, default=0.0) > BUSY_PROCESS:
+        return (
+            f"The clients were the bottleneck: process {int(np.argmax(clients))} of those that play them was at work "
+            f"{max(clients):.0%} of the time, and latencies are its queue's as well. Raise host.client_processes or "
+            "host.cores, or lower the traffic."
+        )
+    if publisher > BUSY_PROCESS:
+        return (
+            f"The publisher was the bottleneck: it was at work {publisher:.0%} of the time, and latencies are its "
+            "queue's as well. Raise host.cores, or lower the traffic."
+        )
+    return ""
 
 
 _GROWING = {

@@ -240,6 +240,22 @@ class Results:
         return timelines.server_totals(self._traces)
 
     @cached_property
+    def host(self) -> dict[str, object] | None:
+        """How busy the processes were that play clients and publish on the machine they share with the system.
+
+        `cores`, `client_utilization` (one figure for each process) and `publisher_utilization`: share of the measured
+        time at work, on a core or waiting for one, means over replications. None where no process plays the clients.
+        """
+        if not timelines.by_server(self.trace, "client_busy_ns").size:
+            return None
+        each = [timelines.host_busy(trace, self.scenario.warmup_s) for trace in self._traces]
+        return {
+            "cores": None if self.scenario.host is None else self.scenario.host.cores,
+            "client_utilization": np.mean([clients for clients, _ in each], axis=0).tolist(),
+            "publisher_utilization": float(np.mean([publisher for _, publisher in each])),
+        }
+
+    @cached_property
     def monitoring(self) -> dict[str, object]:
         """The four metrics of every monitoring page, by the keys of `realtime_sim.metrics.METRICS`.
 
@@ -281,6 +297,11 @@ class Results:
             busiest = [timelines.server_totals([trace])[what].max() for trace in self._traces]
             name = "server utilization, highest" if what == "utilization" else "link utilization, highest"
             rows.append((name, self._over(busiest), "ratio"))
+        if self.host is not None:
+            each = [timelines.host_busy(trace, self.scenario.warmup_s) for trace in self._traces]
+            busiest = [clients.max(initial=0.0) for clients, _ in each]
+            rows.append(("client process utilization, highest", self._over(busiest), "ratio"))
+            rows.append(("publisher utilization", self._over([publisher for _, publisher in each]), "ratio"))
         rows += services.summary_of(self.services, self.catch_up)
         for number, row in self.recovery.iterrows():
             if row["fault"] in recovery.CUTS_NOBODY:
@@ -346,6 +367,7 @@ class Results:
                 "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
+            "host": self.host,
             "services": self.services.to_dict("index"),
             "catch_up": self.catch_up.reset_index().to_dict("records"),
             "recovery": self.recovery.to_dict("records"),

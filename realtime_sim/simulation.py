@@ -35,7 +35,7 @@ MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
 
 MAX_SERVER_SAMPLES = 5_000_000
-"""Most samples times servers, over all replications; they take 800 MB."""
+"""Most samples times servers, or client processes, over all replications; they take 800 MB."""
 
 
 def simulate(
@@ -124,7 +124,8 @@ def simulate(
     _check_samples(scenario, replications)
     n = expected_deliveries(scenario)
     steady = not control and is_steady(scenario, record)
-    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients, steady)
+    shared = scenario.host is not None
+    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients, steady, shared)
     _check_size(scenario, chosen, n)
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
@@ -184,10 +185,12 @@ def _service_work(scenario: Scenario) -> float:
 
 def _check_samples(scenario: Scenario, replications: int) -> None:
     samples = (scenario.duration + scenario.drain) / scenario.sample_interval
+    n_processes = 0 if scenario.host is None else scenario.host.client_processes
     step = "lengthen it, or shorten duration, drain or the number of replications"
     for what, n, most in (
         ("samples", samples, MAX_SAMPLES),
         ("samples times servers", replications * samples * scenario.servers.count, MAX_SERVER_SAMPLES),
+        ("samples times client processes", replications * samples * n_processes, MAX_SERVER_SAMPLES),
     ):
         if n > most:
             rule = f"must give at most {most:_} {what} (here: {n:_.0f})"

@@ -11,7 +11,7 @@ from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.trace import FAILURES, Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
-__all__ = ["SERVER_SERIES", "by_server", "server_series", "server_totals", "timeseries"]
+__all__ = ["SERVER_SERIES", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
 
 SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
 """What is known of each server over time."""
@@ -71,6 +71,25 @@ def timeseries(trace: Trace) -> pd.DataFrame:
         columns[f"{name}_per_s"] = np.diff(trace.series[name]) / step_s
     columns["turned_away_per_s"] = sum(columns[f"{name}_per_s"] for name in FAILURES if name != "timeouts")
     return pd.DataFrame(columns).set_index("time_s")
+
+
+def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:
+    """Shares of the time at work, on a core or waiting for one: of each process of clients, and of the publisher.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any run; without a `host` there is no such process, and the publisher takes no time.
+    from_s : float
+        From when on, seconds.
+    """
+    chosen = trace.series["time_ns"] >= from_s * NS_PER_S
+    span_ns = np.ptp(trace.series["time_ns"][chosen]) if chosen.any() else 0
+    clients, publisher = (
+        np.ptp(by_server(trace, name)[chosen], axis=0) / span_ns if span_ns else np.zeros(0)
+        for name in ("client_busy_ns", "publisher_busy_ns")
+    )
+    return clients, float(publisher.sum())
 
 
 def server_series(trace: Trace, what: str) -> pd.DataFrame:

@@ -45,7 +45,8 @@ HOPS = (
 """From the intended publish time: to the broker (a client's own way and the server's ingest included; for what a
 service pushes, everything since its event), waiting and service at the broker, to the server, waiting in the server's
 queue, decoding and the sends before and of this copy, waiting for a client that is between two polls or reconnecting,
-the server's link, the client's network."""
+the server's link, the client's network. With a `host`, what its publisher does is part of the first, and what the
+process that plays the client does is part of the last."""
 
 STAMPS = (
     "published_ns",
@@ -117,8 +118,9 @@ FAILURES = ("refused", "backlog_full", "no_server", "timeouts", "session_unknown
 """Counters of connections and polls that came to nothing, by what went wrong; all but `timeouts` were turned away."""
 
 SERVER_TOTALS = ("peak_connections", "busy_ns", "link_busy_ns", "jobs", "sends", "handshakes", "started_ns", "died_ns")
-"""Totals of each server. `link_busy_ns` is the time that everything handed to its link takes to transmit, booked when
-it is handed over; a server that has stopped in order has died too, and -1 in `died_ns` means never."""
+"""Totals of each server. `busy_ns` is the time that its loops were at work, on a core or, on a `host`, waiting for one.
+`link_busy_ns` is the time that everything handed to its link takes to transmit, booked when it is handed over; a server
+that has stopped in order has died too, and -1 in `died_ns` means never."""
 
 N_BATCHES = 32
 """Slices of the measured time that are kept apart, for intervals."""
@@ -197,7 +199,9 @@ class Trace:
         Samples at `time_ns`, shape (samples,) or (samples, servers). Totals so far, `COUNTERS` and `expected` among
         them, but for `connections`, `queue_length`, `ready`, `desired`, `subscriptions`, `broker_queue` and
         `under_way`, which are states. A server that was not there yet has 0. `under_way_area_ns` is the number of
-        deliveries under way integrated over time.
+        deliveries under way integrated over time. `client_busy_ns`, shape (samples, processes), is the time that each
+        process that plays clients was at work, on a core or waiting for one, and `publisher_busy_ns` that of the
+        publisher; without a `host` there is none of the former, and 0.
     servers : dict of str to ndarray of int64, shape (servers,)
         `SERVER_TOTALS`.
     disturbances : tuple of (str, int)

@@ -1,13 +1,15 @@
-"""Hypothesis strategies: small valid scenarios over everything a scenario can say, for engines to agree on."""
+"""Hypothesis strategies: small valid scenarios over everything a scenario can say that both engines know; and hosts."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from hypothesis import strategies as st
 
 from realtime_sim.policies import backoff, balancing
 from realtime_sim.scenario.faults import OF_THE_BROKER
 
-__all__ = ["scenarios"]
+__all__ = ["hosts", "scenarios"]
 
 TIMES = [
     0, "1ms", {"mean": "2ms"}, {"median": "2ms", "p99": "20ms"}, {"mean": "3ms", "cv": 0.5}, {"mean": "3ms", "cv": 2.0},
@@ -158,3 +160,23 @@ def scenarios(draw, breaks_the_broker: bool = False) -> dict:
         }),
         "faults": [fault for fault in faults if pick(True, False, False)],
     }  # fmt: skip
+
+
+@st.composite
+def hosts(draw) -> Callable[[dict], dict]:
+    """A machine for a drawn scenario, as a function of it: no engine but the reference engine knows any."""
+    drawn = {
+        "cores": draw(st.sampled_from([1, 2, 3, 8])),
+        "client_processes": draw(st.sampled_from([1, 2, 3])),
+        "receive": draw(st.sampled_from([0, "50us", "5ms"])),
+        "receive_wakeup": draw(st.sampled_from([0, "200us"])),
+        "connect": draw(st.sampled_from([0, "1ms", "50ms"])),
+        "publish": draw(st.sampled_from([0, "100us", "20ms"])),
+        "slice": draw(st.sampled_from([1, 2, 7, 25])),
+    }
+
+    def fitting(scenario: dict) -> dict:
+        n_clients = sum(cohort["count"] for cohort in scenario["clients"])
+        return drawn | {"client_processes": min(drawn["client_processes"], n_clients)}
+
+    return fitting

@@ -29,6 +29,8 @@ def results(
     busy: tuple[float, float] = (0.5, 0.5),
     busy_until_s: int = SECONDS,
     broker_busy: tuple[float, ...] = (0.0,),
+    clients_busy: tuple[float, ...] = (),
+    publisher_busy: float = 0.0,
     under_way: float = 1.0,
     means_s: object = 1.0,
     **deliveries: int,
@@ -46,6 +48,8 @@ def results(
             link_busy_ns=np.array([0, 0]),
             broker_busy_ns=np.array([int(share * time_ns) for share in broker_busy]),
             under_way_area_ns=int(under_way * time_ns),
+            client_busy_ns=[int(share * time_ns) for share in clients_busy],
+            publisher_busy_ns=int(publisher_busy * time_ns),
             **dict.fromkeys(LEVELS, 0),
         )
     for name, n in deliveries.items():

@@ -36,7 +36,7 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
         ("clients[].session", "Session"), ("servers", "Servers"), ("servers.costs", "Costs"), ("balancer", "Balancer"),
         ("broker {kind: none}", "NoBroker"), ("broker {kind: redis_pubsub}", "RedisPubSub"),
         ("broker {kind: redis_streams}", "RedisStreams"), ("broker {kind: kafka}", "Kafka"), ("rooms[]", "RoomGroup"),
-        ("traffic[]", "Traffic"), ("faults[] {kind: kill_server}", "KillServer"),
+        ("host", "Host"), ("traffic[]", "Traffic"), ("faults[] {kind: kill_server}", "KillServer"),
         ("faults[] {kind: drop_clients}", "DropClients"), ("slo", "Slo"), ("distribution {uniform}", "Uniform"),
         ("distribution {exponential}", "Exponential"), ("distribution {lognormal}", "Lognormal"),
         ("distribution {gamma}", "Gamma"), ("distribution {empirical}", "Empirical"),
@@ -65,6 +65,7 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
         ("slo.p99", "p99 time, s - Latency that 99 in 100 deliveries stay below, seconds."),
         ("balancer.affinity", "affinity name none `cookie` sends a client back to the server it had"),
         ("servers.backlog", "backlog whole number 4_096 Length of the accept queue"),
+        ("host.cores", "cores whole number required Cores of the machine, 1 to 1,024."),
     ],
 )
 def test_one_field_has_its_unit_its_default_and_its_meaning(path, row):

@@ -334,6 +334,16 @@ def test_tasks_that_wake_further_loops_are_said_to_be_left_out():
     assert "further loops" not in server_limits(busy_rooms(1, fanout="task_per_client")).row("cpu").note
 
 
+def test_the_cores_of_a_host_are_said_to_be_left_out():
+    case = busy_rooms(1)
+    told = server_limits(case.replace(host={"cores": 2})).row("cpu")
+    assert (
+        "Every loop is taken to have a core of its own; the 2 cores of host are left out: ask `simulate`." in told.note
+    )
+    plain = server_limits(case).row("cpu")
+    assert "host" not in plain.note and plain.demand == told.demand
+
+
 def test_wakeups_are_a_line_of_the_arithmetic():
     """By hand: 545 + 42.5 + 5.9 ms of work, 2,505 jobs; (0.5934 + 2,505 x 271 us) / (1 + 0.6789) = 75.8 %."""
     case = busy_rooms(1)

@@ -46,6 +46,7 @@ clients:
 servers: {count: 3, profile: zero, costs: {send: 20us, event: {mean: 1ms}}, memory: 8GiB, egress: 1 Gbit/s}
 balancer: {policy: power_of_two, affinity: cookie, detection: 0}
 broker: {kind: redis_pubsub, subscription: per_room, copy: -0s}
+host: {cores: "2", client_processes: 3, receive: 15us, receive_wakeup: 4e-5, connect: 300us, publish: 0, slice: 5}
 rooms: [{name: group, count: 3, members: 4, zipf: "1.1", cohort: phones}, {name: inbox, per_user: true}]
 events: [{name: order, rate: 5/s, stop: 1min}]
 pipeline: {coupling: direct, append: {mean: 1ms}, workers: 10, backlog: 0, timeout: 2s}
@@ -169,6 +170,7 @@ def test_whatever_reading_accepts_the_schema_accepts(path, value):
 
 ONLY_READING = {
     ("servers.memory", "1MB"): "cross-field rule: the costs of the profile",
+    ("host", "{'cores': 2, 'client_processes': 101}"): "cross-field rule: the clients there are",
     ("warmup", "60s"): "cross-field rule: the duration",
     ("sample_interval", "1ns"): "cross-field rule: the duration",
     ("clients[0].network.rtt", "{'median': '9ms', 'p99': '1ms'}"): "cross-field rule: in order",

@@ -23,12 +23,12 @@ MANY_STEADY_DELIVERIES, MANY_STEADY_CLIENTS = 100_000, 3_000
 
 
 def find_engine(
-    name: str, n_deliveries: float = 0.0, n_clients: int = 0, steady: bool = False
+    name: str, n_deliveries: float = 0.0, n_clients: int = 0, steady: bool = False, shared: bool = False
 ) -> tuple[str, str, Callable]:
     """Name, reason and `run` function of the engine called `name`.
 
     Both engines give the same trace. `"auto"` takes the compiled one where that saves more time than compiling costs
-    on a new machine, once.
+    on a new machine, once; processes that share a host the reference engine alone has.
 
     Parameters
     ----------
@@ -40,6 +40,8 @@ def find_engine(
         Clients of one run.
     steady : bool
         Whether nobody comes or goes, as `realtime_sim.engines.fast.is_steady` says.
+    shared : bool
+        Whether all processes share one machine, the scenario's `host`.
 
     Raises
     ------
@@ -54,12 +56,16 @@ def find_engine(
     'fast'
     >>> [find_engine("auto", n_deliveries=1e6, n_clients=100, steady=steady)[0] for steady in (False, True)]
     ['reference', 'fast']
+    >>> find_engine("auto", n_deliveries=1e8, n_clients=100, shared=True)[:2]
+    ('reference', 'the one that knows a host')
     """
     known = ["auto", *ENGINES]
     if name not in known:
         raise ScenarioError(Problem("engine", "must be a known engine", name, nearest(name, known)))
     if name != "auto":
         return name, "asked for", import_module(ENGINES[name]).run
+    if shared:
+        return "reference", "the one that knows a host", import_module(ENGINES["reference"]).run
     most, most_clients = (MANY_STEADY_DELIVERIES, MANY_STEADY_CLIENTS) if steady else (MANY_DELIVERIES, MANY_CLIENTS)
     if n_deliveries > most or n_clients > most_clients:
         return "fast", "compiled, for a large run", import_module(ENGINES["fast"]).run

@@ -203,6 +203,11 @@ def _wakeup_lines(load: Load, n: int) -> list[str]:
 def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
     """What more servers cannot change."""
     notes = [] if servers is not None else [f"No number of servers up to {MOST_SERVERS:,} is enough."]
+    if load.scenario.host is not None:
+        cores = plural(load.scenario.host.cores, "core")
+        notes.append(
+            f"Every loop is taken to have a core of its own; the {cores} of host are left out: ask `simulate`."
+        )
     own = load.publish_rate * load.costs.event_s
     if load.every_server_decodes and own >= WORTH_A_NOTE * target * load.servers.workers:
         about = f"Every server decodes all {number(load.publish_rate)} messages/s"

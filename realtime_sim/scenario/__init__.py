@@ -25,14 +25,15 @@ from realtime_sim.scenario.faults import (
     SlowServer,
     StopBroker,
 )
+from realtime_sim.scenario.host import Host
 from realtime_sim.scenario.model import Scenario
 from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, StopService
 from realtime_sim.scenario.system import Balancer, Costs, Servers, Slo
 
 __all__ = [
     "EVERYONE", "Admission", "Autoscaling", "Balancer", "Cohort", "Constant", "Costs", "DrainServer", "DropClients",
-    "Empirical", "Event", "Exponential", "Flow", "Gamma", "Kafka", "Keepalive", "KillServer", "Lognormal", "Nats",
-    "NatsJetStream", "Network", "NoBroker", "OutputBuffer", "Partition", "PauseServer", "Pipeline", "Rebalance",
-    "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Service", "Session", "Slo",
-    "SlowBroker", "SlowServer", "StopBroker", "StopService", "Traffic", "Uniform",
+    "Empirical", "Event", "Exponential", "Flow", "Gamma", "Host", "Kafka", "Keepalive", "KillServer", "Lognormal",
+    "Nats", "NatsJetStream", "Network", "NoBroker", "OutputBuffer", "Partition", "PauseServer", "Pipeline",
+    "Rebalance", "RedisPubSub", "RedisStreams", "RollingDeploy", "RoomGroup", "Scenario", "Servers", "Service",
+    "Session", "Slo", "SlowBroker", "SlowServer", "StopBroker", "StopService", "Traffic", "Uniform",
 ]  # fmt: skip

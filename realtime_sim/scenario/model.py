@@ -13,6 +13,7 @@ from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.brokers import Broker, NoBroker
 from realtime_sim.scenario.clients import Cohort, RoomGroup, Traffic, listed
 from realtime_sim.scenario.faults import Fault
+from realtime_sim.scenario.host import Host
 from realtime_sim.scenario.quantities import Duration, Name, Part, PositiveDuration, Text, fault, faults
 from realtime_sim.scenario.services import Event, Flow, Pipeline, Service, flow_of
 from realtime_sim.scenario.system import Balancer, Servers, Slo
@@ -57,6 +58,8 @@ class Scenario(Part):
         How a new request finds a server.
     broker : Broker or dict
         What carries messages between the servers, told by its `kind`.
+    host : Host or dict, optional
+        The one machine that all processes share, clients included; left out, each has a core of its own.
     rooms : list of RoomGroup or dict
         Who hears what.
     events : list of Event or dict
@@ -100,6 +103,7 @@ class Scenario(Part):
     servers: Servers = Servers()
     balancer: Balancer = Balancer()
     broker: Broker = NoBroker(kind="none")
+    host: Host | None = None
     rooms: listed(RoomGroup) = ()  # type: ignore[valid-type]
     events: listed(Event) = ()  # type: ignore[valid-type]
     pipeline: Pipeline = Pipeline()

@@ -19,6 +19,7 @@ from realtime_sim.scenario.autoscaling import Autoscaling
 from realtime_sim.scenario.brokers import kind_of
 from realtime_sim.scenario.clients import EVERYONE, Cohort, RoomGroup, Traffic
 from realtime_sim.scenario.faults import FAULTS, OF_THE_BROKER, KillServer
+from realtime_sim.scenario.host import Host
 from realtime_sim.scenario.quantities import Broken, Part
 from realtime_sim.scenario.services import Event, Service, rules_of_sources
 from realtime_sim.scenario.system import Servers
@@ -40,6 +41,7 @@ def broken(scenario: Any) -> Iterator[Broken]:
     yield from _rooms(scenario)
     yield from _faults(scenario)
     yield from _scaling(scenario)
+    yield from _host(scenario)
 
 
 def _times(scenario: Any) -> Iterator[Broken]:
@@ -162,6 +164,14 @@ def _scaling(scenario: Any) -> Iterator[Broken]:
         )
         if count == count:  # it is known
             yield Broken(rule, "start with a count that the autoscaler allows", "servers.count")
+
+
+def _host(scenario: Any) -> Iterator[Broken]:
+    known = isinstance(scenario.clients, (list, tuple)) and isinstance(scenario.host, Host)
+    everybody = sum(cohort.count for cohort in scenario.clients) if known else math.nan
+    if known and scenario.host.client_processes > everybody:
+        step = f"use at most {everybody:_}, or add clients"
+        yield Broken("must not exceed the clients", step, "host.client_processes")
 
 
 def _numbered(n_servers: int) -> str:

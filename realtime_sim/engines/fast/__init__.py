@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from realtime_sim.control import Control
+from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.faults import OF_THE_BROKER
@@ -52,7 +53,13 @@ def run(
     -------
     Trace
         What happened.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If the processes share a host, or the run would need a table of gigabytes.
     """
+    _check(workload.scenario)
     progress = progress or (lambda _: None)
     if not control and is_steady(workload.scenario, record):
         _prepare("steady", progress)
@@ -80,12 +87,23 @@ def prepare(scenario: Scenario, record: str) -> None:
         What is to be run.
     record : str
         `"summary"` or `"full"`.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If the processes share a host.
     """
+    _check(scenario)
     _prepare("steady" if is_steady(scenario, record) else "cluster", lambda _: None)
     if _is_controlled(scenario):
         _prepare("actions", lambda _: None)
     if _breaks_the_broker(scenario):
         _prepare("broker_faults", lambda _: None)
+
+
+def _check(scenario: Scenario) -> None:
+    if scenario.host is not None:
+        raise UnsupportedFeature("host", "fast", "use engine 'reference', or leave host out")
 
 
 def _breaks_the_broker(scenario: Scenario) -> bool:
@@ -135,6 +153,7 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         and stays
         and not scenario.faults
         and scenario.autoscaling is None
+        and scenario.host is None
         and all(stream.source == "backend" for stream in scenario.traffic)
         and (scenario.broker.has_channels or (kind == "none" and servers.count == 1))
         and servers.fanout == "broadcast"

@@ -207,6 +207,8 @@ class CompiledCluster:
             broker_busy_ns=busy_threads_ns.tolist(),
             broker_queue=int(broker_queue),
             subscriptions=int(subscriptions),
+            client_busy_ns=[],
+            publisher_busy_ns=0,
         )
 
 

@@ -158,4 +158,6 @@ class SteadyCluster:
             broker_busy_ns=[int(seen["broker_busy_ns"][i])] if seen["broker"] else [],
             broker_queue=int(seen["broker_queue"][i]),
             subscriptions=seen["subscriptions"],
+            client_busy_ns=[],
+            publisher_busy_ns=0,
         )

@@ -33,7 +33,7 @@ class Station:
     """One thread that serves requests in the order they come: `yield station.work(...)` waits for its turn and end."""
 
     def __init__(self, system: System, number: int) -> None:
-        self.clock = system.clock
+        self.clock, self.host = system.clock, system.host
         self.number = number
         self.busy_ns = 0
         self._waiting: deque[tuple] = deque()
@@ -50,7 +50,7 @@ class Station:
     def work(self, start: Callable[[], int], lost: Callable[[bool], None] = lambda started: None) -> simpy.Event:
         """Queue a request.
 
-        `start` is called when its turn comes and says how long it takes, in nanoseconds; `lost` if the broker stops
+        `start` is called when its turn comes and says what it costs, in nanoseconds; `lost` if the broker stops
         before it is done, with whether it had been started: then the event never comes.
         """
         done = simpy.Event(self.clock)
@@ -67,6 +67,7 @@ class Station:
         at_work, self._at_work = self._at_work, None
         if at_work is not None:
             self.busy_ns += self.clock.now - self._started_ns
+            self.host.rests(self)
             at_work[1](True)
             self.clock.process(self._serve())  # the one that waits for the end of the work finds it gone
         for _, give_up, _ in lost:
@@ -79,12 +80,15 @@ class Station:
                 yield self._wake
             work = self._at_work = self._waiting.popleft()
             self._started_ns = self.clock.now
-            service_ns = work[0]()
+            self.host.works(self)
+            service_ns = self.host.takes_ns(work[0]())
             yield self.clock.at(self.clock.now + service_ns, Phase.BROKER_JOB_END, self.number)
             if self._at_work is not work:
                 return
             self._at_work = None
             self.busy_ns += service_ns
+            if not self._waiting:
+                self.host.rests(self)
             done = work[2]
             done.succeed()
             yield done  # what comes of it is queued behind what came before

@@ -56,17 +56,18 @@ class Channels(LinkedBroker):
         )
 
     def _copy_out(self, message: Message) -> int:
-        """Write one copy after the other; how long it takes."""
+        """Write one copy after the other; what it costs."""
         cost_ns = self.system.draw_ns(self.publish_cost, Stream.BROKER_COST, message.number, 0, message.traffic)
         spent_ns = self.paced(cost_ns)
         subscribers = self._subscribers(message.room)
         for server in subscribers:
             spent_ns += self.paced(self.copy_ns)
             message.copies += 1
+            left_ns = self.clock.now + self.system.host.takes_ns(spent_ns)
             if self.links[server.id].state == STALLED:
-                self._hold(server, message, self.clock.now + spent_ns)
+                self._hold(server, message, left_ns)
             else:
-                self._write(server, message, self.clock.now + spent_ns)
+                self._write(server, message, left_ns)
         for server in self.system.servers:
             if not server.dead and server not in subscribers and self.why_away(server) is not None:
                 self._misses(server, message)

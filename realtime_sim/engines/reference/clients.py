@@ -44,6 +44,8 @@ class Client:
         self.backoff = system.backoffs[self.cohort_index]
         self.half_rtt_ns = int(system.workload.rtt_ns[id]) // 2
         self.rooms = [int(room) for room in system.workload.rooms.rooms_of(id)]
+        processes = system.client_processes
+        self.process = processes[id % len(processes)] if processes else None
         self.state = State.IDLE
         self.connection: Connection | None = None
         self.online = self.tried = False
@@ -196,6 +198,8 @@ class Client:
             self.turn(Event.RETRY if must_wait else Event.ATTEMPT)
             self.tried = True
             self.system.count("attempts")
+            if self.process is not None:
+                yield self.process.connect()
             outcome = yield from self.attempt()
             if isinstance(outcome, Connection):
                 return outcome
@@ -304,6 +308,8 @@ class Client:
             connection.server.submit(Poll(connection, answered, never_ns, cost_ns))
             arrival_ns = yield answered
             yield self.clock.at(arrival_ns, Phase.ANSWER, -1, self.id)
+            if self.process is not None:
+                yield from connection.receive()
 
     def dropped_by_proxy(self, connection: Connection) -> None:
         """A proxy half way resets the connection on both sides, because nothing came over it for too long."""

@@ -189,4 +189,6 @@ class ReferenceCluster:
             broker_busy_ns=[station.busy_ns for station in system.broker.stations],
             broker_queue=system.broker.queue_length,
             subscriptions=system.broker.n_subscriptions,
+            client_busy_ns=[process.busy_ns for process in system.client_processes],
+            publisher_busy_ns=0 if system.publisher is None else system.publisher.busy_ns,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import simpy
@@ -96,7 +97,7 @@ class Connection:
         left_ns = self.server.egress(at_ns, n_bytes)
         arrival_ns = self._arrival(message, left_ns, n_bytes)
         moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
-        self.clock.call_at(moment, self._received, message, (*stamps, at_ns, left_ns, arrival_ns))
+        self.clock.call_at(moment, self._arrived, message, (*stamps, at_ns, left_ns))
 
     def _takes(self, message: Message, queued_bytes: int, n_bytes: int, stamps: tuple[int, ...]) -> bool:
         """Whether the send buffer takes a copy; a full one gives up the copy, or costs the client its connection."""
@@ -123,19 +124,42 @@ class Connection:
         self._last_arrival_ns = max(self._last_arrival_ns, done_ns + self.client.half_rtt_ns + jitter_ns)
         return self._last_arrival_ns
 
+    def _arrived(self, message: Message, stamps: tuple[int, ...]) -> None:
+        """A copy is at the client's door; it has the copy when its process is done with it, where it has a process."""
+        process = self.client.process
+        if process is not None and self._brings(stamps):
+            self.clock.call_at(process.receive(), self._received, message, stamps)
+        else:
+            self._received(message, stamps)
+
     def _received(self, message: Message, stamps: tuple[int, ...]) -> None:
         ledger = self.server.system.ledger
-        left_ns = stamps[-2]
-        if self.server.dead and left_ns > self.server.died_ns:
-            ledger.failed(message, self, "server_died")
-        elif not self.alive:
-            ledger.failed(message, self, "connection_lost")
+        if self._brings(stamps):
+            ledger.received(message, self.client.id, self.server.id, (*stamps, self.clock.now))
         else:
-            ledger.received(message, self.client.id, self.server.id, stamps)
+            cause = "server_died" if self._died_before(stamps) else "connection_lost"
+            ledger.failed(message, self, cause)
+
+    def _brings(self, stamps: tuple[int, ...]) -> bool:
+        """Whether a copy with these stamps, all but the last, gets through."""
+        return self.alive and not self._died_before(stamps)
+
+    def _died_before(self, stamps: tuple[int, ...]) -> bool:
+        """Whether the server died before the copy had left it."""
+        return self.server.dead and stamps[-1] > self.server.died_ns
 
     def last_word_ns(self) -> int:
         """When a client hears of it that its server closes the connection now: not before what was sent already."""
         return max(self.clock.now + self.client.half_rtt_ns, self._last_arrival_ns + 1)
+
+    def closed(self) -> None:
+        """The client's end of a close in order: it reads that in its turn, behind what has arrived before."""
+        process = self.client.process
+        read = None if process is None else process.comes_to()
+        if read is None:
+            self.noticed()
+        else:
+            self.clock.call_at(read, self.noticed)
 
     def noticed(self) -> None:
         """The client learns that the connection is gone."""
@@ -151,12 +175,14 @@ class Connection:
 class LongPollingConnection(Connection):
     """A session over long polls: parked at the server, or away between two polls.
 
-    What is sent while the client is away waits in `buffer`, and goes out together with the answer to the next poll.
+    What is sent while the client is away waits in `buffer`, and goes out together with the answer to the next poll;
+    `coming` is what is in an answer that a process of the host is to receive.
     """
 
     def __init__(self, client: Client, server: Server) -> None:
         super().__init__(client, server)
         self.buffer: list[tuple[Message, tuple[int, ...]]] = []
+        self.coming: list[tuple[Message, tuple[int, ...]]] = []
         self.buffered_bytes = 0
         self.answered: simpy.Event | None = None
 
@@ -206,11 +232,23 @@ class LongPollingConnection(Connection):
         arrival_ns = max(self._last_arrival_ns, left_ns + self.client.half_rtt_ns)
         if batch:
             arrival_ns = self._arrival(batch[-1][0], left_ns, n_bytes)
-        for message, stamps in batch:
-            moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
-            self.clock.call_at(moment, self._received, message, (*stamps, now, left_ns, arrival_ns))
+        copies = [(message, (*stamps, now, left_ns)) for message, stamps in batch]
+        if self.client.process is not None:
+            self.coming = copies  # the client takes them together
+        else:
+            for message, stamps in copies:
+                moment = self.clock.at(arrival_ns, Phase.RECEIVED, self.server.id, self.client.id, message.id)
+                self.clock.call_at(moment, self._received, message, stamps)
         answered, self.answered = self.answered, None
         answered.succeed(arrival_ns)
+
+    def receive(self) -> Generator:
+        """The whole answer is received at once, by the client's process; a broken connection brings nothing."""
+        if self.alive:
+            yield self.client.process.receive()
+        coming, self.coming = self.coming, []
+        for message, stamps in coming:
+            self._received(message, stamps)
 
     def server_side_closed(self) -> None:
         """The server gives the session up, and with it what was waiting there."""

@@ -1,12 +1,12 @@
 """Jobs: what a server's event loop can be asked to do.
 
-`start` says what a job costs, in nanoseconds, when the loop takes it up; `finish` is what happens when it is done;
-`abandon` when the server dies with it.
+`start` says what a job costs, in nanoseconds, when the loop takes it up; a job that sends to many is done in `pieces`
+where processes share a host. `finish` is what happens when it is done; `abandon` when the server dies with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import simpy
@@ -25,15 +25,20 @@ __all__ = ["Fanout", "Handshake", "Ingest", "Job", "Pause", "Pings", "Poll", "Re
 
 class Job:
     """A piece of work for one loop. `waits_in_backlog` jobs are new requests, which the accept queue holds;
-    those `of_handshake` are what a server can turn away to protect itself."""
+    those `of_handshake` are what a server can turn away to protect itself; one that is `idle` needs no core."""
 
     waits_in_backlog = False
     of_handshake = False
+    idle = False
     arrived_ns = 0
 
     def start(self, server: Server, wakeup_ns: int) -> int:
-        """Nanoseconds of the loop it takes, `wakeup_ns` included."""
+        """Nanoseconds of the loop it costs, `wakeup_ns` included."""
         raise NotImplementedError
+
+    def pieces(self, server: Server, wakeup_ns: int) -> Iterator[int]:
+        """What each piece of it costs, one after the other, asked for when the piece begins."""
+        yield self.start(server, wakeup_ns)
 
     def finish(self, server: Server) -> None:
         """It is done."""
@@ -54,7 +59,7 @@ class Fanout(Job):
         self.again = again
         self.tasks: list[Send] = []
 
-    def start(self, server: Server, wakeup_ns: int) -> int:
+    def pieces(self, server: Server, wakeup_ns: int) -> Iterator[int]:
         """The k-th recipient's copy leaves after the first k sends."""
         message, now = self.message, server.clock.now
         decode_ns = server.system.draw_ns(
@@ -62,16 +67,21 @@ class Fanout(Job):
         )
         stamps = (message.published_ns, message.at_broker_ns, self.left_broker_ns, self.arrived_ns, now)
         send_ns = server.send_ns(message.payload_bytes)
-        done_ns = now + wakeup_ns + server.paced(decode_ns)
-        for connection in server.recipients(message, self.again):
-            if server.task_per_client:
-                self.tasks.append(Send(message, connection, stamps, self.again))
-                message.copies += 1
-            else:
-                done_ns += send_ns
-                connection.send(message, done_ns, stamps)
-                server.count("sends")
-        return done_ns - now
+        cost_ns = wakeup_ns + server.paced(decode_ns)
+        recipients = server.recipients(message, self.again)
+        if server.task_per_client:
+            self.tasks = [Send(message, connection, stamps, self.again) for connection in recipients]
+            message.copies += len(self.tasks)
+            yield cost_ns
+            return
+        for part in server.slices(recipients):
+            for connection in part:
+                if server.gets(connection, message, self.again):
+                    cost_ns += send_ns
+                    connection.send(message, server.after_ns(cost_ns), stamps)
+                    server.count("sends")
+            yield cost_ns
+            cost_ns = 0
 
     def finish(self, server: Server) -> None:
         """Queue the tasks, if each client has one; the server is done with its copy."""
@@ -97,7 +107,7 @@ class Send(Job):
         cost_ns = wakeup_ns + server.send_ns(self.message.payload_bytes)
         client = self.connection.client.id
         if self.message.waits(client) or (self.again and self.message.repeats(client)):
-            self.connection.send(self.message, server.clock.now + cost_ns, self.stamps)
+            self.connection.send(self.message, server.after_ns(cost_ns), self.stamps)
             server.count("sends")
         return cost_ns
 
@@ -205,20 +215,19 @@ class Replay(Job):
     def __init__(self, connection: Connection, messages: list[Message]) -> None:
         self.connection, self.messages = connection, messages
 
-    def start(self, server: Server, wakeup_ns: int) -> int:
+    def pieces(self, server: Server, wakeup_ns: int) -> Iterator[int]:
         """One read of the log, then one send for each message."""
-        now = server.clock.now
-        done_ns = now + wakeup_ns + server.paced(to_ns(server.costs.event_s))
-        if not server.holds(self.connection):
-            return done_ns - now
-        for message in self.messages:
-            if message.waits(self.connection.client.id):
-                done_ns += server.send_ns(message.payload_bytes)
-                at = message.appended_ns
-                stamps = (message.published_ns, message.at_broker_ns, at, at, at, at)
-                self.connection.hand_over(message, done_ns, stamps, paced=True)
-                server.count("sends")
-        return done_ns - now
+        cost_ns = wakeup_ns + server.paced(to_ns(server.costs.event_s))
+        for part in server.slices(self.messages):
+            for message in part if server.holds(self.connection) else ():
+                if message.waits(self.connection.client.id):
+                    cost_ns += server.send_ns(message.payload_bytes)
+                    at = message.appended_ns
+                    stamps = (message.published_ns, message.at_broker_ns, at, at, at, at)
+                    self.connection.hand_over(message, server.after_ns(cost_ns), stamps, paced=True)
+                    server.count("sends")
+            yield cost_ns
+            cost_ns = 0
 
 
 class Pings(Job):
@@ -234,6 +243,8 @@ class Pings(Job):
 
 class Pause(Job):
     """The loop does nothing, as while garbage is collected; it is not asleep either, and pays no wake-up."""
+
+    idle = True
 
     def __init__(self, pause_ns: int) -> None:
         self.pause_ns = pause_ns

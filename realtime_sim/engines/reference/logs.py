@@ -266,6 +266,9 @@ class PartitionedLog(AcknowledgedLog):
         self.send(batch, producer)
 
     def read(self, server: Server, batch: list[Message]) -> Generator:
-        """The broker hands a batch out."""
-        left_ns = self.clock.now + self.paced(self.read_ns * len(batch))
+        """The broker hands a batch out, in a thread of its own."""
+        thread, host = object(), self.system.host
+        host.works(thread)
+        left_ns = self.clock.now + host.takes_ns(self.paced(self.read_ns * len(batch)))
         yield self.clock.at(left_ns, Phase.BROKER_JOB_END, len(self.stations) + server.id)
+        host.rests(thread)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import simpy
@@ -30,9 +30,10 @@ class Server:
 
     def __init__(self, system: System, id: int) -> None:
         self.system = system
-        self.clock = system.clock
+        self.clock, self.host = system.clock, system.host
         self.id = id
         parameters = system.scenario.servers
+        self.slice = None if system.scenario.host is None else system.scenario.host.slice
         self.costs = parameters.resolved_costs
         self.limit = parameters.connection_limit
         self.backlog = parameters.backlog
@@ -69,14 +70,22 @@ class Server:
             if job.waits_in_backlog:
                 self.n_waiting -= 1
             wakeup_ns = self.paced(to_ns(self.costs.wakeup_s)) if free_since_ns < self.clock.now else 0
-            self.running[loop] = (job, self.clock.now)
-            service_ns = job.start(self, wakeup_ns)
-            yield self.clock.at(self.clock.now + service_ns, Phase.JOB_END, self.id, loop)
-            if self.dead:
-                return
+            started_ns = self.clock.now
+            self.running[loop] = (job, started_ns)
+            if job.idle:
+                self.host.rests((self, loop))
+            else:
+                self.host.works((self, loop))
+            for cost_ns in job.pieces(self, wakeup_ns):
+                end_ns = started_ns + cost_ns if job.idle else self.after_ns(cost_ns)
+                yield self.clock.at(end_ns, Phase.JOB_END, self.id, loop)
+                if self.dead:
+                    return
             del self.running[loop]
             free_since_ns = self.clock.now
-            self._busy_ns += service_ns
+            self._busy_ns += free_since_ns - started_ns
+            if not self.jobs.items:
+                self.host.rests((self, loop))
             self.count("jobs")
             self.n_handshaking -= job.of_handshake
             job.finish(self)
@@ -113,19 +122,30 @@ class Server:
         """What work of this cost takes the server, slow as it is now."""
         return cost_ns * self.pace // NORMAL_PACE
 
+    def after_ns(self, cost_ns: int) -> int:
+        """When work of this cost is done in the piece that begins now, as busy as the host is."""
+        return self.clock.now + self.host.takes_ns(cost_ns)
+
+    def slices(self, things: Sequence) -> Iterator[Sequence]:
+        """What is to be sent, in the pieces that the loop does without a look at the host: at least one."""
+        n = self.slice or max(1, len(things))
+        for first in range(0, max(1, len(things)), n):
+            yield things[first : first + n]
+
     def deliver(self, message: Message, left_broker_ns: int, again: bool = False) -> None:
         """A copy of a message arrives from the broker; `again` if the server had it before, and does not know."""
         self.submit(Fanout(message, left_broker_ns, again))
 
     def recipients(self, message: Message, again: bool) -> list[Connection]:
         """Connections of local members who wait for the message, or get it once more, by client id."""
-        found = []
-        for client in self.rooms.get(message.room, ()):
-            connection = self.connections[client]
-            waits = message.waits(client) and message.id not in connection.client.replayed
-            if waits or (again and message.repeats(client)):
-                found.append(connection)
-        return found
+        members = [self.connections[client] for client in self.rooms.get(message.room, ())]
+        return [connection for connection in members if self.gets(connection, message, again)]
+
+    def gets(self, connection: Connection, message: Message, again: bool) -> bool:
+        """Whether a client waits for the message, and no replay has it, or gets it once more."""
+        client = connection.client
+        waits = message.waits(client.id) and message.id not in client.replayed
+        return waits or (again and message.repeats(client.id))
 
     def egress(self, released_ns: int, n_bytes: int) -> int:
         """When the last byte has left the server's link: first come, first served, in the order jobs were started."""
@@ -196,7 +216,8 @@ class Server:
             self.unregister(connection)
             if connection.alive:
                 connection.client.broke(connection, Event.DRAINED)
-                self.system.client_notices_at(connection.last_word_ns(), connection)
+                moment = self.clock.at(connection.last_word_ns(), Phase.CONNECTION_LOST, self.id, connection.client.id)
+                self.clock.call_at(moment, connection.closed)
 
     def unregister(self, connection: Connection) -> None:
         """Take a connection off the list, if it still is on it."""
@@ -220,6 +241,8 @@ class Server:
         self._busy_ns = self.busy_ns
         for job in [job for job, _ in self.running.values()] + list(self.jobs.items):
             job.abandon(self, silent)
+        for loop in self.running:
+            self.host.rests((self, loop))
         self.running, self.jobs.items[:] = {}, []
         self.n_waiting = 0
         connections, self.connections, self.rooms = list(self.connections.values()), {}, {}

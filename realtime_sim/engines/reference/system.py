@@ -16,6 +16,7 @@ from realtime_sim.engines.reference.channels import Channels
 from realtime_sim.engines.reference.clients import Client
 from realtime_sim.engines.reference.cluster import ReferenceCluster
 from realtime_sim.engines.reference.connections import Connection
+from realtime_sim.engines.reference.host import ClientProcess, Host, Publisher
 from realtime_sim.engines.reference.jobs import Ingest
 from realtime_sim.engines.reference.ledger import Ledger, Message
 from realtime_sim.engines.reference.logs import AcknowledgedLog, Log, PartitionedLog
@@ -74,6 +75,10 @@ class System:
         scenario = workload.scenario
         self.workload, self.scenario, self.recorder = workload, scenario, recorder
         self.clock = Clock()
+        shared = scenario.host
+        self.host = Host(None if shared is None else shared.cores)
+        self.client_processes = [ClientProcess(self, i) for i in range(shared.client_processes if shared else 0)]
+        self.publisher = Publisher(self) if shared else None
         self.jitter = [cohort.network.jitter.sampler() for cohort in scenario.clients]
         self.sessions = [c.session.length.sampler() if c.session else None for c in scenario.clients]
         self.absences = [c.session.absence.sampler() if c.session else _NOTHING for c in scenario.clients]
@@ -143,8 +148,11 @@ class System:
         for client in self.workload.rooms.members_of(message.room):
             if self.clients[client].online and (echo or client != message.sender):
                 self.ledger.expect(message, int(client))
-        if sender is None:
+        if sender is None and self.publisher is None:
             self.broker.publish(message, None)
+            return
+        if sender is None:
+            self.clock.call_at(self.publisher.publish(), self.broker.publish, message, None)
             return
         server = sender.connection.server
         if not sender.connection.alive:
