@@ -74,7 +74,7 @@ def timeseries(trace: Trace) -> pd.DataFrame:
 
 
 def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:
-    """Shares of the time at work, on a core or waiting for one: of each process that plays clients, and the publisher.
+    """Shares of the time at work, on a core or waiting for one: of each process of clients, and of the publisher.
 
     Parameters
     ----------

@@ -112,7 +112,7 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
 
 def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
     """The class whose fields may stand at `loc`."""
-    from realtime_sim.scenario import autoscaling, brokers, clients, faults, model, services, system
+    from realtime_sim.scenario import admission, autoscaling, brokers, clients, faults, host, model, services, system
 
     parts: dict[str, type[BaseModel]] = {
         "clients": clients.Cohort, "rooms": clients.RoomGroup, "traffic": clients.Traffic, "network": clients.Network,
@@ -121,7 +121,7 @@ def part_at(cls: type[BaseModel], loc: tuple) -> type[BaseModel]:
         "metrics": autoscaling.ScaleMetric, "policies": autoscaling.ScalingPolicy,
         "scale_up": autoscaling.ScalingRules, "scale_down": autoscaling.ScalingRules,
         "events": services.Event, "pipeline": services.Pipeline, "services": services.Service,
-        "output_buffer": brokers.OutputBuffer,
+        "output_buffer": brokers.OutputBuffer, "admission": admission.Admission, "host": host.Host,
         **{f"<{brokers.kind_of(part)}>": part for part in (*brokers.BROKERS, *faults.FAULTS)},
     }  # fmt: skip
     words = [step for step in loc if isinstance(step, str)]
