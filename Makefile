@@ -10,11 +10,11 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench coverage clean
+.PHONY: help demo test check format bench coverage validation soak clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 
 demo: $(READY) ## run the main job: simulate the preset scenarios, results and figures in OUT
 	$(BIN)/realtime-sim demo --out "$(OUT)"
@@ -36,6 +36,12 @@ bench: $(READY_BENCH) ## measure against peers, in some five minutes: ARGS="--la
 
 coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some five minutes
 	$(BIN)/python -m benchmarks.coverage $(ARGS)
+
+validation: $(READY) ## hold six scenarios against live runs at three loads, in some twenty minutes
+	$(BIN)/python -m benchmarks.validation $(ARGS)
+
+soak: $(READY) ## ten minutes of a live cluster at 40 % load: memory and losses
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 clean: ## remove whatever make made: .venv, OUT, caches
 	rm -rf .venv "$(OUT)" build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -92,11 +92,10 @@ def validate(
         report = progress or bar
         for number, asked in enumerate(turns):
             report(number / len(turns))
-            record = "full" if asked in others else "summary"
-            done.append(run(asked, **options, record=record, progress=lambda _: None))
+            done.append(run(asked, **options, record="full", progress=lambda _: None))
     shown = [one for one in done if one.scenario in others]
     model = calibration.apply(scenario, n_processes) if calibration else fitted(scenario, shown, n_processes)
-    simulated = simulate(model, progress=lambda _: None)
+    simulated = simulate(model, record="full", progress=lambda _: None)
     return compare(simulated, [one for one in done if one.scenario == scenario])
 
 

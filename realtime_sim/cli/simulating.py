@@ -91,3 +91,33 @@ def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **op
     if json_:
         plain = [results.to_plain() for results in runs.values()]
         give_json(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False), json_)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A.json", help="JSON of a run, as simulate --json writes it.")],
+    b: Annotated[Path, typer.Argument(metavar="B.json", help="That of another, simulated or live.")],
+    json_: JsonOption = "",
+    report: Annotated[str, typer.Option(metavar="FILE", help="Write a page there: .html, .md or .json.")] = "",
+) -> None:
+    """Hold two runs against each other, figure by figure. Exits with 1 if a live run is off by more than is allowed.
+
+    Example: realtime-sim compare out/run.json out/live.json
+    """
+    from realtime_sim.agreement import compare_json
+    from realtime_sim.files import check_writable
+    from realtime_sim.report import write_report
+
+    for path in (json_, report):
+        if path not in ("", "-"):
+            check_writable(Path(path))
+    found = compare_json(a, b)
+    if json_ != "-":
+        print(found)
+    if report:
+        write_report(found, Path(report))
+        print(f"\nReport: {report}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        give_json(found.to_json(), json_)
+    if found.kind == "validation" and not found.agrees:
+        raise typer.Exit(MISSED)
