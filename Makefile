@@ -20,7 +20,7 @@ demo: $(READY) ## run the main job: simulate the preset scenarios, results and f
 	$(BIN)/realtime-sim demo --out "$(OUT)"
 
 test: $(READY) ## run all tests, JOBS at a time
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(READY) ## check format, lint, floors, exports and docstrings; changes nothing
 	$(BIN)/ruff format --check .
