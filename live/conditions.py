@@ -73,6 +73,8 @@ def conditions_of(run: LiveRun, memory: dict[int, int]) -> dict[str, Any]:
     foreign = max(0.0, (busy_ns - own_ns) / span_ns)
     late_s = lateness_s(run)
     reasons = list(_reasons(processes, foreign if run.has_all else 0.0, late_s, span_ns))
+    if unwritten := sum(one.page.get("unwritten") for one in run.fleet.instances):
+        reasons.append(f"servers sent {unwritten:_} copies or messages more than their logbooks hold")
     return {
         "valid": not reasons,
         "reasons": reasons,

@@ -29,6 +29,7 @@ from realtime_sim.errors import LiveError
 from realtime_sim.policies import overflow
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.clients import Cohort
+from realtime_sim.scenario.quantities import Part
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.workload import BACKEND, Workload
 
@@ -182,7 +183,7 @@ class Fleet:
             is_late=instance.number >= servers.count,
             cohorts=tuple(_rules(self.workload, cohort) for cohort in scenario.clients),
             max_connections=servers.connection_limit,
-            admission=servers.admission.model_dump(),
+            admission=_plain(servers.admission),
             task_per_client=servers.fanout == "task_per_client",
             backlog=servers.backlog,
             poll_hold_s=TRANSPORTS["long_polling"].poll_hold_s,
@@ -251,7 +252,11 @@ async def give_back(channel: Channel | None, *shared: Page | Logbook) -> None:
 
 def broker_plain(scenario: Scenario) -> dict[str, object]:
     """The broker's part with every field, by the names that its attributes have."""
-    part = scenario.broker
+    return _plain(scenario.broker)
+
+
+def _plain(part: Part) -> dict[str, object]:
+    """Fields as numbers, where `model_dump` would write them as a file has them: 2.0 and not "2s"."""
     return {name: getattr(part, name) for name in type(part).model_fields if _is_plain(getattr(part, name))}
 
 

@@ -12,9 +12,11 @@ import numpy as np
 
 __all__ = ["FIELDS", "Page"]
 
-FIELDS = ("connections", "queue_length", "sends", "jobs", "handshakes", "peak_connections", "subscriptions", "linked")
+FIELDS = (
+    "connections", "queue_length", "sends", "jobs", "handshakes", "peak_connections", "subscriptions", "unwritten",
+)  # fmt: skip
 """Open connections; messages that wait for their fan-out; copies sent, messages fanned out and handshakes done so far;
-the most connections at once; rooms subscribed at the broker; whether the broker can be reached (0 or 1)."""
+the most connections at once; subscriptions at the broker; rows that found no room in a logbook."""
 
 
 class Page:

@@ -40,7 +40,7 @@ def read_token(secret: bytes, token: str, now_s: float) -> int:
         If it was not signed with `secret`, or has expired.
     """
     text, _, signature = token.rpartition(".")
-    if not hmac.compare_digest(signature.encode(), _signature(secret, text).encode()):
+    if not token.isascii() or not hmac.compare_digest(signature.encode(), _signature(secret, text).encode()):
         raise BadToken("the signature is wrong")
     client, expires_s = map(int, text.split("."))  # signed, so written by `write_token`
     if now_s >= expires_s:

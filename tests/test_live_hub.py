@@ -25,9 +25,8 @@ SECRET = b"s" * 32
 RULES = CohortRules("websocket", None, None, "unbounded", 0, True, ())
 
 SETTINGS = ServerSettings(
-    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",),
-    broker_url="", namespace="test", is_late=False,
-    broker={}, cohorts=(RULES,), max_connections=None,
+    number=3, websocket_port=0, http_port=0, secret=SECRET.hex(), origins=("http://good.test",), broker_url="",
+    broker={"subscription": "per_room"}, namespace="run", is_late=False, cohorts=(RULES,), max_connections=None,
     admission={"rate": None, "burst": 1, "concurrency": None, "retry_after": 0.0}, task_per_client=False, backlog=10,
     poll_hold_s=0.05, slice=2, shuts_when_draining=False, max_message_bytes=1_000, client_rate_per_s=100.0,
     client_burst=3, header_timeout_s=1.0, n_sends=1_000, n_fanouts=1_000,
@@ -102,6 +101,11 @@ def serve(work, rooms, skipped=(), **changes):
         return books
 
     return asyncio.run(run())
+
+
+async def enter(door, ear, after=""):
+    """A client connects, as every transport has it."""
+    await door.open(ear, door.admit(), "", after)
 
 
 async def turns(n=20):
@@ -195,12 +199,12 @@ def test_an_older_connection_of_the_same_client_gives_way():
 def test_rooms_are_subscribed_once_and_given_back_by_the_last_to_leave():
     async def work(hub, door, log):
         one, other = Ear(0), Ear(1)
-        await door.open(one, "", "")
-        await door.open(other, "", "")
+        await enter(door, one)
+        await enter(door, other)
         await door.leave(one)
         await door.leave(other)
         assert log.asked == [
-            ("subscribe", [0, 1]), ("subscribe", [2]), ("unsubscribe", [1]), ("unsubscribe", [0, 2]),
+            ("subscribe", [0, 1]), ("subscribe", [0, 2]), ("unsubscribe", [1]), ("unsubscribe", [0, 2]),
         ]  # fmt: skip
 
     serve(work, [[0, 1], [0, 2]])
@@ -216,8 +220,8 @@ def test_a_returning_client_gets_what_it_missed_once_and_in_order(remembers):
             hub.receive(one)
         await turns(40)
         if not remembers:
-            hub.history = History(1)
-        opening = asyncio.create_task(door.open(ear, "", "2"))
+            hub.history = History(1, 10**6)
+        opening = asyncio.create_task(enter(door, ear, "2"))
         await turns(1)
         hub.receive(message(9, 0, "9"))  # comes while it catches up
         await opening
@@ -229,12 +233,17 @@ def test_a_returning_client_gets_what_it_missed_once_and_in_order(remembers):
 
 
 def test_the_history_forgets_the_oldest():
-    history = History(3)
+    history = History(3, 10**6)
     for n in range(5):
         history.append(message(n, 0, str(n)))
     assert history.after("1") is None
     assert [one.position for one in history.after("2")] == ["3", "4"]
     assert history.after("4") == []
+    small = History(3, 2 * len(message(0, 0).body))
+    for n in range(3):
+        small.append(message(n, 0, str(n)))
+    assert small.after("0") is None
+    assert [one.position for one in small.after("1")] == ["2"]
 
 
 # The gate.
@@ -246,24 +255,27 @@ def gate(**changes):
 
 def test_a_good_token_from_a_good_origin_or_none_is_let_in():
     token = write_token(SECRET, 1, 2**40)
-    assert gate().identify(token, None) == gate().identify(token, "http://good.test") == 1
+    assert gate().identify(token, []) == gate().identify(token, ["http://good.test"]) == 1
 
 
 @pytest.mark.parametrize(
-    ("token", "origin", "status"),
+    ("token", "origins", "status"),
     [
-        (write_token(SECRET, 1, 2**40), "http://evil.test", 403),
-        (write_token(SECRET, 1, 2**40), "null", 403),
-        (write_token(b"other", 1, 2**40), None, 401),
-        (write_token(SECRET, 1, 1), None, 401),
-        (write_token(SECRET, 2, 2**40), None, 401),
-        (write_token(SECRET, -1, 2**40), None, 401),
-        ("", None, 401),
+        (write_token(SECRET, 1, 2**40), ["http://evil.test"], 403),
+        (write_token(SECRET, 1, 2**40), ["http://good.test", "http://evil.test"], 403),
+        (write_token(SECRET, 1, 2**40), [""], 403),
+        (write_token(SECRET, 1, 2**40), ["null"], 403),
+        (write_token(b"other", 1, 2**40), [], 401),
+        (write_token(SECRET, 1, 1), [], 401),
+        (write_token(SECRET, 2, 2**40), [], 401),
+        (write_token(SECRET, -1, 2**40), [], 401),
+        ("", [], 401),
+        ("\ud800.\ud800", [], 401),
     ],
 )
-def test_nobody_else_is(token, origin, status):
+def test_nobody_else_is(token, origins, status):
     with pytest.raises(Refused) as caught:
-        gate().identify(token, origin)
+        gate().identify(token, origins)
     assert caught.value.status == status
 
 
@@ -314,7 +326,7 @@ def said(ear, *texts, **changes):
     found = []
 
     async def work(hub, door, log):
-        await door.open(ear, "", "")
+        await enter(door, ear)
         for text in texts:
             await door.take(ear, text)
         found.extend(log.published)
@@ -365,7 +377,7 @@ def test_what_the_broker_does_not_take_is_told():
     ear = Ear(0)
 
     async def work(hub, door, log):
-        await door.open(ear, "", "")
+        await enter(door, ear)
         log.is_down = True
         await door.take(ear, wire.encode(wire.Publish(5, 1, 1, "")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import signal
 import socket
@@ -10,6 +11,7 @@ import sys
 from typing import Any
 
 from websockets.asyncio.server import Server
+from websockets.frames import CloseCode
 
 from live.brokers.links import open_link
 from live.channel import Channel, ChannelClosed
@@ -22,8 +24,8 @@ from live.server.hub import Hub, Membership
 from live.server.settings import FANOUTS, SENDS, ServerSettings
 from live.server.websocket import serve_websockets
 
-GOING_AWAY, SERVICE_RESTART = 1001, 1012
-"""Close codes of RFC 6455 and its registry: the server sends this client away; the server is about to restart."""
+FAREWELL_S = 1.0
+"""Time clients have to say goodbye when the server ends; whoever ends it waits for twice as long."""
 
 
 async def main() -> None:
@@ -47,16 +49,17 @@ async def main() -> None:
     leaving = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leaving.set)
     gc.freeze()
-    page.set("linked", 1)
     channel.send({"is": "ready"})
     orders = asyncio.create_task(_obey(channel, door, ports))
     await asyncio.wait({orders, asyncio.create_task(leaving.wait())}, return_when=asyncio.FIRST_COMPLETED)
     gate.is_draining = True
-    _send_away(door, len(hub.connections), SERVICE_RESTART)
-    orders.cancel()
+    _send_away(door, len(hub.connections), CloseCode.SERVICE_RESTART)
     await ports.close()
     await link.close()
     await channel.close()
+    orders.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await orders  # an order that could not be done ends the process, and its log says why
 
 
 class Ports:
@@ -65,6 +68,7 @@ class Ports:
     def __init__(self, door: FrontDoor) -> None:
         self._door, self._face = door, HttpFace(door)
         self._websockets: Server | None = None
+        self._shut: list[Server] = []
 
     async def open(self) -> None:
         """Listen."""
@@ -76,13 +80,17 @@ class Ports:
         """Refuse new connections."""
         if self._websockets is not None:
             self._websockets.close(close_connections=False)
+            self._shut.append(self._websockets)
             self._websockets = None
             await self._face.shut()
 
     async def close(self) -> None:
-        """End everything."""
+        """End everything, once those who are sent away have said goodbye or their time is over."""
         await self.shut()
-        await self._face.stop()
+        closing = [self._face.stop(), *(server.wait_closed() for server in self._shut)]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await asyncio.gather(*closing)
 
 
 async def _obey(channel: Channel, door: FrontDoor, ports: Ports) -> None:
@@ -102,7 +110,7 @@ def _do(order: dict[str, Any], door: FrontDoor) -> None:
         case "drain":
             door.gate.is_draining = bool(order["draining"])
         case "close":
-            _send_away(door, order["n"], GOING_AWAY)
+            _send_away(door, order["n"], CloseCode.GOING_AWAY)
         case "pace":
             door.hub.pace = order["factor"]
         case "cut":

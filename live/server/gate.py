@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+
+from websockets.frames import CloseCode
 
 from live.server.hub import Subscriber
 from live.server.settings import ServerSettings
@@ -11,9 +13,6 @@ from live.tokens import BadToken, read_token
 from realtime_sim.policies import overflow, token_bucket
 
 __all__ = ["Allowance", "Gate", "Refused"]
-
-_CLOSED_FOR_OVERFLOW = 1008
-"""Policy violation (RFC 6455, section 7.4.1): what servers send who cut a client that reads too slowly."""
 
 
 class Refused(Exception):
@@ -51,7 +50,7 @@ class Gate:
         Cohort of each client.
     """
 
-    def __init__(self, settings: ServerSettings, cohort_of: Mapping[int, int] | object) -> None:
+    def __init__(self, settings: ServerSettings, cohort_of: Sequence[int]) -> None:
         self._settings = settings
         self._secret = bytes.fromhex(settings.secret)
         self._cohort_of = cohort_of
@@ -61,21 +60,21 @@ class Gate:
         self.is_draining = False
         self.n_handshaking = 0
 
-    def identify(self, token: str, origin: str | None) -> int:
-        """The client that a request comes from. Raises `Refused`."""
-        if origin is not None and origin not in self._settings.origins:
+    def identify(self, token: str, origins: Sequence[str]) -> int:
+        """The client that a request comes from, by its token; `origins` are its `Origin` headers. Raises `Refused`."""
+        if origins and (len(origins) > 1 or origins[0] not in self._settings.origins):
             raise Refused(403, "this origin is not allowed")
         try:
             client = read_token(self._secret, token, time.time())
         except BadToken as error:
             raise Refused(401, f"token refused: {error}") from None
-        if not 0 <= client < len(self._cohort_of):  # type: ignore[arg-type]
+        if not 0 <= client < len(self._cohort_of):
             raise Refused(401, "token refused: no such client")
         return client
 
     def cohort_of(self, client: int) -> int:
         """The number of a client's cohort."""
-        return int(self._cohort_of[client])  # type: ignore[index]
+        return int(self._cohort_of[client])
 
     def admit(self, n_connections: int) -> None:
         """One more handshake is let in, or `Refused`. What is let in counts until `handshake_over`."""
@@ -108,7 +107,7 @@ class Gate:
             overflow.admit_kernel.py_func(code, rules.limit_bytes, subscriber.buffered_bytes, n_bytes)
         ]
         if decided == "disconnect":
-            subscriber.close(_CLOSED_FOR_OVERFLOW, "too slow")
+            subscriber.close(CloseCode.POLICY_VIOLATION, "too slow")
         return decided == "accept"
 
 

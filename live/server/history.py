@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import takewhile
 
 from live.brokers.base import Delivered
 
@@ -14,32 +14,35 @@ class History:
 
     Parameters
     ----------
-    n_messages : int
-        How many it keeps.
+    n_messages, n_bytes : int
+        How many it keeps, and how much at most.
 
     Examples
     --------
-    >>> history = History(2)
+    >>> history = History(2, 1_000)
     >>> for position in "abc":
     ...     history.append(Delivered(0, b"", position))
     >>> [[one.position for one in found] if (found := history.after(p)) is not None else None for p in "abc"]
     [None, ['c'], []]
     """
 
-    def __init__(self, n_messages: int) -> None:
-        self._n_messages = n_messages
+    def __init__(self, n_messages: int, n_bytes: int) -> None:
+        self._n_messages, self._n_bytes = n_messages, n_bytes
+        self._size_bytes = 0
         self._kept: dict[str, Delivered] = {}
 
     def append(self, delivered: Delivered) -> None:
-        """One more message; the oldest is forgotten where there are too many."""
+        """One more message; the oldest are forgotten where it is too much."""
+        if delivered.position in self._kept:  # the broker has sent it again
+            return
         self._kept[delivered.position] = delivered
-        if len(self._kept) > self._n_messages:
-            del self._kept[next(iter(self._kept))]
+        self._size_bytes += len(delivered.body)
+        while len(self._kept) > self._n_messages or self._size_bytes > self._n_bytes:
+            self._size_bytes -= len(self._kept.pop(next(iter(self._kept))).body)
 
     def after(self, position: str) -> list[Delivered] | None:
         """What came behind a position, oldest first; None if that is too long ago to know."""
         if position not in self._kept:
             return None
-        positions = list(self._kept)
-        first = len(positions) - 1 - positions[::-1].index(position)
-        return list(islice(self._kept.values(), first + 1, None))
+        behind = takewhile(lambda known: known != position, reversed(self._kept))  # who comes back was there just now
+        return [self._kept[known] for known in behind][::-1]

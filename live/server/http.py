@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Coroutine
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError, HttpVersion11
+from websockets.frames import CloseCode
 
-from live.server.frontdoor import FrontDoor, Misbehaved
+from live.server.frontdoor import TOO_MANY_FRAMES, FrontDoor, Misbehaved
 from live.server.gate import Allowance, Refused
 from live.server.monitoring import monitoring_text
 from live.server.polling import PollSubscriber
@@ -17,11 +21,26 @@ _STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-store",  # WHATWG HTML, section 9.2.7: caches and proxies must keep their hands off
     "X-Accel-Buffering": "no",
-    "Connection": "keep-alive",
 }
+
+CLOSE_TIMEOUT_S = 2.0
+"""Time a client has to read the rest of a stream that has ended."""
 
 _RETRY_MS = 3_000
 """What a stream asks a client to wait before it connects anew; EventSource of Chrome waits as long by itself."""
+
+_RETRY = b"retry: %d\n\n" % _RETRY_MS
+
+_logger = logging.getLogger(__name__)
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """What is no HTTP is answered, and not worth a line each time somebody sends it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, web.RequestPayloadError))
+
+
+_logger.addFilter(_is_our_fault)
 
 
 class EventStream:
@@ -32,7 +51,7 @@ class EventStream:
     def __init__(self, client: int, cohort: int, transport: asyncio.Transport) -> None:
         self.client, self.cohort = client, cohort
         self.allowance: Allowance | None = None
-        self.held: list[bytes] | None = None
+        self.held: list[tuple[bytes, str]] | None = None
         self.closed = asyncio.get_running_loop().create_future()
         self._transport = transport
 
@@ -53,13 +72,15 @@ class EventStream:
         return True
 
     def comment(self) -> None:
-        """A line that says nothing, so that proxies and clients see that the stream is alive."""
-        self._transport.write(b"3\r\n:\n\n\r\n")
+        """A line that says nothing, so that proxies and clients see that the stream is alive, unless it says more."""
+        if self.is_open and not self.buffered_bytes:
+            self._transport.write(b"3\r\n:\n\n\r\n")
 
     def close(self, code: int, reason: str) -> None:
-        """End the stream; the protocol has no way to say why."""
+        """End the stream; the protocol has no way to say why. Who does not read must not keep it."""
         if not self.closed.done():
             self.closed.set_result(None)
+            asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._transport.abort)
 
 
 class HttpFace:
@@ -77,7 +98,7 @@ class HttpFace:
         self._n_sessions = 0
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
-        self._heartbeats: list[asyncio.Task] = []
+        self._tasks: set[asyncio.Task] = set()
 
     async def listen(self) -> None:
         """Take connections; the second time after `shut`."""
@@ -95,57 +116,78 @@ class HttpFace:
             await site.stop()
 
     async def _set_up(self) -> None:
-        app = web.Application(client_max_size=self.door.settings.max_message_bytes)
-        app.router.add_get("/events", self._events)
-        app.router.add_get("/poll", self._poll)
+        settings = self.door.settings
+        app = web.Application(client_max_size=settings.max_message_bytes)
+        for path, handler in (
+            ("/events", self._events),
+            ("/poll", self._poll),
+            ("/metrics", self._metrics),
+            ("/healthz", self._healthz),
+        ):
+            app.router.add_get(path, handler, allow_head=False)
         app.router.add_post("/publish", self._publish)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=0.5, handler_cancellation=True
+            app,
+            access_log=None,
+            logger=_logger,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=0.5,
+            keepalive_timeout=settings.header_timeout_s,  # counts from the connection on, until a request is whole
+            lingering_time=CLOSE_TIMEOUT_S,
+            auto_decompress=False,  # nobody makes this server inflate anything
         )
         await self._runner.setup()
-        loop = asyncio.get_running_loop()
-        for number, rules in enumerate(self.door.settings.cohorts):
+        for number, rules in enumerate(settings.cohorts):
             if rules.transport == "sse" and rules.ping_interval_s is not None:
-                self._heartbeats.append(loop.create_task(self._beat(number, rules.ping_interval_s)))
+                self._start(self._beat(number, rules.ping_interval_s))
+
+    def _start(self, work: Coroutine) -> None:
+        """Do something beside all else; the loop alone would not keep it from being collected."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
         """Close everything."""
-        for task in self._heartbeats:
-            task.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
+        for task in self._tasks:
+            task.cancel()
 
     def _identify(self, request: web.Request) -> tuple[int, int]:
-        client = self.door.gate.identify(request.query.get("token", ""), request.headers.get("Origin"))
+        client = self.door.gate.identify(request.query.get("token", ""), request.headers.getall("Origin", []))
         return client, self.door.gate.cohort_of(client)
 
     # Server-Sent Events.
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        if request.version < HttpVersion11:
+            return web.Response(status=505, text="a stream needs HTTP/1.1\n")
         try:
             client, cohort = self._identify(request)
-            self.door.gate.admit(len(self.door.hub.connections))
+            entry = self.door.admit()
         except Refused as refused:
             return _answer(refused)
         response = web.StreamResponse(headers=_STREAM_HEADERS)
         response.enable_chunked_encoding()
+        response.force_close()  # whatever ends a stream ends its connection
         stream = None
         try:
-            try:
-                await response.prepare(request)
-                transport = request.transport
-                if transport is None:  # gone already
-                    return response
-                transport.write(b"%x\r\n%b\r\n" % (len(_RETRY), _RETRY))
-                stream = EventStream(client, cohort, transport)
-                after = request.headers.get("Last-Event-ID", request.query.get("after", ""))
-                await self.door.open(stream, "", after)
-            finally:
-                self.door.gate.handshake_over()
+            await response.prepare(request)
+            transport = request.transport
+            if transport is None:  # gone already
+                return response
+            transport.write(b"%x\r\n%b\r\n" % (len(_RETRY), _RETRY))
+            stream = EventStream(client, cohort, transport)
+            after = request.headers.get("Last-Event-ID", request.query.get("after", ""))
+            await self.door.open(stream, entry, "", after)
             await stream.closed  # aiohttp cancels this handler when the client goes
+        except Misbehaved as error:
+            assert stream is not None
+            stream.close(error.code, error.reason)
         finally:
+            entry.over()
             if stream is not None:
                 await asyncio.shield(self.door.leave(stream))
         return response
@@ -155,7 +197,7 @@ class HttpFace:
         while True:
             await asyncio.sleep(interval_s)
             for subscriber in list(self.door.hub.connections.values()):
-                if isinstance(subscriber, EventStream) and subscriber.cohort == cohort and subscriber.is_open:
+                if isinstance(subscriber, EventStream) and subscriber.cohort == cohort:
                     subscriber.comment()
 
     # Long polling.
@@ -171,30 +213,30 @@ class HttpFace:
                 raise Refused(404, "this server knows no such session")
         except Refused as refused:
             return _answer(refused)
-        subscriber.seen(request.query.get("after", ""))
-        body = await subscriber.answer_within(self.door.settings.poll_hold_s)
-        if body is None:
-            return web.Response(status=410, text="the session is over\n")
-        return web.Response(body=body, content_type="application/json")
+        return _batch(await subscriber.answer_within(self.door.settings.poll_hold_s))
 
     async def _new_session(self, request: web.Request, client: int, cohort: int) -> web.Response:
-        self.door.gate.admit(len(self.door.hub.connections))
+        entry = self.door.admit()
         self._n_sessions += 1
         session = f"{self.door.settings.number}-{self._n_sessions}"
-        subscriber = PollSubscriber(client, cohort, lambda: self._forget(session), self.door.hub.has_left)
+        subscriber = self._sessions[session] = PollSubscriber(
+            client, cohort, lambda: self._forget(session), self.door.hub.has_left
+        )
+        answered = False
         try:
-            self._sessions[session] = subscriber
-            await self.door.open(subscriber, session, request.query.get("after", ""))
+            await self.door.open(subscriber, entry, session, request.query.get("after", ""))
+            body = await subscriber.answer_within(0.0)
+            answered = True
+        except Misbehaved as error:
+            return web.Response(status=400, text=f"{error.reason}\n")
         finally:
-            self.door.gate.handshake_over()
-        body = await subscriber.answer_within(0.0)
-        return web.Response(body=body, content_type="application/json")
+            if not answered:  # nobody knows of the session
+                subscriber.close(CloseCode.GOING_AWAY, "it has not begun")
+        return _batch(body)
 
     def _forget(self, session: str) -> None:
         """A session is over: nobody has polled for too long, or the server has closed it."""
-        subscriber = self._sessions.pop(session, None)
-        if subscriber is not None:
-            asyncio.get_running_loop().create_task(self.door.leave(subscriber))
+        self._start(self.door.leave(self._sessions.pop(session)))
 
     # Publishing, and what is there to see.
 
@@ -203,13 +245,20 @@ class HttpFace:
             client, _ = self._identify(request)
         except Refused as refused:
             return _answer(refused)
+        try:
+            async with asyncio.timeout(self.door.settings.header_timeout_s):
+                body = await request.read()
+        except TimeoutError:
+            return web.Response(status=408, text="the body has not come\n")
+        except web.RequestPayloadError:
+            return web.Response(status=400, text="the body cannot be read\n")
         subscriber = self.door.hub.connections.get(client)
         if subscriber is None:
             return web.Response(status=409, text="connect first\n")
         try:
-            await self.door.take(subscriber, await request.read())
+            await self.door.take(subscriber, body)
         except Misbehaved as error:
-            return web.Response(status=400, text=f"{error.reason}\n")
+            return web.Response(status=429 if error.reason == TOO_MANY_FRAMES else 400, text=f"{error.reason}\n")
         return web.Response(status=204)
 
     async def _metrics(self, request: web.Request) -> web.Response:
@@ -221,7 +270,10 @@ class HttpFace:
         return web.Response(status=200 if ready else 503, text="ok\n" if ready else "draining\n")
 
 
-_RETRY = b"retry: %d\n\n" % _RETRY_MS
+def _batch(body: bytes | None) -> web.Response:
+    if body is None:
+        return web.Response(status=410, text="the session is over\n")
+    return web.Response(body=body, content_type="application/json")
 
 
 def _answer(refused: Refused) -> web.Response:

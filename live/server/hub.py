@@ -7,26 +7,31 @@ such as requests and pings, and then goes on; messages never overtake each other
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from websockets.frames import CloseCode
 
 from live.brokers.base import Delivered
 from live.logbook import Logbook
 from live.page import Page
 from live.server.history import History
-from realtime_sim.wire import Message, encode, number_of, with_position
+from realtime_sim.errors import LiveError
+from realtime_sim.wire import Failure, Joined, Left, encode, number_of, with_position
 
 if TYPE_CHECKING:
     from live.server.gate import Allowance
 
 __all__ = ["Hub", "Membership", "Subscriber"]
 
-HISTORY = 10_000
-"""Messages that a server with a log remembers."""
+_logger = logging.getLogger(__name__)
+
+HISTORY, HISTORY_BYTES = 10_000, 2**24
+"""Messages that a server with a log remembers, and how much of them at most."""
 
 
 class Subscriber(Protocol):
@@ -36,8 +41,9 @@ class Subscriber(Protocol):
     cohort: int
     allowance: Allowance | None
     """How much the client may still send; what it needs comes with its connection."""
-    held: list[bytes] | None
-    """Messages that wait until its catch-up is over; None when nothing is in their way."""
+    held: list[tuple[bytes, str]] | None
+    """Messages, with their positions, that wait until it was welcomed and has caught up; None when nothing is in their
+    way."""
 
     @property
     def is_open(self) -> bool:
@@ -113,11 +119,11 @@ class Hub:
         self.connections: dict[int, Subscriber] = {}
         self.rooms: dict[int, dict[int, Subscriber]] = {}
         self.position = ""
-        self.history = History(HISTORY)
+        self.history = History(HISTORY, HISTORY_BYTES)
         self.pace = 1.0
-        self._skipped, self._takes, self._log = skipped, overflow, sends.append
-        self._log_fanout = fanouts.append
-        self._queue: deque[tuple[Delivered, int]] = deque()
+        self._skipped, self._takes = skipped, overflow
+        self._log, self._log_fanout = sends.append, fanouts.append
+        self._queue: deque[tuple[Delivered, int, int]] = deque()
         self._fanout: Iterator[int] | None = None
         self._loop = asyncio.get_running_loop()
         self._awake = False
@@ -130,7 +136,7 @@ class Hub:
         old = self.connections.get(subscriber.client)
         if old is not None:
             self.unregister(old)
-            old.close(1008, "the client has connected anew")
+            old.close(CloseCode.POLICY_VIOLATION, "the client has connected anew")
         self.connections[subscriber.client] = subscriber
         for room in self.membership.rooms_of(subscriber.client):
             self.join(subscriber, room)
@@ -147,8 +153,9 @@ class Hub:
         return [room for room in left if room not in self.rooms]
 
     def join(self, subscriber: Subscriber, room: int) -> None:
-        """A client hears a room from now on. Whether it may is asked before."""
-        self.rooms.setdefault(room, {})[subscriber.client] = subscriber
+        """A client hears a room from now on, unless its connection is over. Whether it may is asked before."""
+        if self.connections.get(subscriber.client) is subscriber:
+            self.rooms.setdefault(room, {})[subscriber.client] = subscriber
 
     def leave(self, subscriber: Subscriber, room: int) -> bool:
         """A client hears a room no more. Returns whether it did."""
@@ -164,62 +171,85 @@ class Hub:
 
     def receive(self, delivered: Delivered) -> None:
         """A message has come from the broker: it waits for its turn."""
-        self._queue.append((delivered, time.monotonic_ns()))
+        try:
+            number = number_of(delivered.body)
+        except ValueError:
+            _logger.warning("what the broker has for room %d is no message", delivered.room)
+            return
+        self._queue.append((delivered, number, time.monotonic_ns()))
         self.page.set("queue_length", len(self._queue))
         if not self._awake:
             self._awake = True
             self._loop.call_soon(self._work)
 
     def _work(self) -> None:
-        """A piece of work: so many sends of the oldest message."""
+        """A piece of work: so many sends of the oldest message. What goes wrong costs that message alone."""
         begun_ns = time.monotonic_ns()
         if self._fanout is None:
-            delivered, at_ns = self._queue.popleft()
+            delivered, number, at_ns = self._queue.popleft()
             self.page.set("queue_length", len(self._queue))
-            self._fanout = self._fan_out(delivered, at_ns, begun_ns)
-        if next(self._fanout, None) is None:
-            self._fanout = None
+            self._fanout = self._fan_out(delivered, number, at_ns, begun_ns)
+        is_over = True
+        try:
+            is_over = next(self._fanout, None) is None
+        finally:
+            if is_over:
+                self._fanout = None
+            self._awake = self._fanout is not None or bool(self._queue)
+            if self._awake:
+                self._loop.call_soon(self._work)
         self._slow_down(begun_ns)
-        self._awake = self._fanout is not None or bool(self._queue)
-        if self._awake:
-            self._loop.call_soon(self._work)
 
-    def _fan_out(self, delivered: Delivered, at_ns: int, started_ns: int) -> Iterator[int]:
+    def _fan_out(self, delivered: Delivered, number: int, at_ns: int, started_ns: int) -> Iterator[int]:
         """Send to every subscriber of the room, and stop after each slice; then write down when it was done."""
-        body, position, number = delivered.body, delivered.position, number_of(delivered.body)
+        body, position = delivered.body, delivered.position
         if position:
             body = with_position(body, position)
             self.position = position
             self.history.append(delivered)
-        skipped = self._skipped[number] if 0 <= number < len(self._skipped) else -1
+        skipped = self.skipped(number)
         for n, subscriber in enumerate(list(self.rooms.get(delivered.room, {}).values()), 1):
-            if subscriber.client != skipped:
-                self.pass_on(subscriber, number, body, position)
+            if subscriber.client == skipped:
+                pass
+            elif subscriber.held is not None:
+                subscriber.held.append((body, position))
+            else:
+                self.send(subscriber, number, body, position)
             if n % self.slice == 0:
                 yield n
         self.page.set("sends", self._n_sends)
         self.page.add("jobs")
-        self._log_fanout(number, at_ns, started_ns, time.monotonic_ns())
+        try:
+            self._log_fanout(number, at_ns, started_ns, time.monotonic_ns())
+        except LiveError:
+            self.page.add("unwritten")
 
-    def pass_on(self, subscriber: Subscriber, number: int, body: bytes, position: str) -> None:
-        """Send one copy to one client, if its connection takes it."""
-        if subscriber.held is not None:
-            subscriber.held.append(body)
-            return
+    def skipped(self, number: int) -> int:
+        """The client that does not get this message, because it is its own; -1 for none."""
+        return int(self._skipped[number]) if 0 <= number < len(self._skipped) else -1
+
+    def send(self, subscriber: Subscriber, number: int, body: bytes, position: str) -> None:
+        """Send one copy of a message to one client, if its connection takes it."""
         takes = subscriber.is_open and self._takes(subscriber, len(body))
         if takes and subscriber.send(body, position, number):
             self.has_left(number, subscriber.client)
 
     def has_left(self, number: int, client: int) -> None:
-        """A copy is on its way to its client."""
-        self._n_sends += 1
-        self._log(number, client, time.monotonic_ns())
+        """A copy is on its way to its client.
 
-    def answer(self, subscriber: Subscriber, frame: object) -> None:
-        """Send a frame that is no message."""
-        assert not isinstance(frame, Message)
-        if subscriber.is_open:
-            subscriber.send(encode(frame), "")  # type: ignore[arg-type]
+        A logbook that is full keeps nobody from it: the page says how many rows are missing, and the run is not valid.
+        """
+        self._n_sends += 1
+        try:
+            self._log(number, client, time.monotonic_ns())
+        except LiveError:
+            self.page.add("unwritten")
+
+    def answer(self, subscriber: Subscriber, frame: Joined | Left | Failure) -> None:
+        """Send a frame that is no message, if its connection takes it."""
+        body = encode(frame)
+        if subscriber.is_open and self._takes(subscriber, len(body)):
+            subscriber.send(body, "")
 
     def _slow_down(self, begun_ns: int) -> None:
         """A slow server takes `pace` times as long: the loop spins for the rest."""

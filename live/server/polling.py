@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from websockets.frames import CloseCode
+
 from live.server.gate import Allowance
 
 __all__ = ["PollSubscriber"]
@@ -27,8 +29,8 @@ class PollSubscriber:
     """
 
     __slots__ = (
-        "_buffered_bytes", "_forget", "_frames", "_has_left", "_more", "_timer", "allowance", "client", "cohort",
-        "held", "is_open",
+        "_buffered_bytes", "_forget", "_frames", "_has_left", "_more", "_n_polls", "_timer", "allowance", "client",
+        "cohort", "held", "is_open",
     )  # fmt: skip
 
     def __init__(
@@ -36,13 +38,13 @@ class PollSubscriber:
     ) -> None:
         self.client, self.cohort = client, cohort
         self.allowance: Allowance | None = None
-        self.held: list[bytes] | None = None
+        self.held: list[tuple[bytes, str]] | None = None
         self.is_open = True
         self._forget, self._has_left = forget, has_left
         self._frames: list[tuple[bytes, int]] = []
-        self._buffered_bytes = 0
+        self._buffered_bytes = self._n_polls = 0
         self._more: asyncio.Future | None = None
-        self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)
+        self._timer = self._expire_later()
 
     @property
     def buffered_bytes(self) -> int:
@@ -58,14 +60,20 @@ class PollSubscriber:
 
     def close(self, code: int, reason: str) -> None:
         """The session is over; the poll that is parked hears of it."""
-        self._end()
-
-    def seen(self, position: str) -> None:
-        """The client polls: it is alive."""
-        self._timer.cancel()
+        if self.is_open:
+            self.is_open = False
+            self._timer.cancel()
+            self._wake()
+            self._forget()
 
     async def answer_within(self, hold_s: float) -> bytes | None:
-        """A batch of what there is, as soon as there is something, empty after `hold_s` seconds; None at the end."""
+        """A batch of what there is, as soon as there is something, empty after `hold_s` seconds; None at the end.
+
+        A client that asks again without waiting for its answer has the first one at once. Time until the session
+        expires runs while nobody asks.
+        """
+        self._timer.cancel()
+        self._n_polls += 1
         try:
             if not self._frames and self.is_open and hold_s > 0:
                 await self._wait(hold_s)
@@ -77,15 +85,15 @@ class PollSubscriber:
                     self._has_left(number, self.client)
             return b"[" + b",".join(body for body, _ in frames) + b"]"
         finally:
-            if self.is_open:
-                self._timer = asyncio.get_running_loop().call_later(SESSION_TIMEOUT_S, self._expire)
+            self._n_polls -= 1
+            if self.is_open and not self._n_polls:
+                self._timer = self._expire_later()
 
     async def _wait(self, hold_s: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._more is not None:  # the client has asked again without waiting for its answer
-            self._wake()
+        self._wake()
         more = self._more = loop.create_future()
-        timer = loop.call_later(hold_s, self._wake)
+        timer = loop.call_later(hold_s, _settle, more)
         try:
             await more
         finally:
@@ -94,15 +102,14 @@ class PollSubscriber:
                 self._more = None
 
     def _wake(self) -> None:
-        if self._more is not None and not self._more.done():
-            self._more.set_result(None)
+        if self._more is not None:
+            _settle(self._more)
 
-    def _expire(self) -> None:
-        self._end()
+    def _expire_later(self) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return loop.call_later(SESSION_TIMEOUT_S, self.close, CloseCode.GOING_AWAY, "nobody has asked for too long")
 
-    def _end(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self._timer.cancel()
-            self._wake()
-            self._forget()
+
+def _settle(future: asyncio.Future) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -89,12 +89,14 @@ class ServerSettings:
         Whether it refuses connections while it is not wanted: a balancer then finds another server, where an answer
         of 503 would go to the client.
     max_message_bytes : int
-        Largest frame a client may send; beyond it the connection is closed (1009).
+        Largest frame a client may send; beyond it the connection is closed (1009), a request refused (413).
     client_rate_per_s : float
     client_burst : int
-        Frames a second that a client may send, and how many at once; beyond them its connection is closed (1008).
+        Frames a second that a client may send, and how many at once; pings count apart. Beyond them its connection is
+        closed (1008), a request refused (429).
     header_timeout_s : float
-        Time a client has to say what it wants, seconds.
+        Time a client has to say what it wants, seconds: until its request is whole, also the next one over the same
+        connection, and again until the body is.
     n_sends, n_fanouts : int
         Most rows of its logbooks.
     """

@@ -4,39 +4,79 @@ from __future__ import annotations
 
 import asyncio
 import http
+import time
 from collections.abc import Callable
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 
-from live.server.frontdoor import FrontDoor, Misbehaved
+from live.server.frontdoor import TOO_MANY_FRAMES, Entry, FrontDoor, Misbehaved
 from live.server.gate import Allowance, Refused
 
 __all__ = ["WebSocketSubscriber", "serve_websockets"]
 
-_WRITE_LIMIT = 2**20
-"""Bytes in a send buffer from which a client's own reads wait; what the overflow policy allows may be more."""
+CLOSE_TIMEOUT_S = 2.0
+"""Time a client has for its part of the closing handshake."""
+
+_NEVER = 2**62
+"""Bytes in a send buffer from which the library waits before it pings or closes: a client that does not read would
+never time out, nor be closed. What a buffer may hold is for the overflow policy to say."""
+
+
+class Connection(ServerConnection):
+    """A connection of the library, who is at its other end, and two things that the library leaves open."""
+
+    client = cohort = -1
+    after = ""
+    entry: Entry | None = None
+    pings: Allowance | None = None
+    _abort: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """As in the library; but a client that broke the protocol has its end also if it does not hang up."""
+        super().data_received(data)
+        if self._abort is None and self.protocol.close_expected():
+            self._abort = self.loop.call_later(CLOSE_TIMEOUT_S, self.transport.abort)
+
+    def process_event(self, event: Event) -> None:
+        """As in the library, which answers every ping, also those of a client that never reads the answers."""
+        if isinstance(event, Frame) and event.opcode is Opcode.PING and self.protocol.state is State.OPEN:
+            assert self.pings is not None
+            if not self.pings.takes(time.monotonic_ns()):
+                self.protocol.fail(CloseCode.POLICY_VIOLATION, TOO_MANY_FRAMES)
+                self.send_data()
+        super().process_event(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """As in the library; a handshake that came to nothing is over."""
+        super().connection_lost(exc)
+        if self._abort is not None:
+            self._abort.cancel()
+        if self.entry is not None:
+            self.entry.over()
 
 
 class WebSocketSubscriber:
     """One WebSocket connection."""
 
-    __slots__ = ("_connection", "_transport", "allowance", "client", "cohort", "held")
+    __slots__ = ("_closing", "_connection", "_transport", "allowance", "client", "cohort", "held")
 
-    def __init__(self, client: int, cohort: int, connection: ServerConnection) -> None:
-        self.client, self.cohort = client, cohort
+    def __init__(self, connection: Connection) -> None:
+        self.client, self.cohort = connection.client, connection.cohort
         self.allowance: Allowance | None = None
-        self.held: list[bytes] | None = None
+        self.held: list[tuple[bytes, str]] | None = None
         self._connection = connection
         self._transport = connection.transport
+        self._closing: asyncio.Task | None = None
 
     @property
     def is_open(self) -> bool:
         """Whether the closing handshake has not begun."""
-        return self._connection.protocol.state is State.OPEN
+        return self._closing is None and self._connection.protocol.state is State.OPEN
 
     @property
     def buffered_bytes(self) -> int:
@@ -50,7 +90,8 @@ class WebSocketSubscriber:
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
-        asyncio.get_running_loop().create_task(self._connection.close(code, reason))
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._connection.close(code, reason))
 
 
 class TaskSubscriber(WebSocketSubscriber):
@@ -58,10 +99,8 @@ class TaskSubscriber(WebSocketSubscriber):
 
     __slots__ = ("_has_left", "_queue", "_queued_bytes", "_task")
 
-    def __init__(
-        self, client: int, cohort: int, connection: ServerConnection, has_left: Callable[[int, int], None]
-    ) -> None:
-        super().__init__(client, cohort, connection)
+    def __init__(self, connection: Connection, has_left: Callable[[int, int], None]) -> None:
+        super().__init__(connection)
         self._has_left = has_left
         self._queue: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
         self._queued_bytes = 0
@@ -104,39 +143,42 @@ async def serve_websockets(door: FrontDoor) -> Server:
     """
     settings = door.settings
 
-    async def check(connection: ServerConnection, request: Request) -> Response | None:
+    def check(connection: Connection, request: Request) -> Response | None:
         """Before the upgrade: the client's token and origin, and whether there is room."""
-        url = urlsplit(request.path)
-        if url.path == "/healthz":
+        path, _, text = request.path.partition("?")
+        if path == "/healthz":
             return connection.respond(http.HTTPStatus.OK, "ok\n")
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
+        query = {name: values[0] for name, values in parse_qs(text).items()}
         try:
-            if url.path != "/ws":
+            if path != "/ws":
                 raise Refused(404, "WebSockets are at /ws")
-            client = door.gate.identify(query.get("token", ""), request.headers.get("Origin"))
-            cohort = door.gate.cohort_of(client)
-            door.gate.admit(len(door.hub.connections))
+            client = door.gate.identify(query.get("token", ""), request.headers.get_all("Origin"))
+            connection.entry = door.admit()
         except Refused as refused:
             response = connection.respond(http.HTTPStatus(refused.status), f"{refused.reason}\n")
             response.headers.update(refused.headers)
             return response
-        rules = settings.cohorts[cohort]
+        connection.client, connection.cohort = client, door.gate.cohort_of(client)
+        connection.after = query.get("after", "")
+        connection.pings = Allowance(settings.client_rate_per_s, settings.client_burst)
+        rules = settings.cohorts[connection.cohort]
         connection.ping_interval, connection.ping_timeout = rules.ping_interval_s, rules.ping_timeout_s
-        connection.identity = (client, cohort, query.get("after", ""))  # type: ignore[attr-defined]
         return None
 
-    async def converse(connection: ServerConnection) -> None:
+    def answer(connection: Connection, request: Request, response: Response) -> None:
+        """After `check`: a request that is no good handshake is over, also if its client does not hang up."""
+        if connection.entry is not None and response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            connection.entry.over()
+
+    async def converse(connection: Connection) -> None:
         """The life of one connection."""
-        client, cohort, after = connection.identity  # type: ignore[attr-defined]
+        assert connection.entry is not None
         if settings.task_per_client:
-            subscriber = TaskSubscriber(client, cohort, connection, door.hub.has_left)
+            subscriber: WebSocketSubscriber = TaskSubscriber(connection, door.hub.has_left)
         else:
-            subscriber = WebSocketSubscriber(client, cohort, connection)
+            subscriber = WebSocketSubscriber(connection)
         try:
-            try:
-                await door.open(subscriber, "", after)
-            finally:
-                door.gate.handshake_over()
+            await door.open(subscriber, connection.entry, "", connection.after)
             async for frame in connection:
                 await door.take(subscriber, frame)
         except Misbehaved as error:
@@ -153,11 +195,13 @@ async def serve_websockets(door: FrontDoor) -> Server:
         "127.0.0.1",
         settings.websocket_port,
         process_request=check,
+        process_response=answer,
         compression=None,
         max_size=settings.max_message_bytes,
         open_timeout=settings.header_timeout_s,
-        close_timeout=2.0,
-        write_limit=_WRITE_LIMIT,
+        close_timeout=CLOSE_TIMEOUT_S,
+        write_limit=_NEVER,
         backlog=settings.backlog,
         server_header=None,
+        create_connection=Connection,
     )

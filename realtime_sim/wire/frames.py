@@ -271,5 +271,16 @@ def _check(name: str, value: Any, of_type: str) -> None:
             raise FrameError("bad_field", f"{name} must be a whole number from 0 on, got {type(value).__name__}")
     elif not isinstance(value, str):
         raise FrameError("bad_field", f"{name} must be text, got {type(value).__name__}")
+    elif not _is_unicode(value):
+        raise FrameError("bad_field", f"{name} must be text that UTF-8 can write, got half a surrogate pair")
     elif name.endswith(".pos") and len(value) > MAX_POSITION:
         raise FrameError("bad_field", f"{name} must have at most {MAX_POSITION} characters, got {len(value)}")
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be written: JSON lets half a surrogate pair through (RFC 8259, section 8.2)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
