@@ -1,8 +1,7 @@
 """Kafka: a topic with partitions, each server a consumer group of its own that reads all of them.
 
 A server knows its partitions, being alone in its group, and takes them without asking to be given them; after a loss it
-waits as long as the balancing of its group would take (`rebalance_delay`) and goes on where it has committed. What it
-had read behind that comes twice.
+waits as long as the balancing of its group would take (`rebalance_delay`) and goes on behind what it has handled.
 """
 
 from __future__ import annotations
@@ -45,7 +44,6 @@ class KafkaLink(ReconnectingLink):
             )
             raise ScenarioError(problem)
         self.return_delay_s += float(broker.rebalance_delay)
-        self._start: list[int] | None = None
         self._polled: list[Delivered] = []
         self._stopping: list[Reader | Writer] = []
         self._replays: ThreadPoolExecutor | None = None
@@ -81,7 +79,7 @@ class KafkaLink(ReconnectingLink):
         return self._position
 
     async def open(self, first: bool) -> None:
-        """Connect; read from the end of the log the first time, later from where it was committed."""
+        """Connect; read from the end of the log the first time, later on from where it was."""
         _, probe = await asyncio.open_connection(self.address.host, self.address.port)
         probe.transport.abort()  # librdkafka would try until its time is over
         writer = self._writer = Writer(self._producer, self.namespace, self._lost)
@@ -89,13 +87,10 @@ class KafkaLink(ReconnectingLink):
         await asyncio.to_thread(self._check_topic, writer)
         if self.receive is not None:
             n, most = self.broker.partitions, self.broker.max_poll_records
-            start = None if first else self._start
+            start = None if first else offsets_from(self._position, n)
             reader = self._reader = Reader(self._consumer, self.namespace, start, n, most, self._arrived, self._lost)
             reader.start()
-            offsets = await reader.opened
-            if first:
-                self._start = offsets
-            self._position = Offsets(offsets).text
+            self._position = Offsets(await reader.opened).text
             reader.taken()
 
     def _check_topic(self, writer: Writer) -> None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from live.brokers.base import Delivered
 from live.brokers.offsets import Offsets
@@ -24,6 +25,10 @@ _POLL_S = 0.1
 ASK_S = 5.0
 """Longest time for an answer to a question about offsets."""
 
+_COMMIT_EVERY_S = 1.0
+"""Time between two commits, each of which costs half as much as reading a record. Nobody goes on from there: a link
+that lives knows better, and a server that is new begins at the end."""
+
 _REPLAY_S = 10.0
 """Longest time for a replay."""
 
@@ -36,7 +41,7 @@ def network_error(error: KafkaError) -> Exception:
 
 
 class Reader(threading.Thread):
-    """A consumer of every partition, from where its group has committed or else from `start`.
+    """A consumer of every partition.
 
     Parameters
     ----------
@@ -45,7 +50,7 @@ class Reader(threading.Thread):
     topic : str
         What is read.
     start : list of int, optional
-        Offsets to start at where nothing was committed; None is the end of the log.
+        Offsets to start at; None is the end of the log.
     n_partitions, most : int
         Partitions of the topic, and records that are handed over at once.
     arrived : callable
@@ -92,15 +97,18 @@ class Reader(threading.Thread):
         ends = [self._consumer.get_watermark_offsets(place, timeout=ASK_S)[1] for place in places]
         if self._start is None:
             return ends
-        committed = [place.offset for place in self._consumer.committed(places, timeout=ASK_S)]
-        wanted = [self._start[p] if at == OFFSET_INVALID else at for p, at in enumerate(committed)]
         # An end before that is another log than the one that was read: the broker came back without it.
-        return [at if at <= end else 0 for at, end in zip(wanted, ends, strict=True)]
+        return [at if at <= end else 0 for at, end in zip(self._start, ends, strict=True)]
 
     def _read_on(self, offsets: Offsets) -> None:
         """Poll, hand over, commit: the next batch is asked for when this one has been handled."""
         consumer, most = self._consumer, self._most
+        handled: dict[int, int] = {}
+        commit_s = 0.0
         while not self._stopped.is_set():
+            if handled and time.monotonic() >= commit_s:
+                consumer.commit(offsets=[TopicPartition(self._topic, *at) for at in handled.items()], asynchronous=True)
+                handled, commit_s = {}, time.monotonic() + _COMMIT_EVERY_S
             first = consumer.poll(_POLL_S)
             if first is None:
                 continue
@@ -110,17 +118,14 @@ class Reader(threading.Thread):
                 return
             self._tell(self._arrived, self, [_delivered(message, offsets) for message in batch])
             self._taken.wait()
-            if not self._stopped.is_set():
-                ends = {message.partition(): message.offset() + 1 for message in batch}
-                places = [TopicPartition(self._topic, partition, end) for partition, end in ends.items()]
-                consumer.commit(offsets=places, asynchronous=True)
+            handled |= {message.partition(): message.offset() + 1 for message in batch}
 
     def taken(self) -> None:
         """What it has said last is settled: it may go on."""
         self._taken.set()
 
     def stop(self) -> None:
-        """It is not needed any more; what was not handed over is not committed."""
+        """It is not needed any more."""
         self._stopped.set()
         self._taken.set()
 
