@@ -35,9 +35,9 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _never_connected, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup, _little, _losses,
-        _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
-        _no_network,
+        _never_connected, _faults_before, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup,
+        _little, _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo,
+        _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -73,6 +73,25 @@ def _never_connected(results: Results) -> str:
     return (
         f"{n:,.0f} of {results.scenario.n_clients:,} clients were never connected: {why} "
         f"({results.connections[name]:,.0f} times). They got nothing, and none of it counts as lost. {step}."
+    )
+
+
+def _faults_before(results: Results) -> str:
+    """Faults that are over before the warm-up is: what they lost is in no figure."""
+    warmup_s = results.scenario.warmup_s
+    over = [
+        fault for fault in results.scenario.faults
+        if getattr(fault, "every", None) is None and fault.at < warmup_s
+        and (lasts := getattr(fault, "lasts", 0.0)) is not None and fault.at + lasts <= warmup_s
+    ]  # fmt: skip
+    if not over:
+        return ""
+    names = ", ".join(f"{fault.kind} at {format_duration(fault.at)}" for fault in over)
+    earliest_s = min(fault.at for fault in over)
+    step = f"Set warmup to {format_duration(earliest_s)} or less" if earliest_s else "Set warmup to 0"
+    return (
+        f"What {names} did to deliveries is in no figure: the warm-up of {format_duration(warmup_s)} is left out. "
+        f"{step}, or let the faults come later."
     )
 
 
