@@ -6,10 +6,10 @@ carry their unit at every tick and label. Legends stand above the axes, where th
 
 from realtime_sim.plots.latency import hop_waterfall, latency_cdf
 from realtime_sim.plots.over_time import connections_per_server, lag, reconnect_rate, replicas
-from realtime_sim.plots.page import save, summary_figure
+from realtime_sim.plots.page import comparison_figure, save, summary_figure
 from realtime_sim.plots.storms import compare_backoff, storm
 
 __all__ = [
-    "compare_backoff", "connections_per_server", "hop_waterfall", "lag", "latency_cdf", "reconnect_rate", "replicas",
-    "save", "storm", "summary_figure",
+    "compare_backoff", "comparison_figure", "connections_per_server", "hop_waterfall", "lag", "latency_cdf",
+    "reconnect_rate", "replicas", "save", "storm", "summary_figure",
 ]  # fmt: skip
