@@ -12,6 +12,7 @@ from realtime_sim.control.environment import Environment
 from realtime_sim.control.faults import PROCESSES
 from realtime_sim.control.machinery import Machinery
 from realtime_sim.control.monitor import monitor
+from realtime_sim.control.process import watched
 from realtime_sim.control.replica_set import ReplicaSet
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Scenario
@@ -60,6 +61,7 @@ def start_control(
     if settings is not None:
         cluster = Cluster("autoscaler", env, machinery, scenario, recorder)
         env.process(autoscaler(env, cluster, replica_set, recorder, settings))
-    for process in control:
+    for number, process in enumerate(control):
         name = getattr(process, "__name__", type(process).__name__)
-        env.process(process(env, Cluster(name, env, machinery, scenario, recorder, replace=replace)))
+        own = process(env, Cluster(name, env, machinery, scenario, recorder, replace=replace))
+        env.process(watched(f"control[{number}] ({name})", own, lambda: env.now))
