@@ -168,6 +168,21 @@ def titles(results: Results) -> list[str]:
     return [ax.get_title(loc="left") for ax in plots.summary_figure(results).axes if ax.get_title(loc="left")]
 
 
+def test_what_is_done_to_the_broker_is_marked_and_what_ends_it():
+    """A fault that lasts, and a process of one's own; none of it cuts a client off."""
+
+    def parts(env, cluster):
+        yield env.timeout(5)
+        cluster.partition(0)
+        yield env.timeout(2)
+        cluster.heal(0)
+
+    stop = {"at": 1, "kind": "stop_broker", "lasts": 2}
+    ax = plots.connections_per_server(simulate(small(broker={"kind": "nats"}, faults=[stop]), control=[parts]))
+    marks = {text.get_text(): text.xy[0] for text in ax.texts}
+    assert marks == {"stop broker": 1, "start broker": 3, "partition": 5, "heal": 7}
+
+
 def test_a_page_has_what_happened_and_no_room_for_what_did_not(run):
     """Attempts, servers that come and go, and services only where there are any."""
     every = ["Delivery latency", "Mean latency, hop by hop", "Connections per server"]
