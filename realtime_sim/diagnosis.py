@@ -35,8 +35,8 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _never_connected, _faults_before, _empty_replications, _no_interval, _overload, _links, _backlog, _warmup,
-        _little, _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo,
+        _never_connected, _faults_before, _pauses, _empty_replications, _no_interval, _overload, _links, _backlog,
+        _warmup, _little, _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo,
         _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
@@ -93,6 +93,23 @@ def _faults_before(results: Results) -> str:
         f"What {names} did to deliveries is in no figure: the warm-up of {format_duration(warmup_s)} is left out. "
         f"{step}, or let the faults come later."
     )
+
+
+def _pauses(results: Results) -> str:
+    """Pauses longer than clients wait for a ping or its answer: here they wait all the same."""
+    for fault in results.scenario.faults:
+        if fault.kind != "pause_server":
+            continue
+        for cohort in results.scenario.clients:
+            pings = cohort.keepalive
+            if pings is not None and fault.lasts > pings.interval + pings.timeout:
+                most = format_duration(pings.interval + pings.timeout)
+                return (
+                    f"pause_server lasts {format_duration(fault.lasts)}, and clients.{cohort.name} gives a silent "
+                    f"connection up after at most {most}: real clients would reconnect, those here wait for the "
+                    "server. Pause for less, or use kill_server with notice: silent."
+                )
+    return ""
 
 
 def _n_empty(results: Results) -> int:

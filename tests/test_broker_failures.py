@@ -93,6 +93,18 @@ def test_a_log_is_read_on_from_the_last_offset(kind):
     assert results.latency_s()["max"].value > 5
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", ["kafka", "nats_jetstream", "redis_streams"])
+@pytest.mark.parametrize(("link", "n"), [("0.1ms", 0), ("100ms", 4), ("300ms", 12)])
+def test_what_a_server_had_and_had_not_committed_comes_twice(kind, link, n, engine):
+    """The commit comes with the next poll: a batch and its commit are under way for two links, with 20 messages a
+    second. A reader of Redis Streams says itself where it goes on, and reads nothing twice."""
+    away = {"kind": "partition", "at": 10, "server": 0, "lasts": 5}
+    total = counted(broken(kind, away, broker={"server_link": link}, engine=engine))
+    assert total["lost"] == 0
+    assert total["duplicate"] == (0 if kind == "redis_streams" else n)
+
+
 def test_a_log_that_was_trimmed_meanwhile_loses_what_was_trimmed():
     """Of 100 messages that came in 5 s only the newest 40 are left, and what comes until the server is back."""
     away = {"kind": "partition", "at": 10, "server": 0, "lasts": 5}

@@ -78,6 +78,18 @@ def test_a_fault_that_is_over_before_the_warm_up_is_warned_of(faults, warmup, wo
     assert [text.startswith(words) for text in found] == [True] * bool(words)
 
 
+@pytest.mark.parametrize(("lasts", "warned"), [("10s", False), ("10.001s", True), ("1min", True)])
+def test_a_pause_that_keepalives_would_not_outlast_is_warned_of(lasts, warned):
+    """Pings every 5 s that are waited for as long: a server that is silent for longer is given up."""
+    cohorts = [{"name": "phones", "count": 4, "keepalive": None},
+               {"name": "desks", "count": 6, "keepalive": {"interval": "5s", "timeout": "5s"}}]  # fmt: skip
+    fault = {"at": 2, "kind": "pause_server", "lasts": lasts}
+    found = [text for text in simulate(small(clients=cohorts, faults=[fault])).warnings if "pause_server" in text]
+    assert len(found) == warned
+    if warned:
+        assert "clients.desks gives a silent connection up after at most 10s" in found[0]
+
+
 def test_a_warm_up_that_was_left_out_swallows_no_fault_in_silence():
     """The tenth of 300 s that is left out by default is longer than the 20 s until the fault."""
     fault = {"at": 20, "kind": "drop_clients", "cohort": "desks"}
