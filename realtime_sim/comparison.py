@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
@@ -55,23 +57,46 @@ def comparison(runs: Mapping[str, Results], title: str = "") -> str:
     Returns
     -------
     str
-        Two aligned tables; 95 % intervals stand in brackets. `lost` is the sum over replications, the recovery that of
-        the slowest fault in the first. Where there are services, a third one with the p99 from event to finished, and
-        how many events came to nothing.
+        Aligned tables; 95 % intervals stand in brackets. `lost` is the sum over replications, the recovery that of the
+        slowest fault in the first. Where there are several cohorts, one with the p99 of each, which may differ more
+        than those of all together; where there are services, one with the p99 from event to finished, and how many
+        events came to nothing, which are nobody's lost deliveries. Their sum stands beside what is lost.
     """
-    figures = [[title, "mean, ms [95 % interval]", "p50, ms", "p99, ms", "lost", "recovery, s"]]
+    services = list(dict.fromkeys(name for run in runs.values() for name in run.services.index))
+    cohorts = list(dict.fromkeys(cohort.name for run in runs.values() for cohort in run.scenario.clients))
+    header = [title, "mean, ms [95 % interval]", "p50, ms", "p99, ms", "lost", "recovery, s"]
+    figures = [header[:5] + ["events to nothing"] * bool(services) + header[5:]]
     for label, run in runs.items():
         latency = run.latency_s()
-        lost = f"{run.deliveries.loc['total', 'lost']:,}"
-        figures.append([label, *(_cell(latency[name]) for name in ("mean", "p50", "p99")), lost, _recovery(run)])
+        row = [label, *(_cell(latency[name]) for name in ("mean", "p50", "p99"))]
+        row.append(f"{run.deliveries.loc['total', 'lost']:,}")
+        row += [_to_nothing(run)] * bool(services)
+        figures.append([*row, _recovery(run)])
     hops = [["mean of each hop, ms", *runs]]
     for hop in (*HOPS, None):
         hops.append([hop or "total", *(_cell(run.latency_s(hop=hop)["mean"]) for run in runs.values())])
     tables = [figures, hops]
-    if names := list(dict.fromkeys(name for run in runs.values() for name in run.services.index)):
+    if len(cohorts) > 1:
+        rows = [[name, *(_of_cohort(run, name) for run in runs.values())] for name in cohorts]
+        tables.insert(1, [["p99 of each cohort, ms", *runs], *rows])
+    if services:
         header = ["event to finished, p99 in ms (came to nothing)", *runs]
-        tables.append([header, *([name, *(_service(run, name) for run in runs.values())] for name in names)])
+        tables.append([header, *([name, *(_service(run, name) for run in runs.values())] for name in services)])
     return "\n\n".join(map(_table, tables))
+
+
+def _of_cohort(run: Results, name: str) -> str:
+    """The p99 of a cohort's deliveries, where the run has it and it got any."""
+    known = any(cohort.name == name for cohort in run.scenario.clients)
+    figure = run.latency_s(name)["p99"] if known else Estimate(math.nan)
+    return "-" if math.isnan(figure.value) else _cell(figure)
+
+
+def _to_nothing(run: Results) -> str:
+    """Events that came to nothing at any service."""
+    if run.services.empty:
+        return "-"
+    return f"{(run.services['events'] - run.services['done']).sum():,.0f}"
 
 
 def _service(run: Results, name: str) -> str:
@@ -90,13 +115,16 @@ def _cell(figure: Estimate) -> str:
 
 
 def _recovery(run: Results) -> str:
-    """Seconds until every client cut off by a fault was back."""
-    times = [row for row in run.recovery.to_dict("records") if row["affected"]]
+    """Seconds until all whom a fault cut off were back, or, where it cuts nobody off, until deliveries were."""
+    times = []
+    for row in run.recovery.to_dict("records"):
+        if row["affected"]:
+            times.append(row["p100_s"] if row["recovered"] >= row["affected"] else math.inf)
+        elif row["fault"] in CUTS_NOBODY and not math.isnan(row["deliveries_s"]):
+            times.append(row["deliveries_s"])
     if not times:
         return "-"
-    if any(row["recovered"] < row["affected"] for row in times):
-        return "never"
-    return f"{max(row['p100_s'] for row in times):,.2f}"
+    return "never" if max(times) == math.inf else f"{max(times):,.2f}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -38,10 +38,9 @@ IMPLAUSIBLE_SLO_S = 60.0
 def warnings_of(results: Results) -> tuple[str, ...]:
     """Everything there is to warn of, the most fundamental first."""
     checks = (
-        _not_valid, _never_connected, _empty_replications, _no_interval, _overload, _links, _players, _backlog,
-        _warmup, _little,
-        _losses, _no_route, _metastable, _idle_drops, _unknown_sessions, _services, _implausible_slo, _implausible_rtt,
-        _no_network,
+        _not_valid, _never_connected, _faults_before, _pauses, _empty_replications, _no_interval, _overload, _links,
+        _players, _backlog, _warmup, _little, _losses, _no_route, _metastable, _idle_drops, _unknown_sessions,
+        _services, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
     return tuple(text for text in (check(results) for check in checks) if text)
 
@@ -85,6 +84,42 @@ def _never_connected(results: Results) -> str:
         f"{n:,.0f} of {results.scenario.n_clients:,} clients were never connected: {why} "
         f"({results.connections[name]:,.0f} times). They got nothing, and none of it counts as lost. {step}."
     )
+
+
+def _faults_before(results: Results) -> str:
+    """Faults that are over before the warm-up is: what they lost is in no figure."""
+    warmup_s = results.scenario.warmup_s
+    over = [
+        fault for fault in results.scenario.faults
+        if getattr(fault, "every", None) is None and fault.at < warmup_s
+        and (lasts := getattr(fault, "lasts", 0.0)) is not None and fault.at + lasts <= warmup_s
+    ]  # fmt: skip
+    if not over:
+        return ""
+    names = ", ".join(f"{fault.kind} at {format_duration(fault.at)}" for fault in over)
+    earliest_s = min(fault.at for fault in over)
+    step = f"Set warmup to {format_duration(earliest_s)} or less" if earliest_s else "Set warmup to 0"
+    return (
+        f"What {names} did to deliveries is in no figure: the warm-up of {format_duration(warmup_s)} is left out. "
+        f"{step}, or let the faults come later."
+    )
+
+
+def _pauses(results: Results) -> str:
+    """Pauses longer than clients wait for a ping or its answer: here they wait all the same."""
+    for fault in results.scenario.faults:
+        if fault.kind != "pause_server":
+            continue
+        for cohort in results.scenario.clients:
+            pings = cohort.keepalive
+            if pings is not None and fault.lasts > pings.interval + pings.timeout:
+                most = format_duration(pings.interval + pings.timeout)
+                return (
+                    f"pause_server lasts {format_duration(fault.lasts)}, and clients.{cohort.name} gives a silent "
+                    f"connection up after at most {most}: real clients would reconnect, those here wait for the "
+                    "server. Pause for less, or use kill_server with notice: silent."
+                )
+    return ""
 
 
 def _n_empty(results: Results) -> int:

@@ -65,7 +65,7 @@ def fields_text(path: str = "") -> str:
     Parameters
     ----------
     path : str
-        Only this part, such as `servers` or `clients.network`, or one field.
+        Only this part, such as `servers` or `clients.network`, one kind of it, as `faults.kill_server`, or one field.
 
     Raises
     ------
@@ -82,12 +82,14 @@ def fields_text(path: str = "") -> str:
     asked = [step for step in re.split(r"[.\[\]]+", path) if step and not step.isdigit()]
     sections = list(_sections())
     chosen = [section for section in sections if _plain(section[0])[: len(asked)] == asked]
+    if not chosen:  # a kind stands in for the part that it is a kind of
+        chosen = [section for section in sections if [*_plain(section[0]), _kind_of(section[0])] == asked]
     if not chosen:
         *parents, field = asked
         chosen = [
             (place, about, [row for row in rows if row[0] == field])
             for place, about, rows in sections
-            if _plain(place) == parents and any(row[0] == field for row in rows)
+            if parents in (_plain(place), [*_plain(place), _kind_of(place)]) and any(row[0] == field for row in rows)
         ]
     if not chosen:
         raise ScenarioError(Problem("path", "must be a part or a field of a scenario", path, _near(asked, sections)))
@@ -102,8 +104,14 @@ def _plain(place: str) -> list[str]:
     return [] if path == "scenario" else path.split(".")
 
 
+def _kind_of(place: str) -> str:
+    """The kind of a part that has one."""
+    return place.partition(" {kind: ")[2].removesuffix("}")
+
+
 def _near(asked: list[str], sections: list) -> str:
     known = {".".join(_plain(place)) for place, _, _ in sections}
+    known |= {".".join([*_plain(place), _kind_of(place)]) for place, _, _ in sections if _kind_of(place)}
     known |= {".".join([*_plain(place), row[0]]) for place, _, rows in sections for row in rows}
     step = nearest(".".join(asked), known)
     parts = sorted({_plain(place)[0] for place, _, _ in sections if _plain(place)})

@@ -26,7 +26,7 @@ from realtime_sim.trace import (
     Decision,
     Trace,
 )
-from realtime_sim.units import to_ns
+from realtime_sim.units import format_duration, format_size, to_ns
 from realtime_sim.workload import Workload
 
 __all__ = ["LEVELS", "MAX_FULL_ROWS", "Recorder", "n_client_groups"]
@@ -85,9 +85,11 @@ class Recorder:
         self.disturbances: list[tuple[str, int]] = []
         self.affected: list[int] = []
         self.recovery: list[list[int]] = []
+        self.away: list[list[int]] = []
         self.decisions: list[Decision] = []
         self.hindered: list[tuple[int, int, int, int]] = []
         self._paces: dict[int, tuple[int, int]] = {}
+        self._full_buffers: list[Decision] = []
         self.desired = n_servers
         for fault in scenario.faults:
             self.disturbed(fault.kind, to_ns(fault.at))
@@ -159,6 +161,7 @@ class Recorder:
         self.disturbances.append((kind, int(now_ns)))
         self.affected.append(0)
         self.recovery.append([])
+        self.away.append([])
         return len(self.disturbances) - 1
 
     def decided(self, decision: Decision) -> None:
@@ -176,9 +179,20 @@ class Recorder:
             self.hindered.append((server, since_ns, now_ns, before))
         self._paces[server] = now_ns, permille
 
-    def recovered(self, disturbance: int, now_ns: int) -> None:
-        """A client that a disturbance cut off is connected again."""
+    def buffer_full(self, now_ns: int, server: int, held_bytes: int) -> None:
+        """The broker cuts a server off, whose output buffer holds so much."""
+        limit = self.workload.scenario.broker.output_buffer
+        reason = f"its output buffer has reached {format_size(limit.hard)}"
+        if not 0 < limit.hard <= held_bytes:
+            reason = (
+                f"its output buffer has held {format_size(limit.soft)} or more for {format_duration(limit.soft_for)}"
+            )
+        self._full_buffers.append(Decision(int(now_ns), "broker", "cut off", f"server {server}", reason))
+
+    def recovered(self, disturbance: int, now_ns: int, cut_ns: int) -> None:
+        """A client that a disturbance cut off at `cut_ns` is connected again."""
         self.recovery[disturbance].append(now_ns)
+        self.away[disturbance].append(now_ns - cut_ns)
 
     def sample(self, **values: object) -> None:
         """The state at one sampling time: scalars, or arrays over servers. What is counted is added to it."""
@@ -258,8 +272,9 @@ class Recorder:
             series=series,
             disturbances=tuple(self.disturbances),
             recovery=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.recovery),
+            away=tuple(np.sort(np.array(times, dtype=np.int64)) for times in self.away),
             affected=tuple(self.affected),
-            decisions=tuple(self.decisions),
+            decisions=tuple(sorted(self.decisions + self._full_buffers, key=lambda one: one.time_ns)),
             hindered=self._hindered(),
             rows=rows,
         )

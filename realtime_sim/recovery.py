@@ -50,6 +50,9 @@ def until_s(trace: Trace, number: int, percent: int) -> float:
     return from_ns(int(times[rank - 1]) - since_ns) if rank <= len(times) else math.inf
 
 
+AWAY = ("away_p50_s", "away_p95_s", "away_max_s")
+"""How long each client was away."""
+
 TIMES_P99 = 2.0
 """A slice whose p99 is beyond so many times the highest one before is worse than before."""
 
@@ -123,6 +126,8 @@ def recovery_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
         several replications these are means (NaN if any run never got there), with `p50_low_s`, `p50_high_s` (95 %
         interval) and `p50_worst_s` (inf: never), and so on. `deliveries_s` is `deliveries_back_s`, of all replications
         together (inf: not within the run, or not before the next disturbance; NaN: nothing to compare with).
+        `away_p50_s`, `away_p95_s` and `away_max_s` are how long each of those who are back had been away, from its own
+        cut: a deploy lasts for minutes, and every client is away for a second. Of replications they are means.
     """
     rows = []
     several = len(traces) > 1
@@ -136,12 +141,25 @@ def recovery_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
             each = np.array([until_s(trace, number, percent) for trace in traces])
             row |= _over_replications(f"p{percent}", each[~np.isnan(each)], several)
         row["deliveries_s"] = deliveries_back_s(traces, slices, number)
+        row |= _away(traces, number)
         rows.append(row)
     columns = ["fault", "at_s", "affected", "recovered"]
     for percent in PERCENTS:
         ends = ("_s", "_low_s", "_high_s", "_worst_s") if several else ("_s",)
         columns += [f"p{percent}{end}" for end in ends]
-    return pd.DataFrame(rows, columns=[*columns, "deliveries_s"])
+    return pd.DataFrame(rows, columns=[*columns, "deliveries_s", *AWAY])
+
+
+def _away(traces: Sequence[Trace], number: int) -> dict[str, float]:
+    """How long each client was away: median, 95 % and the longest, means over the replications in which any was."""
+    each = [trace.away[number] for trace in traces if len(trace.away[number])]
+    ranks = zip(AWAY, (50, 95, 100), strict=True)
+    return {
+        name: float(np.mean([from_ns(int(times[math.ceil(len(times) * p / 100) - 1])) for times in each]))
+        if each
+        else math.nan
+        for name, p in ranks
+    }
 
 
 def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, float]:

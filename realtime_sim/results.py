@@ -177,7 +177,7 @@ class Results:
     @cached_property
     def recovery(self) -> pd.DataFrame:
         """For each disturbance: clients cut off, how many are back, seconds until 50, 95 and 100 % of them were, and
-        until deliveries were as before.
+        until deliveries were as before; how long each client was away.
 
         Of several replications: means, with their intervals and the worst (see `realtime_sim.recovery`).
         """

@@ -8,9 +8,12 @@ from realtime_sim.results import Results
 from realtime_sim.trace import FAILURES
 
 __all__ = [
-    "connections_line", "hop_table", "latency_table", "objectives_table", "recovery_table", "report_text",
-    "services_table", "storm_lines",
+    "connections_line", "decisions_table", "hop_table", "latency_table", "objectives_table", "recovery_table",
+    "report_text", "servers_table", "services_table", "storm_lines",
 ]  # fmt: skip
+
+MOST_ROWS = 16
+"""Most rows of what may come by the hundred; of more, the first and the last are shown."""
 
 VERDICTS = {True: "kept", False: "missed", None: "not decided"}
 
@@ -44,6 +47,10 @@ def report_text(results: Results) -> str:
     parts.append(f"{connections_line(results)}\n{busiest_line(results)}")
     if scenario.services:
         parts.append(services_table(results))
+    if scenario.autoscaling is not None or len(_changes(results)) > 2:
+        parts.append(servers_table(results))
+    if len(results.decisions):
+        parts.append(decisions_table(results))
     if len(results.recovery):
         parts.append(recovery_table(results))
     if len(results.storm):
@@ -124,32 +131,75 @@ def services_table(results: Results) -> str:
     return "\n".join(lines)
 
 
-def recovery_table(results: Results) -> str:
-    """Seconds after each fault until its clients and deliveries were back; of replications the mean and the worst."""
-    several = results.n_replications > 1
-    lines = [
-        f"{'Recovery, s':24}{'cut off':>10}{'back':>10}{'50 %':>10}{'95 %':>10}{'all':>10}" + "   all, worst" * several
+def _first_and_last(lines: list[str]) -> list[str]:
+    """All lines, or of many the first and the last, with how many there are between them."""
+    n_between = len(lines) - MOST_ROWS
+    if n_between <= 1:
+        return lines
+    half = MOST_ROWS // 2
+    return [*lines[:half], f"  … {n_between:,} more …", *lines[-half:]]
+
+
+def _changes(results: Results) -> list[int]:
+    """Samples at which another number of servers is wanted or ready than before, the first and the last one too."""
+    counts = results.timeseries[["servers_desired", "servers_ready"]].to_numpy()
+    changed = [i for i in range(1, len(counts)) if (counts[i] != counts[i - 1]).any()]
+    return sorted({0, *changed, len(counts) - 1}) if len(counts) else []
+
+
+def servers_table(results: Results) -> str:
+    """Servers wanted and ready whenever that has changed, with connections and how unevenly they are spread."""
+    lines = [f"{'Servers over time':24}{'wanted':>10}{'ready':>10}{'connections':>14}   fullest over the mean"]
+    rows = results.timeseries.iloc[_changes(results)]
+    texts = [
+        f"  {f'at {row.Index:g} s':22}{row.servers_desired:>10}{row.servers_ready:>10}{row.connections:>14,.0f}"
+        f"{row.imbalance:>24.2f}"
+        for row in rows.itertuples()
     ]
-    lines[0] += "   deliveries"
-    for row in results.recovery.to_dict("records"):
-        name = f"{row['fault']} at {row['at_s']:g} s"
-        line = f"  {name:22}{row['affected']:>10,.0f}{row['recovered']:>10,.0f}"
+    return "\n".join(lines + _first_and_last(texts))
+
+
+def decisions_table(results: Results) -> str:
+    """What the control plane did, when, and why; of replications in the first."""
+    found, n = results.decisions, results.n_replications
+    header = "Decisions" + ("" if n == 1 else f" of the first of {n} replications")
+    widths = [max(map(len, found[name]), default=0) + 2 for name in ("actor", "action", "target")]
+    texts = []
+    for row in found.itertuples():
+        columns = zip((row.actor, row.action, row.target), widths, strict=True)
+        texts.append(f"  {row.time_s:>10,.2f} s  {''.join(f'{text:{w}}' for text, w in columns)}{row.reason}".rstrip())
+    return "\n".join([header, *_first_and_last(texts)])
+
+
+def recovery_table(results: Results) -> str:
+    """Seconds after each fault until its clients and deliveries were back, and how long each client was away, the
+    median; of replications the mean and the worst."""
+    several = results.n_replications > 1
+    rows, texts = results.recovery.to_dict("records"), []
+    names = [f"{row['fault']} at {row['at_s']:g} s" for row in rows]
+    width = max([22, *map(len, names)])
+    header = f"{'Recovery, s':{width + 2}}{'cut off':>10}{'back':>10}{'50 %':>10}{'95 %':>10}{'all':>10}"
+    header += "   all, worst" * several + "   deliveries   away, 50 %"
+    for name, row in zip(names, rows, strict=True):
+        line = f"  {name:{width}}{row['affected']:>10,.0f}{row['recovered']:>10,.0f}"
         for percent in (50, 95, 100):
             line += f"{_seconds(row[f'p{percent}_s'], row['affected']):>10}"
         line += f"{_seconds(row['p100_worst_s'], row['affected']):>13}" if several else ""
-        lines.append(f"{line}{_number(row['deliveries_s']):>13}")
-    return "\n".join(lines)
+        away = "-" if math.isnan(row["away_p50_s"]) else f"{row['away_p50_s']:,.2f}"
+        texts.append(f"{line}{_number(row['deliveries_s']):>13}{away:>13}")
+    return "\n".join([header, *_first_and_last(texts)])
 
 
 def storm_lines(results: Results) -> str:
     """What each fault's storm did, and whether the system came out of it; means over replications."""
-    lines = ["Storms"]
-    for row in results.storm.to_dict("records"):
-        name = f"{row['fault']} at {row['at_s']:g} s"
+    rows, texts = results.storm.to_dict("records"), []
+    names = [f"{row['fault']} at {row['at_s']:g} s" for row in rows]
+    width = max(map(len, names), default=0) + 2
+    for name, row in zip(names, rows, strict=True):
         load = f"at most {row['peak_attempts_per_s']:,.0f} attempts/s against {row['capacity_per_s']:,.4g}/s"
         wasted = "" if math.isnan(row["wasted_ratio"]) else f", {row['wasted_ratio']:.0%} of handshakes wasted"
-        lines.append(f"  {name:22}{row['verdict']}; {load}{wasted}")
-    return "\n".join(lines)
+        texts.append(f"  {name:{width}}{row['verdict']}; {load}{wasted}")
+    return "\n".join(["Storms", *_first_and_last(texts)])
 
 
 def _seconds(value: float, affected: float) -> str:

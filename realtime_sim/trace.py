@@ -147,7 +147,8 @@ class Decision:
     time_ns : int
         When, nanoseconds.
     actor : str
-        Whose process it was: a fault with its number, the autoscaler, or the name of a user's function.
+        Whose process it was: a fault with its number, the autoscaler or its replica set, the name of a user's function,
+        or the broker, which cuts servers off by itself.
     action, target, reason : str
         What was done, to what, and why.
     """
@@ -217,6 +218,8 @@ class Trace:
         then what others did, in the order of time.
     recovery : tuple of ndarray of int64
         For each disturbance, when each client it cut off was connected again, ascending, nanoseconds.
+    away : tuple of ndarray of int64
+        For each disturbance, how long each of these clients had been cut off, ascending, nanoseconds.
     affected : tuple of int
         For each disturbance, how many clients it cut off.
     decisions : tuple of Decision
@@ -252,6 +255,7 @@ class Trace:
     servers: dict[str, np.ndarray]
     disturbances: tuple[tuple[str, int], ...]
     recovery: tuple[np.ndarray, ...]
+    away: tuple[np.ndarray, ...]
     affected: tuple[int, ...]
     decisions: tuple[Decision, ...]
     hindered: tuple[tuple[int, int, int, int], ...] = ()

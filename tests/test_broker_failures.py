@@ -51,6 +51,30 @@ def test_a_stalled_subscriber_is_cut_off_when_its_buffer_is_full(mib_per_s, cut_
     assert lost["lost"] == lost["lost_server_away"] > (cut_s - 2 * step_s) / step_s
 
 
+@pytest.mark.parametrize(
+    ("mib_per_s", "cut_s", "reason"),
+    [(10, 3.2, "its output buffer has reached 32MiB"), (0.5, 64, "its output buffer has reached 32MiB"),
+     (0.2, 100, "its output buffer has held 8MiB or more for 1min")],
+)  # fmt: skip
+def test_that_a_server_was_cut_off_is_a_decision_of_the_broker(mib_per_s, cut_s, reason):
+    stall = {"kind": "partition", "at": 5, "server": 0, "notice": "silent", "lasts": cut_s + 2}
+    traffic = [{"name": "t", "rate": 20 * mib_per_s, "arrivals": "constant", "payload": MIB // 20}]
+    runs = [broken("redis_pubsub", stall, engine=engine, duration=cut_s + 20, traffic=traffic) for engine in ENGINES]
+    assert runs[0].trace.diff(runs[1].trace) is None
+    decisions = runs[0].decisions
+    assert decisions["action"].tolist() == ["partition", "cut off", "heal"]
+    row = decisions.iloc[1]
+    assert (row["actor"], row["target"], row["reason"]) == ("broker", "server 0", reason)
+    assert row["time_s"] == pytest.approx(5 + cut_s, abs=2 / (20 * mib_per_s))
+
+
+def test_a_buffer_of_nats_has_one_limit():
+    stall = {"kind": "partition", "at": 5, "server": 0, "notice": "silent"}
+    traffic = [{"name": "t", "rate": 200, "arrivals": "constant", "payload": MIB // 20}]
+    decisions = broken("nats", stall, duration=15, traffic=traffic).decisions
+    assert decisions["reason"].iloc[1] == "its output buffer has reached 64MiB"
+
+
 @pytest.mark.parametrize("kind", ["redis_pubsub", "nats"])
 def test_at_most_once_loses_what_is_published_while_a_server_is_away(kind):
     """Away from 10 to 15 s, and back after 1 s more: six seconds of 20 messages, for the one client there."""
@@ -67,6 +91,18 @@ def test_a_log_is_read_on_from_the_last_offset(kind):
     results = broken(kind, away)
     assert counted(results)["lost"] == 0
     assert results.latency_s()["max"].value > 5
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", ["kafka", "nats_jetstream", "redis_streams"])
+@pytest.mark.parametrize(("link", "n"), [("0.1ms", 0), ("100ms", 4), ("300ms", 12)])
+def test_what_a_server_had_and_had_not_committed_comes_twice(kind, link, n, engine):
+    """The commit comes with the next poll: a batch and its commit are under way for two links, with 20 messages a
+    second. A reader of Redis Streams says itself where it goes on, and reads nothing twice."""
+    away = {"kind": "partition", "at": 10, "server": 0, "lasts": 5}
+    total = counted(broken(kind, away, broker={"server_link": link}, engine=engine))
+    assert total["lost"] == 0
+    assert total["duplicate"] == (0 if kind == "redis_streams" else n)
 
 
 def test_a_log_that_was_trimmed_meanwhile_loses_what_was_trimmed():

@@ -211,6 +211,16 @@ def test_a_figure_stays_in_its_folder_whatever_the_scenario_is_called(tmp_path, 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [folder / f"{file}.png"]
 
 
+def test_a_storm_has_a_figure_of_its_own(tmp_path):
+    """That of the fault that cuts off most."""
+    faults = "[{at: 1s, kind: drop_clients, cohort: phones, share: 0.1}, {at: 2s, kind: kill_server, server: 0}]"
+    done = command("simulate", "chat", *QUICK, "--set", f"faults={faults}", "--plots", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    names = ["chat-storm.png", "chat.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert all(f"Figure: {tmp_path / name}" in done.stdout for name in names)
+
+
 def test_a_figure_that_cannot_be_written_is_known_before_the_run(tmp_path):
     (tmp_path / "chat.png").mkdir()
     done = command("simulate", "chat", "--set", "duration=10h", "--plots", str(tmp_path))

@@ -54,6 +54,14 @@ def test_who_never_came_back_and_who_never_left_is_said():
     assert [row.split()[-1] for row in rows[1:3]] == ["never", "-"]
 
 
+def test_a_fault_that_cuts_nobody_off_recovers_with_the_deliveries():
+    stop = {"at": 16, "kind": "stop_broker"}
+    case = small(duration=32, broker={"kind": "redis_pubsub"}, traffic=[{"name": "t", "rate": 20}])
+    found = {lasts: simulate(case.replace(faults=[stop | {"lasts": lasts}])) for lasts in ("1s", "99s")}
+    rows = comparison(found).splitlines()[1:3]
+    assert [row.split()[-1] for row in rows] == [f"{found['1s'].recovery['deliveries_s'].item():,.2f}", "never"]
+
+
 def test_one_value_is_nothing_to_compare():
     with pytest.raises(ScenarioError, match="servers.count must have two values or more to compare"):
         variants(CHAT, "servers.count", {"2": 2})
@@ -66,6 +74,22 @@ def test_services_stand_side_by_side_with_what_came_to_nothing():
         events=[{"name": "order", "rate": 5, "arrivals": "constant"}], services=services, pipeline={"append": 0}
     )
     runs = {label: simulate(one) for label, one in variants(case, "services.mail.p_failure", {"0": 0, "1": 1}).items()}
-    table = comparison(runs, "failing").split("\n\n")[-1].splitlines()
+    figures, cohorts, _, services = comparison(runs, "failing").split("\n\n")
+    table = services.splitlines()
     assert [line.split()[0] for line in table[1:]] == ["mail", "numbers"]
     assert table[1].split()[1:] == ["11.0", "(0)", "-", "(50)"]
+    header, *rows = figures.splitlines()
+    assert " ".join(header.split()).endswith("p99, ms lost events to nothing recovery, s")
+    assert [row.split()[-3:] for row in rows] == [["0", "0", "-"], ["0", "50", "-"]]
+    assert cohorts.splitlines()[0].startswith("p99 of each cohort, ms")
+
+
+def test_cohorts_stand_side_by_side_where_there_are_several():
+    """One is 100 ms away; the other, which only one variant has, gets nothing."""
+    near, far = {"name": "near", "count": 9}, {"name": "far", "count": 3, "network": {"rtt": "200ms"}}
+    case = small(clients=[near, far], traffic=[{"name": "t", "rate": 5, "arrivals": "constant"}])
+    lonely = case.replace(clients=[near, {**far, "name": "idle"}], rooms=[{"name": "r", "count": 1, "members": 9,
+                          "cohort": "near"}], traffic=[{"name": "t", "rate": 5, "to": "r"}])  # fmt: skip
+    table = comparison({"a": simulate(case), "b": simulate(lonely)}).split("\n\n")[1].splitlines()
+    assert [line.split()[0] for line in table[1:]] == ["near", "far", "idle"]
+    assert table[2].split()[1:] == ["100.100", "-"] and table[3].split()[1:] == ["-", "-"]

@@ -63,6 +63,47 @@ def results(
 # Warnings: known values, worked by hand.
 
 
+@pytest.mark.parametrize(
+    ("faults", "warmup", "words"),
+    [
+        ([{"at": 4, "kind": "drop_clients", "cohort": "desks"}], 5, "What drop_clients at 4s did"),
+        ([{"at": 4, "kind": "drop_clients", "cohort": "desks"}], 4, ""),
+        ([{"at": 1, "kind": "stop_broker", "lasts": 4}], 5, "What stop_broker at 1s did"),
+        ([{"at": 1, "kind": "stop_broker", "lasts": 4.1}], 5, ""),  # its end is measured
+        ([{"at": 1, "kind": "stop_broker"}], 5, ""),
+        ([{"at": 0, "kind": "pause_server", "lasts": "10ms", "every": 2}], 5, ""),
+        ([{"at": 0, "kind": "kill_server", "server": 0}, {"at": 2, "kind": "kill_server", "server": 1}], 5,
+         "What kill_server at 0s, kill_server at 2s did"),
+    ],
+)  # fmt: skip
+def test_a_fault_that_is_over_before_the_warm_up_is_warned_of(faults, warmup, words):
+    case = small(duration=20, warmup=warmup, servers=SERVERS, broker={"kind": "redis_pubsub"}, faults=faults)
+    found = [text for text in simulate(case).warnings if "is in no figure" in text]
+    assert [text.startswith(words) for text in found] == [True] * bool(words)
+
+
+@pytest.mark.parametrize(("lasts", "warned"), [("10s", False), ("10.001s", True), ("1min", True)])
+def test_a_pause_that_keepalives_would_not_outlast_is_warned_of(lasts, warned):
+    """Pings every 5 s that are waited for as long: a server that is silent for longer is given up."""
+    cohorts = [{"name": "phones", "count": 4, "keepalive": None},
+               {"name": "desks", "count": 6, "keepalive": {"interval": "5s", "timeout": "5s"}}]  # fmt: skip
+    fault = {"at": 2, "kind": "pause_server", "lasts": lasts}
+    found = [text for text in simulate(small(clients=cohorts, faults=[fault])).warnings if "pause_server" in text]
+    assert len(found) == warned
+    if warned:
+        assert "clients.desks gives a silent connection up after at most 10s" in found[0]
+
+
+def test_a_warm_up_that_was_left_out_swallows_no_fault_in_silence():
+    """The tenth of 300 s that is left out by default is longer than the 20 s until the fault."""
+    fault = {"at": 20, "kind": "drop_clients", "cohort": "desks"}
+    text = next(t for t in simulate(small(duration=300, warmup=None, faults=[fault])).warnings if "no figure" in t)
+    assert text == (
+        "What drop_clients at 20s did to deliveries is in no figure: the warm-up of 30s is left out. Set warmup to 20s "
+        "or less, or let the faults come later."
+    )
+
+
 def test_a_run_without_fault_has_no_warnings():
     assert warnings_of(results()) == ()
 

@@ -47,6 +47,24 @@ def test_every_field_of_the_schema_is_there_under_the_name_a_file_has():
 
 
 @pytest.mark.parametrize(
+    ("path", "heading", "names"),
+    [
+        ("faults.kill_server", "faults[] {kind: kill_server}: Servers die at once.", 6),
+        ("broker.kafka", "broker {kind: kafka}: ", None),
+        ("faults.kill_server.notice", "faults[] {kind: kill_server}: Servers die at once.", 1),
+    ],
+)
+def test_a_kind_is_asked_for_by_its_name(path, heading, names):
+    first, _, *found = guide.fields_text(path).splitlines()
+    assert first.startswith(heading) and names in (None, len(found))
+
+
+def test_a_kind_that_is_spelt_wrongly_is_offered():
+    with pytest.raises(ScenarioError, match=r"did you mean 'faults.kill_server'"):
+        guide.fields_text("faults.kil_server")
+
+
+@pytest.mark.parametrize(
     ("path", "row"),
     [
         ("duration", "duration time, s required Simulated seconds with traffic, above 0."),

@@ -27,8 +27,11 @@ def run() -> Results:
 
 def ticks(axis) -> list:
     """Labels of the ticks that show, once drawn."""
+    if not axis.get_visible():
+        return []
     low, high = sorted(axis.get_view_interval())
-    return [mark.label1 for mark in axis.get_major_ticks() if low <= mark.get_loc() <= high]
+    label = "label2" if axis.get_ticks_position() == "right" else "label1"
+    return [getattr(mark, label) for mark in axis.get_major_ticks() if low <= mark.get_loc() <= high]
 
 
 def texts_of(figure: Figure) -> list:
@@ -93,6 +96,20 @@ def test_several_runs_share_axes_and_differ_in_colour_and_style(run):
     assert len({line.get_color() for line in curves}) == len({line.get_linestyle() for line in curves}) == 2
 
 
+def test_runs_are_compared_cohort_by_cohort(run):
+    """Only one of them has desks, whom nothing is sent to."""
+    case = {"traffic": [{"name": "t", "rate": 5, "to": "r"}],
+            "rooms": [{"name": "r", "count": 1, "members": 4, "cohort": "phones"}]}  # fmt: skip
+    figure = plots.comparison_figure({"a": run, "b": simulate(small(**case))})
+    phones, desks = figure.axes
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Delivery latency, phones", "Delivery latency, desks"]
+    assert len(phones.get_legend().get_texts()) == 2 and [text.get_text() for text in desks.texts] == [
+        "nothing was delivered"
+    ]
+    (alone,) = plots.comparison_figure({"a": run, "b": run}).axes
+    assert alone.get_title(loc="left") == "Delivery latency"
+
+
 def test_nothing_delivered_is_said_in_the_axes():
     empty = simulate(Scenario(name="empty", duration=2, clients=[{"name": "c", "count": 1}]))
     for ax in (plots.latency_cdf(empty), plots.hop_waterfall(empty)):
@@ -147,6 +164,38 @@ def test_the_curve_of_a_share_of_none_is_named_in_the_legend(run):
     assert legend.get_texts()[1].get_text() == "b: nothing was delivered"
 
 
+def titles(results: Results) -> list[str]:
+    return [ax.get_title(loc="left") for ax in plots.summary_figure(results).axes if ax.get_title(loc="left")]
+
+
+def test_what_is_done_to_the_broker_is_marked_and_what_ends_it():
+    """A fault that lasts, and a process of one's own; none of it cuts a client off."""
+
+    def parts(env, cluster):
+        yield env.timeout(5)
+        cluster.partition(0)
+        yield env.timeout(2)
+        cluster.heal(0)
+
+    stop = {"at": 1, "kind": "stop_broker", "lasts": 2}
+    ax = plots.connections_per_server(simulate(small(broker={"kind": "nats"}, faults=[stop]), control=[parts]))
+    marks = {text.get_text(): text.xy[0] for text in ax.texts}
+    assert marks == {"stop broker": 1, "start broker": 3, "partition": 5, "heal": 7}
+
+
+def test_a_page_has_what_happened_and_no_room_for_what_did_not(run):
+    """Attempts, servers that come and go, and services only where there are any."""
+    every = ["Delivery latency", "Mean latency, hop by hop", "Connections per server"]
+    assert titles(run) == [*every, "Connection attempts"]
+    assert titles(outage()) == [*every, "Events that wait for a service, or are in work"]
+    assert titles(queue()) == every
+    scaled = {"max_replicas": 3, "metrics": [{"name": "connections", "target": 100}]}
+    assert titles(simulate(small(autoscaling=scaled))) == [*every, "Servers against load"]
+    replaced = [{"at": 2, "kind": "kill_server", "server": 0, "restart_after": 0}]
+    page = titles(simulate(small(servers={"count": 2, "startup": "1s"}, faults=replaced)))
+    assert page == [*every, "Connection attempts", "Servers against load"]
+
+
 def test_no_attempts_are_said_in_words():
     ax = plots.reconnect_rate(queue())
     assert [text.get_text() for text in ax.texts] == ["no attempts"]
@@ -163,7 +212,12 @@ def test_a_full_queue_counts_as_turned_away(run):
     )
 
 
-@pytest.mark.parametrize("make", [storm, queue, outage])
+def deploy() -> Results:
+    scenario = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "rolling_deploy.yaml")
+    return simulate(scenario.replace(**{"clients.apps.count": 400, "traffic[0].rate": 10}))
+
+
+@pytest.mark.parametrize("make", [storm, queue, outage, deploy])
 def test_no_number_has_an_exponent_and_no_two_texts_overlap(make):
     figure = plots.summary_figure(make())
     texts = texts_of(figure)

@@ -145,10 +145,11 @@ def test_faults_keep_who_came_back_and_when_in_order():
     faults = [{"at": 1, "kind": "drop_clients", "cohort": "phones"}, {"at": 2, "kind": "kill_server", "server": 0}]
     recorder = Recorder(draw_workload(small(faults=faults)), "summary")
     for fault, now_ns in ((1, 30), (0, 5), (1, 10)):
-        recorder.recovered(fault, now_ns)
+        recorder.recovered(fault, now_ns, 1)
     recorder.affected[1] = 3
     trace = settle(recorder, [])
     assert [times.tolist() for times in trace.recovery] == [[5], [10, 30]]
+    assert [times.tolist() for times in trace.away] == [[4], [9, 29]]
     assert trace.affected == (0, 3)
 
 
@@ -225,4 +226,4 @@ def test_an_unknown_cause_and_a_fault_that_is_none_are_refused():
     with pytest.raises(KeyError, match="lost_bad_luck"):
         recorder.lost(0, to_ns(5), "bad_luck")
     with pytest.raises(IndexError, match="list index out of range"):
-        recorder.recovered(0, 5)
+        recorder.recovered(0, 5, 3)

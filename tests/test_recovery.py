@@ -73,6 +73,33 @@ def test_worse_slices_never_bring_deliveries_back_sooner(one, more):
     assert back_s([20], lost=list(one)) <= back_s([20], lost=list(one | more))
 
 
+def drops_and_closes(env, cluster):
+    """Six close one by one, a second apart; then the phones drop at once."""
+    yield env.timeout(1)
+    for _ in range(6):
+        cluster.close_connections(0, 1)
+        yield env.timeout(1)
+    cluster.drop_clients("phones")
+
+
+@pytest.mark.parametrize("faults", [
+    [{"at": 2, "kind": "drain_server", "server": 0, "over": "5s"}], [{"at": 2, "kind": "kill_server", "server": 0}], [],
+], ids=["drain", "kill", "own"])  # fmt: skip
+def test_each_client_is_away_from_its_own_cut_and_both_engines_say_so(faults):
+    """They try again after 1.5 s: a drain takes 5 s, and none of its clients is away for longer than that wait."""
+    cohorts = [{"name": name, "count": n, "reconnect": {"policy": "fixed", "delay": "1.5s"}}
+               for name, n in (("phones", 4), ("desks", 6))]  # fmt: skip
+    case = small(duration=20, servers={"profile": "zero", "count": 2}, clients=cohorts, faults=faults)
+    workload, control = draw_workload(case), [] if faults else [drops_and_closes]
+    first, second = (engine.run(workload, control=control) for engine in (reference, fast))
+    assert first.diff(second) is None
+    results = Results([first])
+    assert np.concatenate(first.away).tolist() == [1_500_000_000] * len(np.concatenate(first.recovery))
+    assert set(results.recovery["away_p50_s"].dropna()) == set(results.recovery["away_max_s"].dropna()) == {1.5}
+    if faults and faults[0]["kind"] == "drain_server":
+        assert results.recovery["p100_s"].item() > 5
+
+
 @pytest.mark.parametrize("broker", ["redis_pubsub", "kafka"])
 def test_slices_know_what_is_missing_and_both_engines_say_so(broker):
     """What every slice misses adds up to what is lost and dropped; a slow client drops, the broker stops for 3 s."""

@@ -13,6 +13,7 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.services import Service, flow_of
 from realtime_sim.simulation import expected_deliveries
 from realtime_sim.workload import draw_workload
+from tests.conftest import small
 
 GOOD = """
 name: orders
@@ -132,3 +133,15 @@ def test_too_many_publishes_are_counted_by_their_flow():
     big = good(**{"events.order.rate": 1e8, "services.mail.service": 0})
     with pytest.raises(ScenarioError, match="must give at most 50_000_000 publishes in all"):
         draw_workload(big)
+
+
+def test_where_there_is_none_to_name_the_step_is_to_add_one():
+    """The known names of an empty list would be none at all."""
+    with pytest.raises(ScenarioError) as caught:
+        small(faults=[{"at": 1, "kind": "stop_service", "service": "mail", "lasts": 1}])
+    assert str(caught.value) == (
+        "faults[0].service must be a service, got 'mail'; there is none: add it under services"
+    )
+    with pytest.raises(ScenarioError) as caught:
+        small(services=[{"name": "mail", "consumes": "order", "service": 0}])
+    assert str(caught.value).endswith("must be an event, got 'order'; there is none: add it under events")

@@ -6,7 +6,16 @@ import pytest
 
 from realtime_sim.results import Results
 from realtime_sim.simulation import simulate
-from realtime_sim.tables import objectives_table, recovery_table, report_text, services_table
+from realtime_sim.tables import (
+    MOST_ROWS,
+    decisions_table,
+    objectives_table,
+    recovery_table,
+    report_text,
+    servers_table,
+    services_table,
+    storm_lines,
+)
 from tests.conftest import small
 
 NETWORK = {"rtt": "40ms"}
@@ -43,9 +52,9 @@ def test_recovery_is_told_in_seconds_and_never():
         slo={"recover_within": 5},
     )
     assert recovery_table(results).splitlines() == [
-        "Recovery, s                cut off      back      50 %      95 %       all   deliveries",
-        "  drop_clients at 1 s            4         0     never     never     never        never",
-        "  drop_clients at 2 s            0         0         -         -         -        never",
+        "Recovery, s                cut off      back      50 %      95 %       all   deliveries   away, 50 %",
+        "  drop_clients at 1 s            4         0     never     never     never        never            -",
+        "  drop_clients at 2 s            0         0         -         -         -        never            -",
     ]
     assert "recovery                       5     never       never   s        missed" in objectives_table(results)
 
@@ -63,6 +72,63 @@ def test_services_are_told_with_what_failed_and_how_they_caught_up():
     assert row.split()[:5] == ["mail", "100", "100", "0", "50.1%"] and row.split()[-1] == "21"
     assert stop == "  mail stopped at 2.01 s for 2 s; caught up: 1.95 s after the restart"
     assert services_table(results) in report_text(results) and "Storms" not in report_text(results)
+
+
+GROWING = {
+    "duration": 30, "clients": [{"name": "c", "count": 30}],
+    "servers": {"profile": "zero", "count": 1, "startup": "3s"},
+    "autoscaling": {"max_replicas": 3, "sync_period": 5, "metrics": [{"name": "connections", "target": 10}]},
+}  # fmt: skip
+
+
+def test_what_an_autoscaler_did_is_told_with_its_reasons_and_how_servers_came():
+    results = run(**GROWING)
+    assert servers_table(results).splitlines() == [
+        "Servers over time           wanted     ready   connections   fullest over the mean",
+        "  at 1 s                         1         1            30                    1.00",
+        "  at 6 s                         3         1            30                    1.00",
+        "  at 9 s                         3         3            30                    3.00",
+        "  at 30 s                        3         3            30                    3.00",
+    ]
+    assert decisions_table(results).splitlines() == [
+        "Decisions",
+        "        5.00 s  autoscaler   scale         1 to 3 servers  connections 30 a pod against 10: 1 to 3 pods",
+        "        5.00 s  replica set  order server                  ordered by the autoscaler",
+        "        5.00 s  replica set  order server                  ordered by the autoscaler",
+        "        8.00 s  replica set  start server  server 1        ready for connections",
+        "        8.00 s  replica set  start server  server 2        ready for connections",
+    ]
+    text = report_text(results)
+    assert servers_table(results) in text and decisions_table(results) in text
+    assert "Decisions of the first of 2 replications" in report_text(run(2, **GROWING))
+    assert "Decisions" not in report_text(run()) and "Servers over time" not in report_text(run())
+
+
+def test_of_many_rows_the_first_and_the_last_are_told():
+    """A pause every 100 ms from 1 to 9 s, and as many closed connections by a process of one's own."""
+
+    def closes(env, cluster):
+        while True:
+            yield env.timeout("400ms")
+            cluster.close_connections(0, 1)
+
+    case = small(clients=[{"name": "desks", "count": 6, "reconnect": {"policy": "fixed", "delay": "2s"}}],
+                 faults=[{"at": 1, "kind": "pause_server", "lasts": "1ms", "every": "100ms"}])  # fmt: skip
+    results = simulate(case, control=[closes])
+    decisions = decisions_table(results).splitlines()
+    assert len(decisions) == 2 + MOST_ROWS and decisions[9] == f"  … {len(results.decisions) - MOST_ROWS} more …"
+    for table, frame in ((recovery_table, results.recovery), (storm_lines, results.storm)):
+        lines = table(results).splitlines()
+        assert len(lines) == 2 + MOST_ROWS and lines[9] == f"  … {len(frame) - MOST_ROWS} more …"
+
+
+def test_a_long_name_keeps_its_distance_from_what_is_said_of_it():
+    faults = [{"at": 1.25, "kind": "rolling_deploy"}, {"at": 2, "kind": "drop_clients", "cohort": "desks"}]
+    results = run(faults=faults, servers={"profile": "zero", "count": 2, "grace": "1s"})
+    first, second = storm_lines(results).splitlines()[1:]
+    assert first.startswith("  rolling_deploy at 1.25 s  ") and second.startswith("  drop_clients at 2 s       ")
+    header, first, second = recovery_table(results).splitlines()
+    assert len(header) == len(first) == len(second) and first.startswith("  rolling_deploy at 1.25 s  ")
 
 
 def test_a_run_without_traffic_prints_no_rows_of_nan():

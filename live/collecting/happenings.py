@@ -56,13 +56,13 @@ class Histories:
 class _Client:
     """What is known of one client so far."""
 
-    __slots__ = ("blame", "is_online", "n_connections", "server", "session_ns", "since_ns", "tried")
+    __slots__ = ("blame", "cut_ns", "is_online", "n_connections", "server", "session_ns", "since_ns", "tried")
 
     def __init__(self) -> None:
         self.server, self.since_ns, self.session_ns = -1, 0, 0
         self.is_online = self.tried = False
         self.n_connections = 0
-        self.blame = -1
+        self.blame, self.cut_ns = -1, 0
 
 
 def follow(
@@ -108,7 +108,7 @@ def follow(
                 n_open += 1
                 count((time_ns, "peak_connections", n_open))
                 if client.blame >= 0:
-                    recorder.recovered(client.blame, time_ns)
+                    recorder.recovered(client.blame, time_ns, client.cut_ns)
                     client.blame = -1
             case Happening.ATTEMPT:
                 client.tried = True
@@ -122,7 +122,7 @@ def follow(
                 blame = _blamed(cuts, client.server, names[cohort[number]], time_ns)
                 if blame >= 0 and client.blame < 0:
                     recorder.affected[blame] += 1
-                    client.blame = blame
+                    client.blame, client.cut_ns = blame, time_ns
                 found.connections.append((number, client.server, client.since_ns, time_ns))
                 client.server = -1
                 n_open -= 1

@@ -28,7 +28,7 @@ def simulate(
     record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
     json_: JsonOption = "",
-    plots: Annotated[str, typer.Option(metavar="DIR", help="Write a figure of the run into this folder.")] = "",
+    plots: Annotated[str, typer.Option(metavar="DIR", help="Write figures of the run into this folder.")] = "",
     fail_on_slo: Annotated[bool, typer.Option("--fail-on-slo", help="Exit with 1 if an objective is missed.")] = False,
     compare: Annotated[
         str, typer.Option(metavar="PATH=A,B", help="Run the values of a field with the same draws, side by side.")
@@ -47,8 +47,11 @@ def simulate(
     figure = Path(plots) / f"{file_name(asked.name)}{'-latency' if compare else ''}.png"
     if json_ not in ("", "-"):
         check_writable(Path(json_))
+    storm_figure = figure.with_name(f"{file_name(asked.name)}-storm.png")
     if plots:
         check_writable(figure)
+        if not compare and (asked.faults or asked.autoscaling):
+            check_writable(storm_figure)
     if compare:
         _compare(asked, compare, json_, figure if plots else None, **options)
         return
@@ -58,8 +61,13 @@ def simulate(
     if plots:
         from realtime_sim import plots as faces
 
-        faces.save(faces.summary_figure(results), figure)
-        print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
+        drawn = {figure: faces.summary_figure(results)}
+        storms = results.storm["affected"]
+        if storms.any():
+            drawn[storm_figure] = faces.storm(results, fault=int(storms.idxmax()))
+        for path, picture in drawn.items():
+            faces.save(picture, path)
+            print(f"\nFigure: {path}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         give_json(results.to_json(), json_)
     if fail_on_slo and any(kept is False for kept in results.objectives()["kept"]):
@@ -86,7 +94,7 @@ def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **op
     if figure:
         from realtime_sim import plots as faces
 
-        faces.save(faces.latency_cdf(runs), figure)
+        faces.save(faces.comparison_figure(runs), figure)
         print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         plain = [results.to_plain() for results in runs.values()]

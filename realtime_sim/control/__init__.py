@@ -2,7 +2,8 @@
 
 `machinery` is what a producer must be able to do, `cluster` what a process says to it, `environment` its clock.
 `faults` and `deploys` hold a process for each entry of a scenario, `autoscaler` is another and acts by its
-`replica_set`, `monitor` takes the samples, `start` sets all of them going.
+`replica_set`, `monitor` takes the samples, `process` looks after what a user has written, `start` sets all of them
+going.
 """
 
 from realtime_sim.control.cluster import Cluster

@@ -12,6 +12,7 @@ from realtime_sim.control.environment import Environment
 from realtime_sim.control.faults import PROCESSES
 from realtime_sim.control.machinery import Machinery
 from realtime_sim.control.monitor import monitor
+from realtime_sim.control.process import watched
 from realtime_sim.control.replica_set import ReplicaSet
 from realtime_sim.control.standing import Standing
 from realtime_sim.recorder import Recorder
@@ -63,6 +64,7 @@ def start_control(
         env.process(PROCESSES[fault.kind](env, cluster_of(f"{fault.kind} {number}", number), fault))
     if settings is not None:
         env.process(autoscaler(env, cluster_of("autoscaler"), replica_set, recorder, settings))
-    for process in control:
+    for number, process in enumerate(control):
         name = getattr(process, "__name__", type(process).__name__)
-        env.process(process(env, cluster_of(name)))
+        own = process(env, cluster_of(name))
+        env.process(watched(f"control[{number}] ({name})", own, lambda: env.now))

@@ -19,6 +19,8 @@ from realtime_sim.units import from_ns
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", "--", "-.", ":")
 TICK_STEPS = (1, 2, 2.5, 5, 10)
+BROKER_ACTS = ("partition", "heal", "cut off", "stop broker", "start broker")
+"""What is marked besides disturbances: it cuts no client off, and decides what is lost."""
 BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.8}
 
 
@@ -94,8 +96,8 @@ def as_written(name: str) -> str:
 
 
 def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True) -> Axes:
-    """What plots over time share: axes from 0, whole counts, faults marked above the curves where `marks`."""
-    faults = sorted((float(from_ns(at_ns)), kind) for kind, at_ns in results.trace.disturbances if marks)
+    """What plots over time share: axes from 0, whole counts; where `marks`, faults and what ends them above the curves."""
+    faults = _marks(results) if marks else []
     rows = min(len(faults), 3)
     last_s = float(results.server_series().index[-1])
     ax.set_xlim(0, last_s)
@@ -106,7 +108,7 @@ def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True
         ax.axvline(at_s, color="#777777", linestyle=":", linewidth=1)
         late = at_s > 0.7 * last_s
         ax.annotate(
-            kind.replace("_", " "), (at_s, 1), xycoords=("data", "axes fraction"), va="top",
+            kind, (at_s, 1), xycoords=("data", "axes fraction"), va="top",
             xytext=(-3 if late else 3, -2 - 11 * (i % 3)), textcoords="offset points", ha="right" if late else "left",
             fontsize=8, color="#555555", bbox=BEHIND,
         )  # fmt: skip
@@ -115,6 +117,16 @@ def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True
         axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
     x = "time, s" if results.engine == LIVE else "simulated time, s"
     return tidy(ax, title_of(results, title), x, y)
+
+
+def _marks(results: Results) -> list[tuple[float, str]]:
+    """Times and words of faults, of what cut connections off, and of what was done to the broker and its servers."""
+    marks = {(float(from_ns(at_ns)), kind.replace("_", " ")) for kind, at_ns in results.trace.disturbances}
+    for row in results.decisions.itertuples():
+        text = f"{row.action} {row.target}" if row.target == "broker" else row.action
+        if text in BROKER_ACTS:
+            marks.add((row.time_s, text))
+    return sorted(marks)
 
 
 def in_steps(rates: pd.Series) -> tuple[np.ndarray, np.ndarray]:

@@ -92,7 +92,8 @@ class DropClients(Part):
 class PauseServer(Part):
     """A server stops, as for garbage collection: its loops do nothing for a while, once or again and again.
 
-    A pause begins when a loop is done with the job it has.
+    A pause begins when a loop is done with the job it has. Clients wait for the server, however long it takes: that
+    their keepalive would give it up is not modelled.
 
     Parameters
     ----------

@@ -92,14 +92,14 @@ def _references(scenario: Any) -> Iterator[Broken]:
         if event.kind == "drop_clients":
             yield from _named(event.cohort, cohorts, "must be a cohort", f"faults[{i}].cohort")
         if event.kind == "stop_service":
-            yield from _named(event.service, services, "must be a service", f"faults[{i}].service")
+            yield from _named(event.service, services, "must be a service", f"faults[{i}].service", "services")
 
 
 def _services(scenario: Any) -> Iterator[Broken]:
     """Services consume events that exist, and what they publish follows from them."""
     events, services, cohorts = _names(scenario.events), _names(scenario.services), _names(scenario.clients)
     for i, service in enumerate(scenario.services):
-        yield from _named(service.consumes, events, "must be an event", f"services[{i}].consumes")
+        yield from _named(service.consumes, events, "must be an event", f"services[{i}].consumes", "events")
         if service.name in (*_SENDERS, *(cohorts or ())):
             rule = "must not be 'backend', 'clients' or a cohort: traffic could not tell them apart"
             yield Broken(rule, "choose another name", f"services[{i}].name")
@@ -110,9 +110,10 @@ def _services(scenario: Any) -> Iterator[Broken]:
             yield from rules_of_sources(i, stream, is_service=False)
 
 
-def _named(word: object, names: list[str] | None, rule: str, at: str) -> Iterator[Broken]:
+def _named(word: object, names: list[str] | None, rule: str, at: str, place: str = "") -> Iterator[Broken]:
+    """A name must be one of those there are; of a list that may be empty, `place` is where to add one."""
     if isinstance(word, str) and names is not None and word not in names:
-        yield Broken(rule, nearest(word, names), at)
+        yield Broken(rule, nearest(word, names) if names else f"there is none: add it under {place}", at)
 
 
 def _rooms(scenario: Any) -> Iterator[Broken]:

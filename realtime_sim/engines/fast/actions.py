@@ -42,6 +42,8 @@ def _cut_off(s, slot, how, disturbance):
     d = s.details[s.connections[slot].client]
     if d.fault < 0:
         d.fault = disturbance
+        if len(s.cut_ns) > 0:
+            s.cut_ns[s.connections[slot].client] = s.now
         s.affected[disturbance] += 1
 
 

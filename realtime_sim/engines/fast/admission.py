@@ -87,12 +87,14 @@ def is_full(s, server):
 
 
 @compiled()
-def _note_recovery(s, fault):
+def _note_recovery(s, client, fault):
     if s.n_recovered == len(s.recovered):
-        recovered = np.empty((2 * s.n_recovered, 2), dtype=np.int64)
+        recovered = np.empty((2 * s.n_recovered, s.recovered.shape[1]), dtype=np.int64)
         recovered[: s.n_recovered] = s.recovered
         s.recovered = recovered
     s.recovered[s.n_recovered, 0], s.recovered[s.n_recovered, 1] = fault, s.now
+    if len(s.cut_ns) > 0:
+        s.recovered[s.n_recovered, 2] = s.cut_ns[client]
     s.n_recovered += 1
 
 
@@ -202,7 +204,7 @@ def _opened(s, server, client, slot):
         if s.cohorts[c.cohort].replays:
             _catch_up(s, client, slot)
     if d.fault >= 0:
-        _note_recovery(s, d.fault)
+        _note_recovery(s, client, d.fault)
         d.fault = -1
     if s.ages:
         _grow_old(s, client, slot)

@@ -30,6 +30,7 @@ from realtime_sim.engines.fast.ledger import (
     copy_done,
     set_cause,
 )
+from realtime_sim.engines.fast.recording import note_full
 from realtime_sim.engines.fast.subscriptions import WAIT, free_op, is_at, new_op, remove_channel
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies.output_buffer import NOT_SOFT, check_kernel
@@ -136,6 +137,7 @@ def hold(s, server, job):
         s.hard_bytes, s.soft_bytes, s.soft_for_ns, v.held_bytes, v.soft_since_ns, s.now
     )
     if is_cut:
+        note_full(s, server, v.held_bytes)
         cut(s, server, SERVER_AWAY)
 
 

@@ -29,6 +29,9 @@ __all__ = ["CALLED", "CompiledCluster"]
 
 BUSY, LINK_BUSY, DIED, SENDS = (SERVER_TOTALS.index(name) for name in ("busy_ns", "link_busy_ns", "died_ns", "sends"))
 
+ONE_BY_ONE = ("drain_server", "rolling_deploy", "rebalance")
+"""Faults that cut clients off one after the other."""
+
 CONNECTIONS = 0
 """Row of `_snapshot`."""
 
@@ -38,7 +41,9 @@ class CompiledCluster:
 
     def __init__(self, workload: Workload, recorder: Recorder, control: Sequence[Control] = ()) -> None:
         self.workload, self.scenario, self.recorder = workload, workload.scenario, recorder
-        self.state = make_state(workload, recorder)
+        at_once = all(fault.kind not in ONE_BY_ONE for fault in self.scenario.faults)
+        self._cuts_one_by_one = bool(control) or self.scenario.autoscaling is not None or not at_once
+        self.state = make_state(workload, recorder, self._cuts_one_by_one)
         self.clock = Clock()
         self.end_ns = to_ns(self.scenario.duration)
         self._n_samples, self._was_disturbed = 0, False
@@ -81,14 +86,20 @@ class CompiledCluster:
         recorder = self.recorder
         if len(recorder.disturbances) > len(self.scenario.faults):  # also those that never cut anybody off
             actions.note_disturbance(self.state, len(recorder.disturbances) - 1)
-        totals, rows, recovered, affected, never_connected = _final(self.state)
+        totals, rows, recovered, affected, full_buffers, never_connected = _final(self.state)
         _free(self.state)  # before the trace is made, which takes room of its own
         for name, row in zip(SERVER_TOTALS, totals, strict=True):
             if name != "started_ns":  # known already
                 recorder.servers[name][:] = row
         for number in range(len(recorder.disturbances)):
             recorder.affected[number] = int(affected[number])
-            recorder.recovery[number] = recovered[recovered[:, 0] == number, 1]
+            back = recovered[recovered[:, 0] == number]
+            recorder.recovery[number] = back[:, 1]
+            recorder.away[number] = back[:, 1] - (
+                back[:, 2] if self._cuts_one_by_one else recorder.disturbances[number][1]
+            )
+        for time_ns, server, held_bytes in full_buffers.tolist():
+            recorder.buffer_full(time_ns, server, held_bytes)
         recorder.count("never_connected", int(never_connected))
         if len(self.scenario.clients) == 1 and recorder.batch_count.any():
             recorder.histogram[0] = recorder.batch_histogram.sum(axis=0)
@@ -259,6 +270,7 @@ def _final(s):
         s.rows[: s.n_rows].copy(),
         s.recovered[: s.n_recovered].copy(),
         s.affected.copy(),
+        s.full_buffers[: s.n_full_buffers].copy(),
         never,
     )
 

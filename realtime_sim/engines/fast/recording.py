@@ -56,6 +56,18 @@ def count_at(s, what, time):
 
 
 @compiled()
+def note_full(s, server, held_bytes):
+    """A server's output buffer at the broker has reached its limit."""
+    if s.n_full_buffers == len(s.full_buffers):
+        rows = np.empty((2 * s.n_full_buffers, 3), dtype=np.int64)
+        rows[: s.n_full_buffers] = s.full_buffers
+        s.full_buffers = rows
+    row = s.full_buffers[s.n_full_buffers]
+    row[0], row[1], row[2] = s.now, server, held_bytes
+    s.n_full_buffers += 1
+
+
+@compiled()
 def _file(s, client, cohort, batch, hop, ns):
     i = bucket(ns)
     s.batch_histogram[batch, hop, i] += 1

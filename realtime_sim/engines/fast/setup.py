@@ -46,8 +46,12 @@ SIZES = 48
 _NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))
 
 
-def make_state(workload: Workload, recorder: Recorder) -> st.State:
-    """The state before the first event. Arrays of the recorder are filled in place."""
+def make_state(workload: Workload, recorder: Recorder, cuts_one_by_one: bool = False) -> st.State:
+    """The state before the first event. Arrays of the recorder are filled in place.
+
+    Where a disturbance may cut clients off one after the other, each client's time is kept; else it is that of the
+    disturbance.
+    """
     scenario = workload.scenario
     _check_tables(workload)
     fields = {
@@ -55,10 +59,10 @@ def make_state(workload: Workload, recorder: Recorder) -> st.State:
         **_settings(scenario, recorder),
         **_inputs(workload),
         **_servers(scenario, workload.n_clients),
-        **_clients(workload),
+        **_clients(workload, cuts_one_by_one),
         **_tables(scenario, workload),
         **_agenda(workload.n_clients),
-        **_records(scenario, recorder),
+        **_records(scenario, recorder, cuts_one_by_one),
     }
     return st.State(**fields)
 
@@ -207,7 +211,7 @@ def _lines(n: int, dtype: np.dtype, values: dict[str, int]) -> np.ndarray:
     return lines.view(dtype)
 
 
-def _clients(workload: Workload) -> dict[str, object]:
+def _clients(workload: Workload, cuts_one_by_one: bool) -> dict[str, object]:
     scenario, n = workload.scenario, workload.n_clients
     before = {"session_ends_ns": st.NEVER_NS, "connection": -1, "last_server": -1, "attempted_ns": -ATTEMPT_GAP_NS}
     clients = _lines(n, st.CLIENT, before)
@@ -225,6 +229,7 @@ def _clients(workload: Workload) -> dict[str, object]:
         "online": np.zeros((1, (n + 63) // 64), dtype=np.uint64),
         "free_connection": -1, "n_connections": n, "n_opened": 0, "n_registered": 0,
         "broke_ns": np.zeros(n if any(c.resume_within for c in scenario.clients) else 0, dtype=np.int64),
+        "cut_ns": np.zeros(n if cuts_one_by_one else 0, dtype=np.int64),
         "cohorts": _cohorts(scenario),
         "backoffs": np.array([cohort.backoff.params() for cohort in scenario.clients]),
         "ping_interval_ns": np.array(interval_ns, dtype=np.int64),
@@ -333,7 +338,7 @@ def _agenda(n_clients: int) -> dict[str, object]:
     return fields | dict.fromkeys(zeros, 0)
 
 
-def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
+def _records(scenario: Scenario, recorder: Recorder, cuts_one_by_one: bool) -> dict[str, object]:
     n_samples = to_ns(scenario.duration) // max(1, to_ns(scenario.sample_interval)) + 2
     arrays = (
         "counters", "deliveries", "histogram", "sum_ns", "min_ns", "max_ns", "batch_histogram", "batch_sum_ns",
@@ -343,11 +348,13 @@ def _records(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         **{name: getattr(recorder, name) for name in arrays},
         "totals": np.zeros((len(SERVER_TOTALS), scenario.servers.count), dtype=np.int64),
         "affected": np.zeros(max(16, len(scenario.faults)), dtype=np.int64),
-        "recovered": np.zeros((16, 2), dtype=np.int64),
+        "recovered": np.zeros((16, 3 if cuts_one_by_one else 2), dtype=np.int64),
         "n_recovered": 0,
         "changes": np.zeros(n_samples + 1, dtype=np.int64),
         "change_sum_ns": np.zeros(n_samples + 1, dtype=np.int64),
         "ahead": np.zeros((len(COUNTERS), n_samples + 1), dtype=np.int64),
         "rows": np.zeros((1024 if recorder.level == "full" else 1, 13), dtype=np.int64),
         "n_rows": 0,
+        "full_buffers": np.zeros((4, 3), dtype=np.int64),
+        "n_full_buffers": 0,
     }

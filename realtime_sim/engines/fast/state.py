@@ -316,7 +316,7 @@ NUMBERS = [
     "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
     "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows", "reconnect_ns", "rebalance_ns",
     "delivery_timeout_ns", "hard_bytes", "soft_bytes", "soft_for_ns", "broker_pace", "incarnation", "waiting_first",
-    "waiting_last",
+    "waiting_last", "n_full_buffers",
 ]  # fmt: skip
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
@@ -336,10 +336,10 @@ FLAGS = [
 ]  # fmt: skip
 ARRAYS = {
     ("i8", 1): [
-        "batch_starts_ns", "ping_interval_ns", "opened_ns", "broke_ns", "payload", "send_ns", "member_offsets",
-        "room_offsets", "publish_ns", "intended_ns", "touched", "load", "free_message", "lists", "free_lists",
-        "batch_first", "batch_last", "batch_filled", "batch_serial", "counters", "affected", "batch_count",
-        "batch_missing", "group_count", "changes", "change_sum_ns",
+        "batch_starts_ns", "ping_interval_ns", "opened_ns", "broke_ns", "cut_ns", "payload", "send_ns",
+        "member_offsets", "room_offsets", "publish_ns", "intended_ns", "touched", "load", "free_message", "lists",
+        "free_lists", "batch_first", "batch_last", "batch_filled", "batch_serial", "counters", "affected",
+        "batch_count", "batch_missing", "group_count", "changes", "change_sum_ns",
     ],
     (COHORT, 1): ["cohorts"],
     ("f8", 2): ["backoffs"],
@@ -348,7 +348,7 @@ ARRAYS = {
     ("?", 1): ["echo", "healthy"],
     ("i8", 2): [
         "wire", "cohort_sizes", "deliveries", "totals", "recovered", "sum_ns", "min_ns", "max_ns",
-        "batch_sum_ns", "group_sum_ns", "rows", "ahead", "gathered",
+        "batch_sum_ns", "group_sum_ns", "rows", "ahead", "gathered", "full_buffers",
     ],
     (CLIENT, 1): ["clients"],
     (DETAIL, 1): ["details"],

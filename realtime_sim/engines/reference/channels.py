@@ -100,6 +100,7 @@ class Channels(LinkedBroker):
         link.held_bytes += message.payload_bytes
         link.soft_since_ns, is_cut = check_kernel(*self.limit, link.held_bytes, link.soft_since_ns, self.clock.now)
         if is_cut:
+            self.system.recorder.buffer_full(self.clock.now, server.id, link.held_bytes)
             self.cut(server, "server_away")
 
     def _misses(self, server: Server, message: Message) -> None:

@@ -53,7 +53,7 @@ class Client:
         self.last_server = -1
         self.n_sessions = self.n_connections = self.n_requests = self.n_losses = 0
         self.replayed: set[int] = set()
-        self.next_attempt_ns = self.broke_ns = 0
+        self.next_attempt_ns = self.broke_ns = self.cut_ns = 0
         self.life = self.clock.process(self.live())
 
     def turn(self, event: Event) -> None:
@@ -156,7 +156,7 @@ class Client:
             system.ledger.reconnected(self.id)
             self._catch_up(connection)
         if self.fault is not None:
-            system.recorder.recovered(self.fault, self.clock.now)
+            system.recorder.recovered(self.fault, self.clock.now, self.cut_ns)
             self.fault = None
 
     def _catch_up(self, connection: Connection) -> None:

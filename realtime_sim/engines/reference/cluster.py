@@ -113,7 +113,7 @@ class ReferenceCluster:
         client = connection.client
         client.broke(connection, event)
         if client.fault is None:
-            client.fault = disturbance
+            client.fault, client.cut_ns = disturbance, self.clock.now
             self.system.recorder.affected[disturbance] += 1
 
     # The broker.
