@@ -43,6 +43,7 @@ def results(
         recorder.sample(
             time_ns=time_ns,
             connections=np.array([5, 5]),
+            ready=np.array([1, 1]),
             queue_length=np.array([0, 0]),
             busy_ns=np.array([int(share * min(time_ns, busy_until_s * 10**9)) for share in busy]),
             link_busy_ns=np.array([0, 0]),
