@@ -96,7 +96,7 @@ def as_written(name: str) -> str:
 
 
 def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True) -> Axes:
-    """What plots over time share: axes from 0, whole counts; where `marks`, faults and what ends them above the curves."""
+    """What plots over time share: axes from 0, whole counts; with `marks`, faults and what ends them above."""
     faults = _marks(results) if marks else []
     rows = min(len(faults), 3)
     last_s = float(results.server_series().index[-1])
