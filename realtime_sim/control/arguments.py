@@ -77,6 +77,15 @@ def count(name: str, value: object, most: int, rule: str, step: str) -> int:
 def moment_ns(name: str, value: object, now_ns: int) -> int:
     """Integer nanoseconds since the start of the run, from now on.
 
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    value : int
+        What was given.
+    now_ns : int
+        What time it is.
+
     Examples
     --------
     >>> moment_ns("time_ns", 5, now_ns=7)
