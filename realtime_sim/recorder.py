@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from realtime_sim.buckets import N_BUCKETS, bucket_of
-from realtime_sim.pipeline import NEVER_NS
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.trace import (
     COUNTERS,
     DELIVERIES,
+    END_NS,
     HOPS,
     N_BATCHES,
     N_GROUPS,
@@ -244,7 +244,7 @@ class Recorder:
             np.add.at(count, part, 1)
 
     def _hindered(self) -> tuple[tuple[int, int, int, int], ...]:
-        lasting = ((server, since_ns, NEVER_NS, pace) for server, (since_ns, pace) in self._paces.items())
+        lasting = ((server, since_ns, END_NS, pace) for server, (since_ns, pace) in self._paces.items())
         return (*self.hindered, *(one for one in lasting if one[-1] != OWN_PACE))
 
     def trace(self, engine: str) -> Trace:

@@ -15,16 +15,19 @@ import numpy as np
 from realtime_sim.scenario import Scenario
 
 __all__ = [
+    "BROKER",
     "CAUSES",
     "CLOSE_CODES",
     "COUNTERS",
     "DELIVERIES",
+    "END_NS",
     "FAILURES",
     "HOPS",
     "NOTHING_NS",
     "N_BATCHES",
     "N_GROUPS",
     "OUTCOMES",
+    "OWN_PACE",
     "SERVER_TOTALS",
     "STAMPS",
     "Decision",
@@ -134,6 +137,9 @@ OWN_PACE = 1_000
 BROKER = -1
 """In the place of a server's number."""
 
+END_NS = 2**62
+"""Later than any run ends."""
+
 NOTHING_NS = 2**62
 """`min_ns` where nothing was delivered."""
 
@@ -226,7 +232,7 @@ class Trace:
         What the control plane did, in the order of time.
     hindered : tuple of (int, int, int, int)
         When a server (-1: the broker) worked slowly or paused: its number, from and until when, nanoseconds, and how
-        many thousandths of its cost work took, 0 for a pause. Where it never ended, until `pipeline.NEVER_NS`.
+        many thousandths of its cost work took, 0 for a pause. Where it never ended, until `END_NS`.
     services : dict of str to dict
         Of each service ahead of the push tier: `fates` (events by `realtime_sim.pipeline.FATES`), their `attempts`,
         `histogram` and `sum_ns` of the times from event to finished, all of events after the warm-up; over the whole
