@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import Counter
@@ -164,8 +165,9 @@ class Door:
         as after an empty packet, is ended now."""
         if engine in self._by_engine:
             self._by_engine[engine].websocket = None
-            if self.sio.eio.transport(engine) == "websocket":
-                self.start(self.hang_up(engine, None))
+            with contextlib.suppress(KeyError):  # it is ending already
+                if self.sio.eio.transport(engine) == "websocket":
+                    self.start(self.hang_up(engine, None))
 
     async def _join(self, connected: Connected, room: int) -> None:
         await self.sio.enter_room(connected.sid, room_name(room))
