@@ -6,6 +6,7 @@ Two servers are started once for all tests that need no whole run.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from types import SimpleNamespace
@@ -222,6 +223,49 @@ def test_a_wrong_frame_costs_its_connection_and_no_other(cluster):
         again = await enter(cluster, 0)  # an older connection of the same client gives way
         assert await good.reception.closed == 1008
         again.close()
+
+    cluster.run(scene())
+
+
+GARBAGE = [
+    "",
+    "9",
+    "4",
+    "4{",
+    "42[",
+    '42["message"',
+    '42["other",{}]',
+    "451-[",
+    '40/admin,{"token":1}',
+    "44",
+    "3",
+    "x" * 9_000,
+]
+"""What is no Socket.IO, or not what this server takes."""
+
+
+@pytest.mark.live
+def test_garbage_keeps_nobody_from_being_served(cluster):
+    """Bytes to the port, and packets from somebody who was let in and from somebody who was not."""
+
+    async def scene() -> None:
+        room, (first, second, *_) = members(cluster)
+        speaker, hearer = await enter(cluster, first), await enter(cluster, second)
+        url, port = cluster.fleet.places()[0].http_url, cluster.fleet.instances[0].http_port
+        for n in range(50):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(hashlib.sha512(b"%d" % n).digest() * (n + 1))
+            writer.close()
+        async with aiohttp.ClientSession() as session:
+            for auth in (None, hello({"token": token(cluster.fleet, members(cluster)[1][2])}).decode()):
+                for words in GARBAGE:
+                    async with session.ws_connect(f"{url}/socket.io/?EIO=4&transport=websocket") as socket:
+                        for packet in [auth, words, words] if auth else [words, words]:
+                            await socket.send_str(packet)
+        speaker.send(encode(Publish(5, room, 1, "still here")))
+        await until(lambda: hearer.reception.ids == speaker.reception.ids == [5])
+        speaker.close()
+        hearer.close()
 
     cluster.run(scene())
 

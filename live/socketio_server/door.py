@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from live.server.gate import Allowance, Gate, Refused
 from live.server.hub import Membership
 from live.server.settings import ServerSettings
 from live.socketio_server.exchange import EVENT, Exchange, room_name
+from realtime_sim.errors import LiveError
 from realtime_sim.wire import (
     Failure,
     FrameError,
@@ -100,6 +102,7 @@ class Door:
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._disconnect)
         self.sio.on(EVENT, self._message)
+        self.sio.on("*", self._anything_else)
         self._skipped, self._log_fanout = skipped, fanouts.append
         self._by_sid: dict[str, Connected] = {}
         self._by_engine: dict[str, Connected] = {}
@@ -113,9 +116,10 @@ class Door:
         request: web.Request = environ["aiohttp.request"]
         engine = self.sio.manager.eio_sid_from_sid(sid, NAMESPACE)
         websocket = request if request.query.get("transport") == "websocket" else None
+        request["engine"] = engine
         try:
             token = auth.get("token") if isinstance(auth, dict) else None
-            client = self.gate.identify(token if isinstance(token, str) else "", None)
+            client = self.gate.identify(token if isinstance(token, str) else "", ())
         except Refused as refused:
             self.start(self._turn_out(engine, websocket))
             raise Denied(refused.reason) from None
@@ -155,6 +159,15 @@ class Door:
         """A request is about to become the WebSocket of somebody who has polled so far."""
         if engine in self._by_engine:
             self._by_engine[engine].websocket = request
+
+    def has_ended(self, engine: str) -> None:
+        """A WebSocket is over, or has not come about, and polls go on. A session whose end the library has not noticed,
+        as after an empty packet, is ended now."""
+        if engine in self._by_engine:
+            self._by_engine[engine].websocket = None
+            with contextlib.suppress(KeyError):  # it is ending already
+                if self.sio.eio.transport(engine) == "websocket":
+                    self.start(self.hang_up(engine, None))
 
     async def _join(self, connected: Connected, room: int) -> None:
         await self.sio.enter_room(connected.sid, room_name(room))
@@ -204,6 +217,10 @@ class Door:
 
     # What clients send.
 
+    async def _anything_else(self, event: str, sid: str, *arguments: object) -> None:
+        """There is one event here."""
+        await self._message(sid)
+
     async def _message(self, sid: str, *arguments: object) -> None:
         """One frame of a client; what is wrong costs this connection, and only this one."""
         connected = self._by_sid.get(sid)
@@ -239,8 +256,8 @@ class Door:
         """To the members here first, then to the other servers: that is the library's order."""
         read_ns = time.monotonic_ns()
         message = _plain(Message(frame.id, frame.room, frame.seq, "", frame.data))
-        is_skipped = frame.id < len(self._skipped) and self._skipped[frame.id] == connected.client
-        skip = connected.sid if is_skipped else None
+        is_own = frame.id < len(self._skipped) and self._skipped[frame.id] == connected.client
+        skip = connected.sid if is_own else None
         try:
             await self.sio.emit(EVENT, message, room=room_name(frame.room), skip_sid=skip)
         except BrokerDown:
@@ -254,7 +271,10 @@ class Door:
         """A message is with the connections of its room here; the library sends it from there."""
         self.page.add("jobs")
         self.page.add("sends", self._n_hearing[int(room)])
-        self._log_fanout(frame["id"], read_ns, read_ns, NEVER_NS)
+        try:
+            self._log_fanout(frame["id"], read_ns, read_ns, NEVER_NS)
+        except LiveError:
+            self.page.add("unwritten")
 
 
 def _plain(frame: Message | Welcome | Joined | Left | Failure) -> dict[str, Any]:

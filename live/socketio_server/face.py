@@ -59,6 +59,7 @@ class Face:
         """Take connections."""
         if self._site is not None:
             return
+        settings = self._door.settings
         if self._runner is None:
 
             @web.middleware
@@ -69,9 +70,11 @@ class Face:
             app.router.add_get("/metrics", self._metrics)
             app.router.add_get("/healthz", self._healthz)
             self._door.sio.attach(app)
-            self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+            self._runner = web.AppRunner(
+                app, access_log=None, handle_signals=False, shutdown_timeout=0.5, auto_decompress=False,
+                keepalive_timeout=settings.header_timeout_s,  # counts from the connection on, until a request is whole
+            )  # fmt: skip
             await self._runner.setup()
-        settings = self._door.settings
         self._site = web.TCPSite(self._runner, "127.0.0.1", settings.http_port, backlog=settings.backlog)
         await self._site.start()
 
@@ -89,16 +92,26 @@ class Face:
 
     async def _admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Whether there is room, before the library hears of a new connection."""
-        if request.path != PATH or request.method != "GET":
+        if request.path != PATH:
             return await handler(request)
+        if request.method != "GET":
+            try:
+                async with asyncio.timeout(self._door.settings.header_timeout_s):
+                    return await handler(request)
+            except TimeoutError:
+                return web.Response(status=408, text="the body has not come\n")
         becomes_websocket = request.query.get("transport") == "websocket"
         if "sid" in request.query:
-            if becomes_websocket:
-                self._door.upgrades(request.query["sid"], request)
-            return await handler(request)
+            if not becomes_websocket:
+                return await handler(request)
+            self._door.upgrades(request.query["sid"], request)
+            try:
+                return await handler(request)
+            finally:
+                self._door.has_ended(request.query["sid"])
         gate = self._door.gate
         try:
-            gate.admit(len(self._door.connections))
+            gate.admit(len(self._door.connections) + gate.n_handshaking)
         except Refused as refused:
             return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)
         handshake = request["handshake"] = Handshake(gate, request, self._door.settings.header_timeout_s)
@@ -110,6 +123,7 @@ class Face:
         finally:
             if not is_begun:  # a WebSocket has ended, or the library wants nothing of this request
                 handshake.over()
+                self._door.has_ended(request.get("engine", ""))
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = monitoring_text(self._door.settings.number, self._door.page)
