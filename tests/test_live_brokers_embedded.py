@@ -125,6 +125,25 @@ def test_a_server_that_takes_nothing_is_cut_off_at_the_scenarios_limit(children,
     asyncio.run(run())
 
 
+@pytest.mark.live
+def test_a_broker_that_reads_in_a_long_log_is_waited_for(children):
+    """Redis listens meanwhile, and refuses everything with `LOADING`."""
+
+    async def run():
+        broker = part(STREAMS, when_down="retry")
+        running = await start_broker("auto", broker, children)
+        async with servers(running.url, broker, 1) as ((server,), publisher):
+            for first in range(0, 600, 50):
+                await asyncio.gather(*(publisher.publish(5, body(first + n, 5, 100_000)) for n in range(50)))
+            await running.stop()
+            waiting = [asyncio.create_task(publisher.publish(5, body(number))) for number in range(600, 650)]
+            await running.start()
+            await asyncio.gather(*waiting)
+            await until_heard(server, list(range(650)))
+
+    asyncio.run(run())
+
+
 # --- no broker ------------------------------------------------------------------------------------------------------
 
 

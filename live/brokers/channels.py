@@ -21,6 +21,13 @@ class RedisPubSubLink(RoomsLink):
     _commands: RespConnection | None = None
     _listener: RespConnection | None = None
 
+    @property
+    def _asks(self) -> RespConnection:
+        """The connection for commands; one that is gone is an error of the network."""
+        if self._commands is None:
+            raise ConnectionResetError("there is no connection to the broker")
+        return self._commands
+
     async def open(self, first: bool) -> None:
         """Connect, and subscribe to what is wanted."""
         self._commands = await connect(self.address, f"{self.namespace}:asks:{self.member}", None, self.broken)
@@ -63,13 +70,13 @@ class RedisPubSubLink(RoomsLink):
 
     async def send(self, room: int, body: bytes) -> None:
         """The answer is how many connections got it."""
-        await self._commands.ask("PUBLISH", f"{self.namespace}:{room}", body)
+        await self._asks.ask("PUBLISH", f"{self.namespace}:{room}", body)
 
     async def count(self) -> int | None:
         """Channels and patterns that the servers' connections hear, by `CLIENT LIST`, unless it is of no use."""
         if not self.address.options.get("counts", 1):
             return None
-        listed = await self._commands.ask("CLIENT", "LIST")
+        listed = await self._asks.ask("CLIENT", "LIST")
         readers = clients(listed, f"{self.namespace}:reads:")
         return sum(int(reader[count]) for reader in readers for count in ("sub", "psub"))
 

@@ -14,15 +14,12 @@ import time
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from live.brokers.addresses import Address
 from live.brokers.base import BrokerDown, Delivered, Receive
 from realtime_sim.errors import LiveError
 from realtime_sim.wire import number_of
-
-if TYPE_CHECKING:
-    from realtime_sim.scenario.brokers import NoBroker
 
 __all__ = ["DirectLink"]
 
@@ -42,7 +39,7 @@ class DirectLink:
     connected = True
     position = ""
 
-    def __init__(self, address: Address, broker: NoBroker, member: str, namespace: str) -> None:
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
         self.member = member
         self._file = Path(address.path) / member
         self._folder = self._file.parent

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from live.brokers.addresses import FORMS, SCHEMES, Address, address_from
 from live.brokers.links import NAMESPACE
@@ -17,7 +18,6 @@ from live.brokers.programs import PROGRAMS, Program, ask_about
 from live.brokers.reconnecting import Refused, as_live_error
 from live.processes import Children, free_ports
 from realtime_sim.errors import LiveError, Problem, ScenarioError
-from realtime_sim.scenario.quantities import Part
 
 __all__ = ["RunningBroker", "start_broker"]
 
@@ -78,7 +78,7 @@ class _Embedded(RunningBroker):
 
     embedded = True
 
-    def __init__(self, program: Program, children: Children, folder: Path, broker: Part, namespace: str) -> None:
+    def __init__(self, program: Program, children: Children, folder: Path, broker: Any, namespace: str) -> None:
         super().__init__("", "", program.warning)
         self._program, self._children, self._folder = program, children, folder
         self._broker, self._namespace = broker, namespace
@@ -170,7 +170,7 @@ def _listens(pid: int, port: int) -> bool:
         return False  # it closed one, or has ended
 
 
-async def start_broker(name: str, broker: Part, children: Children, namespace: str = NAMESPACE) -> RunningBroker:
+async def start_broker(name: str, broker: Any, children: Children, namespace: str = NAMESPACE) -> RunningBroker:
     """A broker for a run, that answers.
 
     Parameters

@@ -12,7 +12,9 @@ import itertools
 import json
 import re
 from functools import partial
+from typing import Any
 
+from live.brokers.addresses import Address
 from live.brokers.base import Delivered
 from live.brokers.nats_wire import NatsConnection, connect
 from live.brokers.reconnecting import ReconnectingLink, Refused
@@ -35,8 +37,8 @@ class NatsJetStreamLink(ReconnectingLink):
     _connection: NatsConnection | None = None
     _position = 0
 
-    def __init__(self, *args: object) -> None:
-        super().__init__(*args)
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
+        super().__init__(address, broker, member, namespace)
         self.stream = f"{self.namespace}-log"
         self._before_room = len(self.namespace) + 5
         self._outstanding = 0
@@ -47,6 +49,13 @@ class NatsJetStreamLink(ReconnectingLink):
     def position(self) -> str:
         """Sequence of the last message that was read."""
         return str(self._position) if self.receive is not None else ""
+
+    @property
+    def _there(self) -> NatsConnection:
+        """The connection; one that is gone is an error of the network."""
+        if self._connection is None:
+            raise ConnectionResetError("there is no connection to the broker")
+        return self._connection
 
     async def open(self, first: bool) -> None:
         """Connect; the first time make a consumer at the end of the stream, later behind what was read."""
@@ -64,9 +73,9 @@ class NatsJetStreamLink(ReconnectingLink):
         await self._call(f"CONSUMER.DELETE.{self.stream}.{self.member}", None)
         config = {"name": self.member, "ack_policy": "all", "max_ack_pending": -1, "inactive_threshold": _IDLE_NS}
         await self._make_consumer(config, self._position)
-        self._connection.hear(_FEED, self._hear)
-        self._connection.write(b"SUB %s %s\r\n" % (self._feed, _FEED))
-        await self._connection.ping(self._pull(self.broker.pull_batch))
+        self._there.hear(_FEED, self._hear)
+        self._there.write(b"SUB %s %s\r\n" % (self._feed, _FEED))
+        await self._there.ping(self._pull(self.broker.pull_batch))
 
     async def _make_stream(self) -> dict:
         config = {
@@ -91,7 +100,7 @@ class NatsJetStreamLink(ReconnectingLink):
     async def _call(self, subject: str, body: dict | None) -> dict:
         """Ask JetStream; what is to be deleted may be gone already."""
         payload = b"" if body is None else json.dumps(body).encode()
-        answer = await self._connection.request(f"$JS.API.{subject}".encode(), payload)
+        answer = await self._there.request(f"$JS.API.{subject}".encode(), payload)
         error = answer.get("error")
         if error and not (".DELETE." in subject and error.get("err_code", error["code"]) in _NOT_FOUND):
             raise Refused(f"JetStream says {error.get('description', error)!r}", "see the broker's configuration")
@@ -102,7 +111,7 @@ class NatsJetStreamLink(ReconnectingLink):
     @property
     def _feed(self) -> bytes:
         """Where the consumer's messages go: no answer to a request has such a subject."""
-        return self._connection.inbox + b".feed.x"
+        return self._there.inbox + b".feed.x"
 
     def _pull(self, batch: int) -> bytes:
         self._outstanding += batch
@@ -140,11 +149,11 @@ class NatsJetStreamLink(ReconnectingLink):
         made = await self._make_consumer({"ack_policy": "none", "inactive_threshold": 5 * 10**9}, first)
         wanted = min(made["num_pending"], last - first) if last else made["num_pending"]
         found = await self._pull_all(made["name"], wanted) if wanted else []
-        self._connection.write(b"PUB $JS.API.CONSUMER.DELETE.%s 0\r\n\r\n" % f"{self.stream}.{made['name']}".encode())
+        self._there.write(b"PUB $JS.API.CONSUMER.DELETE.%s 0\r\n\r\n" % f"{self.stream}.{made['name']}".encode())
         return [message for message in found if not last or int(message.position) <= last]
 
     async def _pull_all(self, consumer: str, wanted: int) -> list[Delivered]:
-        connection, number = self._connection, b"%d" % next(self._numbers)
+        connection, number = self._there, b"%d" % next(self._numbers)
         found: list[Delivered] = []
         over = connection.promise()
         connection.hear(number, partial(self._collect, found, wanted, over))
@@ -179,15 +188,12 @@ class NatsJetStreamLink(ReconnectingLink):
 
     def hold(self, held: bool) -> None:
         """Read nothing, or read on."""
-        self._connection.hold(held)
+        self._there.hold(held)
 
     async def send(self, room: int, body: bytes) -> None:
         """The answer is the sequence."""
-        connection = self._connection
-        if connection is None:
-            raise ConnectionResetError("there is no connection to the broker")
         try:
-            answer = await connection.request(b"%s.log.%d" % (self.namespace.encode(), room), body)
+            answer = await self._there.request(b"%s.log.%d" % (self.namespace.encode(), room), body)
         except ConnectionRefusedError:
             self.broken()  # the stream is not there (any more, or yet): open again
             raise

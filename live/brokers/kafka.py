@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -20,9 +20,6 @@ from live.brokers.offsets import MOST_PARTITIONS, Offsets, offsets_from
 from live.brokers.reconnecting import ReconnectingLink, Refused
 from realtime_sim.errors import Problem, ScenarioError
 
-if TYPE_CHECKING:
-    from realtime_sim.scenario.brokers import Kafka
-
 __all__ = ["KafkaLink"]
 
 
@@ -33,7 +30,7 @@ class KafkaLink(ReconnectingLink):
     _writer: Writer | None = None
     _position = ""
 
-    def __init__(self, address: Address, broker: Kafka, member: str, namespace: str) -> None:
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
         super().__init__(address, broker, member, namespace)
         if broker.partitions > MOST_PARTITIONS:
             problem = Problem(

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -286,6 +287,6 @@ def _delivered(message: Message, offsets: Offsets) -> Delivered:
     return Delivered(int(message.key()), message.value(), offsets.text)
 
 
-def _settle(future: asyncio.Future, value: object) -> None:
+def _settle(future: asyncio.Future, value: Any) -> None:
     if not future.done():
         (future.set_exception if isinstance(value, Exception) else future.set_result)(value)

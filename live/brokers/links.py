@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import Any
 
 from live.brokers.addresses import address_from
 from live.brokers.base import Link
 from realtime_sim.errors import LiveError
-
-if TYPE_CHECKING:
-    from realtime_sim.scenario.quantities import Part
 
 __all__ = ["NAMESPACE", "open_link"]
 
@@ -32,7 +29,7 @@ _LINKS = MappingProxyType(
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def open_link(url: str, broker: Part, member: str, namespace: str = NAMESPACE) -> Link:
+def open_link(url: str, broker: Any, member: str, namespace: str = NAMESPACE) -> Link:
     """A process's link to a broker, which is yet to be started.
 
     Parameters
@@ -40,7 +37,7 @@ def open_link(url: str, broker: Part, member: str, namespace: str = NAMESPACE) -
     url : str
         Where the broker is, as `RunningBroker.url` says it.
     broker : Part
-        The scenario's broker.
+        The scenario's broker, or anything with its fields.
     member : str
         Name of this process, which no other of the run has or had: letters, digits, `-` and `_`.
     namespace : str

@@ -13,6 +13,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from live.brokers.addresses import Address
 from live.brokers.reconnecting import Refused
@@ -54,6 +55,7 @@ class NatsConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._dropped = False
         self.ready = asyncio.get_running_loop().create_future()
+        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # whoever waits for it
         self._pongs.append(self.ready)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -116,14 +118,13 @@ class NatsConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio says that it is gone."""
-        self._fail(ConnectionResetError("the connection to the broker is gone"))
-        if not self._dropped:
-            self._dropped = True
-            self._lost()
+        self._lose()
 
     def write(self, data: bytes) -> None:
-        """Send as it is."""
-        if self._transport is not None and not self._dropped:
+        """Send as it is. Who waits for an answer must be known before: it fails if the connection is gone."""
+        if self._transport is None or self._transport.is_closing():
+            self._lose()  # asyncio has seen it, and will say so in its next turn
+        else:
             self._transport.write(data)
 
     def ping(self, before: bytes = b"") -> asyncio.Future:
@@ -131,7 +132,6 @@ class NatsConnection(asyncio.Protocol):
         pong = asyncio.get_running_loop().create_future()
         self._pongs.append(pong)
         self.write(before + b"PING\r\n")
-        self._fail_if_gone()
         return pong
 
     def hear(self, number: bytes, heard: Heard) -> None:
@@ -148,15 +148,13 @@ class NatsConnection(asyncio.Protocol):
         token = b"%d" % self._n_requests
         answer = self._requests[token] = asyncio.get_running_loop().create_future()
         self.write(b"PUB %s %s.%s %d\r\n%s\r\n" % (subject, self.inbox, token, len(body), body))
-        self._fail_if_gone()
         return answer
 
     def promise(self) -> asyncio.Future:
-        """A future that somebody else settles, and that breaks with the connection."""
+        """A future that somebody else settles, and that breaks with the connection; to be followed by a `write`."""
         promise = asyncio.get_running_loop().create_future()
         self._promises.add(promise)
         promise.add_done_callback(self._promises.discard)
-        self._fail_if_gone()
         return promise
 
     def hold(self, held: bool) -> None:
@@ -184,9 +182,11 @@ class NatsConnection(asyncio.Protocol):
         else:
             _settle(answer, json.loads(body))
 
-    def _fail_if_gone(self) -> None:
-        if self._transport is None or self._dropped:
-            self._fail(ConnectionResetError("there is no connection to the broker"))
+    def _lose(self) -> None:
+        self._fail(ConnectionResetError("the connection to the broker is gone"))
+        if not self._dropped:
+            self._dropped = True
+            self._lost()
 
     def _fail(self, error: Exception) -> None:
         """Nobody will answer any more."""
@@ -197,7 +197,7 @@ class NatsConnection(asyncio.Protocol):
             _settle(future, error)
 
 
-def _settle(future: asyncio.Future, value: object) -> None:
+def _settle(future: asyncio.Future, value: Any) -> None:
     if not future.done():
         (future.set_exception if isinstance(value, Exception) else future.set_result)(value)
 

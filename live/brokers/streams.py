@@ -45,6 +45,13 @@ class RedisStreamsLink(ReconnectingLink):
         group, count = self.member, self.broker.read_count
         return ("XREADGROUP", "GROUP", group, group, "COUNT", count, "BLOCK", 0, "STREAMS", self._stream, ">")
 
+    @property
+    def _asks(self) -> RespConnection:
+        """The connection for commands; one that is gone is an error of the network."""
+        if self._commands is None:
+            raise ConnectionResetError("there is no connection to the broker")
+        return self._commands
+
     async def open(self, first: bool) -> None:
         """Connect; the first time make a group at the end of the log, later go on with what was pending."""
         self._commands = await connect(self.address, f"{self.namespace}:asks:{self.member}", None, self.broken)
@@ -66,7 +73,7 @@ class RedisStreamsLink(ReconnectingLink):
     async def _end(self) -> str:
         """Id of the newest entry there ever was."""
         try:
-            about = await self._commands.ask("XINFO", "STREAM", self._stream)
+            about = await self._asks.ask("XINFO", "STREAM", self._stream)
         except Refused as no:
             if "no such key" in no.answer:
                 return _BEGINNING
@@ -75,7 +82,7 @@ class RedisStreamsLink(ReconnectingLink):
 
     async def _group(self, verb: str, *more: str) -> None:
         try:
-            await self._commands.ask("XGROUP", verb, self._stream, self.member, *more)
+            await self._asks.ask("XGROUP", verb, self._stream, self.member, *more)
         except Refused as no:
             if not (no.answer.startswith("BUSYGROUP") or "key to exist" in no.answer):
                 raise
@@ -85,12 +92,12 @@ class RedisStreamsLink(ReconnectingLink):
         cursor: bytes | str = _BEGINNING
         while True:
             command = ("XAUTOCLAIM", self._stream, self.member, self.member, 0, cursor, "COUNT", self.broker.read_count)
-            cursor, entries, *_ = await self._commands.ask(*command)
+            cursor, entries, *_ = await self._asks.ask(*command)
             entries = [entry for entry in entries if entry is not None and entry[1] is not None]  # trimmed meanwhile
             if entries:
                 had = _order(self._position)
                 self._hand_over([entry for entry in entries if _order(entry[0].decode()) > had])
-                await self._commands.ask("XACK", self._stream, self.member, *(entry[0] for entry in entries))
+                await self._asks.ask("XACK", self._stream, self.member, *(entry[0] for entry in entries))
             if cursor == _BEGINNING.encode():
                 return
 
@@ -129,7 +136,7 @@ class RedisStreamsLink(ReconnectingLink):
     async def send(self, room: int, body: bytes) -> None:
         """Append, and trim to exactly so many entries; the answer is the id."""
         length = self.broker.max_length
-        await self._commands.ask("XADD", self._stream, "MAXLEN", "=", length, "*", "r", room, "m", body)
+        await self._asks.ask("XADD", self._stream, "MAXLEN", "=", length, "*", "r", room, "m", body)
 
     async def replay(self, after: str, until: str) -> list[Delivered]:
         """By XRANGE."""
@@ -139,7 +146,7 @@ class RedisStreamsLink(ReconnectingLink):
         found: list[Delivered] = []
         after = after or _BEGINNING
         while True:
-            entries = await self._commands.ask("XRANGE", self._stream, f"({after}", until or "+", "COUNT", _AT_ONCE)
+            entries = await self._asks.ask("XRANGE", self._stream, f"({after}", until or "+", "COUNT", _AT_ONCE)
             found += map(_delivered, entries)
             if len(entries) < _AT_ONCE:
                 return found
@@ -147,7 +154,7 @@ class RedisStreamsLink(ReconnectingLink):
 
     async def count(self) -> int:
         """Connections of readers, by `CLIENT LIST`: groups stay when their server has died."""
-        listed = await self._commands.ask("CLIENT", "LIST")
+        listed = await self._asks.ask("CLIENT", "LIST")
         return len(clients(listed, f"{self.namespace}:reads:"))
 
     async def say_goodbye(self) -> None:
