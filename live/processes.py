@@ -60,6 +60,7 @@ class Children:
             [sys.executable, "-S", str(script), str(self.folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,  # whoever waits for the end of our output must not wait for it
             start_new_session=True,
         )
 

@@ -78,8 +78,10 @@ def deliveries_back_s(traces: Sequence[Trace], slices: np.ndarray, number: int) 
     -------
     float
         0 if no slice was worse than before; inf if the last one was; NaN if nothing was expected before the first
-        disturbance, or there is no whole slice before the next.
+        disturbance, there is no whole slice before the next, or the traces have been kept without their slices.
     """
+    if not len(slices):
+        return math.nan
     edges_s, times_s = slice_edges_s(traces[0].scenario), [float(from_ns(at)) for _, at in common(traces)]
     at_s = times_s[number]
     until_s = min([other for other in times_s if other > at_s], default=math.inf)

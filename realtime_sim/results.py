@@ -312,6 +312,8 @@ class Results:
             rows.append(("publisher utilization", self._over([publisher for _, publisher in each]), "ratio"))
         rows += services.summary_of(self.services, self.catch_up)
         for number, row in self.recovery.iterrows():
+            if row["fault"] == "stop_service":
+                continue  # how long that is felt is the catch-up of its service
             if row["fault"] in recovery.CUTS_NOBODY:
                 name = f"deliveries back after fault {number} ({row['fault']})"
                 rows.append((name, Estimate(row["deliveries_s"]), "s"))

@@ -37,7 +37,16 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     disturbances = tuple((fault.kind, to_ns(fault.at)) for fault in scenario.faults)
     slices = np.zeros((N_BATCHES, N_BUCKETS), dtype=np.int64)
     books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0]}
-    traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected, **books)]
+    traces = [
+        SimpleNamespace(
+            scenario=scenario,
+            disturbances=disturbances,
+            recovery=times,
+            affected=affected,
+            away=[np.zeros(0)] * len(disturbances),
+            **books,
+        )
+    ]
     fake = SimpleNamespace(
         scenario=scenario, traces=traces, trace=traces[0], n_replications=1,
         latency_s=lambda: dict.fromkeys(("p90", "p95", "p99", "p999"), Estimate(other_s))

@@ -49,8 +49,15 @@ _NOTHING = Sampler(0, 0.0, 0.0, np.zeros(1), np.zeros(1))
 def make_state(workload: Workload, recorder: Recorder, cuts_one_by_one: bool = False) -> st.State:
     """The state before the first event. Arrays of the recorder are filled in place.
 
-    Where a disturbance may cut clients off one after the other, each client's time is kept; else it is that of the
-    disturbance.
+    Parameters
+    ----------
+    workload : Workload
+        What to run.
+    recorder : Recorder
+        Whose arrays are filled.
+    cuts_one_by_one : bool
+        Whether a disturbance may cut clients off one after the other: then each client's time is kept, else it is that
+        of the disturbance.
     """
     scenario = workload.scenario
     _check_tables(workload)
