@@ -11,7 +11,16 @@ from live.clients.settings import Happening
 from live.cluster import Cut, History
 from live.collecting.fates import Witness, expected_keys
 from live.collecting.happenings import NEVER_NS, Histories, counters_at, follow
-from live.collecting.stamps import Copies, Fanouts, _in_order, arrivals, copies_of, fanouts_of, stamps_of
+from live.collecting.stamps import (
+    Copies,
+    Fanouts,
+    _in_order,
+    arrivals,
+    copies_of,
+    copies_that_came,
+    fanouts_of,
+    stamps_of,
+)
 from live.collecting.trace import _area
 from live.logbook import Logbook
 from live.tally import Tally, places_in_rooms
@@ -268,3 +277,15 @@ def test_the_numbering_in_a_room_shows_what_was_missed():
     tally.update()
     assert tally.reconnects == 1
     received.close(), happened.close()
+
+
+def test_a_copy_that_no_server_wrote_down_came_from_the_server_of_its_connection():
+    """Client 0 moves from server 1 to server 0, client 2 has one connection, and of client 1 none is known."""
+    connections = [(0, 1, 0, 100), (2, 1, 50, NEVER_NS), (0, 0, 100, NEVER_NS)]
+    rows = [(4, 0, 20), (5, 0, 100), (4, 2, 60), (4, 1, 70), (6, 2, 40)]
+    found = dict(zip(("message", "client", "time_ns"), np.array(rows, dtype=np.int64).T, strict=True))
+    copies = copies_that_came(found, connections, n_clients=3)
+    assert copies.key.tolist() == [4 * 3, 4 * 3 + 2, 5 * 3]
+    assert copies.server.tolist() == [1, 1, 0]
+    assert copies.sent_ns.tolist() == [20, 60, 100]
+    assert len(copies_that_came(found, [], n_clients=3).key) == 0
