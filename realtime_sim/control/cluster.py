@@ -46,7 +46,8 @@ class Cluster:
     recorder : Recorder
         Where decisions and disturbances are written down.
     disturbance : int, optional
-        Number that all of its acts are counted under; left out, each act that cuts connections has its own.
+        Number that all of its acts are counted under; left out, each that cuts connections, or the broker off, has its
+        own.
     replace : callable, optional
         Told the number of each server that it kills, as long as nobody else sees to a replacement.
     """
@@ -227,6 +228,8 @@ class Cluster:
         self._needs_broker("partition")
         server = self._instance(server).number
         done = self._machinery.partition(server, notice == "silent")
+        if done:
+            self._blame("partition")
         why = reason or f"cut off from the broker, noticed by {notice}"
         self.note("partition", _name(server), why if done else "nothing done: it is cut off, or dead, already")
 
@@ -242,6 +245,8 @@ class Cluster:
         """The broker stops; what it was doing is lost."""
         self._needs_broker("stop_broker")
         done = self._machinery.stop_broker()
+        if done:
+            self._blame("stop_broker")
         self.note("stop", "broker", (reason or "all servers lose it") if done else "nothing done: it is down already")
 
     def start_broker(self, reason: str = "") -> None:
