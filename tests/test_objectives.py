@@ -36,6 +36,7 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     affected = tuple(n for n, _ in recovery or [])
     disturbances = tuple((fault.kind, to_ns(fault.at)) for fault in scenario.faults)
     slices = np.zeros((N_BATCHES, N_BUCKETS), dtype=np.int64)
+<<<<<<< HEAD
     books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0]}
     traces = [
         SimpleNamespace(
@@ -47,6 +48,10 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
             **books,
         )
     ]
+=======
+    books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0], "away": times}
+    traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected, **books)]
+>>>>>>> 09074404eba0fe5603f62902a16af1d3d347d926
     fake = SimpleNamespace(
         scenario=scenario, traces=traces, trace=traces[0], n_replications=1,
         latency_s=lambda: dict.fromkeys(("p90", "p95", "p99", "p999"), Estimate(other_s))
@@ -148,6 +153,20 @@ def test_a_fault_that_cuts_nobody_off_is_judged_by_the_deliveries(fault, found, 
     row = cut_off_from(faults=[{"at": 16, **fault}])
     assert (row["found"], row["judged_by"], row["kept"]) == (found, found, kept)
     assert row["note"] == BACK + " (not within this run, or not before the next fault)" * (found == math.inf)
+
+
+@pytest.mark.parametrize("act", ["stop_broker", "partition"])
+def test_the_broker_in_the_hands_of_a_process_of_ones_own_is_judged_as_well(act):
+    def parts(env, cluster):
+        yield env.timeout(16)
+        cluster.partition(0) if act == "partition" else cluster.stop_broker()
+
+    results = simulate(
+        small(duration=32, broker={"kind": "nats"}, traffic=[{"name": "t", "rate": 20}], slo={"recover_within": 3}),
+        control=[parts],
+    )  # fmt: skip
+    assert results.recovery[["fault", "at_s", "affected"]].to_numpy().tolist() == [[act, 16.0, 0]]
+    assert results.objectives().loc["recovery", "kept"] is False and results.storm.empty
 
 
 def test_the_slowest_of_clients_and_deliveries_is_judged_and_named():

@@ -45,9 +45,16 @@ class Cluster:
     recorder : Recorder
         Where decisions and disturbances are written down.
     disturbance : int, optional
+<<<<<<< HEAD
         Number that all of its acts are counted under; left out, each act that cuts connections has its own.
     standing : Standing, optional
         What is under way and in force, whoever began it; one for all processes of a run.
+=======
+        Number that all of its acts are counted under; left out, each that cuts connections, or the broker off, has its
+        own.
+    replace : callable, optional
+        Told the number of each server that it kills, as long as nobody else sees to a replacement.
+>>>>>>> 09074404eba0fe5603f62902a16af1d3d347d926
     """
 
     def __init__(
@@ -292,6 +299,8 @@ class Cluster:
         server = self._instance(server).number
         self.standing.hold(("partition", server), self)
         done = self._machinery.partition(server, notice == "silent")
+        if done:
+            self._blame("partition")
         why = reason or f"cut off from the broker, noticed by {notice}"
         self.note("partition", _name(server), why if done else "nothing done: it is cut off, or dead, already")
 
@@ -312,6 +321,8 @@ class Cluster:
         self._needs_broker("stop_broker")
         self.standing.hold("broker", self)
         done = self._machinery.stop_broker()
+        if done:
+            self._blame("stop_broker")
         self.note("stop", "broker", (reason or "all servers lose it") if done else "nothing done: it is down already")
 
     def start_broker(self, reason: str = "") -> None:

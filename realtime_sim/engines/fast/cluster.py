@@ -92,7 +92,7 @@ class CompiledCluster:
             if name != "started_ns":  # known already
                 recorder.servers[name][:] = row
         for number in range(len(recorder.disturbances)):
-            recorder.affected[number] = int(affected[number])
+            recorder.affected[number] = int(affected[number]) if number < len(affected) else 0
             back = recovered[recovered[:, 0] == number]
             recorder.recovery[number] = back[:, 1]
             recorder.away[number] = back[:, 1] - (
