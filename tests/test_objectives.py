@@ -36,22 +36,8 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     affected = tuple(n for n, _ in recovery or [])
     disturbances = tuple((fault.kind, to_ns(fault.at)) for fault in scenario.faults)
     slices = np.zeros((N_BATCHES, N_BUCKETS), dtype=np.int64)
-<<<<<<< HEAD
-    books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0]}
-    traces = [
-        SimpleNamespace(
-            scenario=scenario,
-            disturbances=disturbances,
-            recovery=times,
-            affected=affected,
-            away=[np.zeros(0)] * len(disturbances),
-            **books,
-        )
-    ]
-=======
     books = {"batch_count": slices[:, 0], "batch_missing": slices[:, 0], "away": times}
     traces = [SimpleNamespace(scenario=scenario, disturbances=disturbances, recovery=times, affected=affected, **books)]
->>>>>>> 09074404eba0fe5603f62902a16af1d3d347d926
     fake = SimpleNamespace(
         scenario=scenario, traces=traces, trace=traces[0], n_replications=1,
         latency_s=lambda: dict.fromkeys(("p90", "p95", "p99", "p999"), Estimate(other_s))

@@ -45,16 +45,10 @@ class Cluster:
     recorder : Recorder
         Where decisions and disturbances are written down.
     disturbance : int, optional
-<<<<<<< HEAD
-        Number that all of its acts are counted under; left out, each act that cuts connections has its own.
-    standing : Standing, optional
-        What is under way and in force, whoever began it; one for all processes of a run.
-=======
         Number that all of its acts are counted under; left out, each that cuts connections, or the broker off, has its
         own.
-    replace : callable, optional
-        Told the number of each server that it kills, as long as nobody else sees to a replacement.
->>>>>>> 09074404eba0fe5603f62902a16af1d3d347d926
+    standing : Standing, optional
+        What is under way and in force, whoever began it; one for all processes of a run.
     """
 
     def __init__(
