@@ -20,7 +20,7 @@ from realtime_sim.units import from_ns
 
 __all__ = [
     "CUTS_NOBODY", "PERCENTS", "common", "deliveries_back_s", "recovered_at_s", "recovery_of", "slice_edges_s",
-    "slowest_s", "until_s",
+    "slowest_s", "summary_of", "until_s",
 ]  # fmt: skip
 
 PERCENTS = (50, 95, 100)
@@ -150,6 +150,32 @@ def recovery_of(traces: Sequence[Trace], slices: np.ndarray) -> pd.DataFrame:
         ends = ("_s", "_low_s", "_high_s", "_worst_s") if several else ("_s",)
         columns += [f"p{percent}{end}" for end in ends]
     return pd.DataFrame(rows, columns=[*columns, "deliveries_s", *AWAY])
+
+
+def summary_of(found: pd.DataFrame) -> list[tuple[str, stats.Estimate, str]]:
+    """The figures one quotes of each disturbance: until all clients were back, or, where it cut nobody off, deliveries.
+
+    Parameters
+    ----------
+    found : DataFrame
+        From `recovery_of`.
+
+    Returns
+    -------
+    list of (str, Estimate, str)
+        Name, figure and unit. How long a stopped service is felt is told with the services.
+    """
+    rows = []
+    for number, row in found.iterrows():
+        if row["fault"] == "stop_service":
+            continue
+        if row["fault"] in CUTS_NOBODY:
+            name, figure = f"deliveries back after fault {number} ({row['fault']})", stats.Estimate(row["deliveries_s"])
+        else:
+            name = f"recovery from fault {number} ({row['fault']})"
+            figure = stats.Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
+        rows.append((name, figure, "s"))
+    return rows
 
 
 def _away(traces: Sequence[Trace], number: int) -> dict[str, float]:

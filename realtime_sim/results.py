@@ -311,15 +311,7 @@ class Results:
             rows.append(("client process utilization, highest", self._over(busiest), "ratio"))
             rows.append(("publisher utilization", self._over([publisher for _, publisher in each]), "ratio"))
         rows += services.summary_of(self.services, self.catch_up)
-        for number, row in self.recovery.iterrows():
-            if row["fault"] == "stop_service":
-                continue  # how long that is felt is the catch-up of its service
-            if row["fault"] in recovery.CUTS_NOBODY:
-                name = f"deliveries back after fault {number} ({row['fault']})"
-                rows.append((name, Estimate(row["deliveries_s"]), "s"))
-                continue
-            figure = Estimate(row["p100_s"], row.get("p100_low_s"), row.get("p100_high_s"))
-            rows.append((f"recovery from fault {number} ({row['fault']})", figure, "s"))
+        rows += recovery.summary_of(self.recovery)
         columns = {"value": [], "low": [], "high": [], "unit": []}
         for _, figure, unit in rows:
             columns["value"].append(figure.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -165,7 +166,10 @@ SCRIPT = (
 
 def started():
     """A live run in a process of its own, with all of its processes up."""
-    parent = subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+    )  # fmt: skip
     assert wait_until(lambda: len(children_of(parent.pid)) >= 6, 30)
     return parent, children_of(parent.pid)
 
@@ -180,8 +184,6 @@ def folder_of(children):
 @pytest.mark.live
 @pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
 def test_nothing_is_left_when_a_run_is_interrupted_or_killed(signal_name):
-    import signal
-
     parent, children = started()
     folder = folder_of(children)
     assert folder.exists()
@@ -194,7 +196,6 @@ def test_nothing_is_left_when_a_run_is_interrupted_or_killed(signal_name):
 @pytest.mark.live
 def test_a_server_that_dies_by_itself_ends_the_run_with_its_name():
     import os
-    import signal
 
     found = []
 
