@@ -132,7 +132,7 @@ OF_CLIENTS = ("receive_s", "receive_wakeup_s", "connect_s")
 
 
 def _text(name: str, value: float) -> str:
-    return f"{value:,.0f} B" if name.endswith("_bytes") else format_duration(value)
+    return f"{value:,.0f} B" if name.endswith("_bytes") else f"{value * 1e6:,.1f} us"
 
 
 def _interval(name: str, figure: Estimate) -> str:
