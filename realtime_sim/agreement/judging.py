@@ -273,7 +273,16 @@ def _held(
     if math.isinf(deviation):
         return found | {"verdict": f"off: nothing in {labels[0] if a == 0 else labels[1]}"}
     found["verdict"] = f"off by {percent(abs(deviation))} (allowed {percent(allowed)})"
-    return found | {"why": _where(table, key_of(name), b - a, labels) if name.startswith(LATENCY) else ""}
+    where = _where(table, key_of(name), b - a, labels) if name.startswith(LATENCY) else ""
+    return found | {"why": "; ".join(filter(None, (where, _spread(row, labels))))}
+
+
+def _spread(row: Mapping[str, object], labels: tuple[str, str]) -> str:
+    """That the runs are further apart from each other than the figure is from them, where they are."""
+    a, low, high, unit = float(row["a"]), float(row["b_low"]), float(row["b_high"]), str(row["unit"])
+    if not low <= a <= high:
+        return ""
+    return f"{labels[1]} runs themselves are from {value_text(low, unit)} to {value_text(high, unit)}"
 
 
 def _where(table: pd.DataFrame, figure: str, difference_s: float, labels: tuple[str, str]) -> str:

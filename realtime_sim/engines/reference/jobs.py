@@ -32,6 +32,10 @@ class Job:
     idle = False
     arrived_ns = 0
 
+    def scheduled_ns(self, server: Server) -> int:
+        """Until a loop that is asleep is on a core of the host and takes it up."""
+        return 0
+
     def start(self, server: Server, wakeup_ns: int) -> int:
         """Nanoseconds of the loop it costs, `wakeup_ns` included."""
         raise NotImplementedError
@@ -58,6 +62,11 @@ class Fanout(Job):
         self.left_broker_ns = left_broker_ns
         self.again = again
         self.tasks: list[Send] = []
+
+    def scheduled_ns(self, server: Server) -> int:
+        """Drawn for the message."""
+        address = self.message.number, server.id, self.message.traffic
+        return server.system.draw_ns(server.system.host_wakeup, Stream.WAKEUP, *address)
 
     def pieces(self, server: Server, wakeup_ns: int) -> Iterator[int]:
         """The k-th recipient's copy leaves after the first k sends."""
