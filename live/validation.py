@@ -61,7 +61,7 @@ def validate(
     runs : int
         Live runs; figures are compared with their median.
     profile : Calibration, str or Path, optional
-        What was calibrated before, or the file it was written to; costs are fitted to three further live runs if left out.
+        What was calibrated before, or the file it was written to; left out, costs are fitted to three further runs.
     progress : callable, optional
         Called now and then with the share that is done; left out, a bar shows on a terminal or in a notebook.
 
