@@ -26,12 +26,12 @@ class Host(Part):
     client_processes : int
         Processes that play the clients, at most as many as there are clients: client i is in process i modulo
         their number.
-    receive : Distribution
-        CPU of such a process for one message that it receives, or for one answer to a long poll, whatever is in it,
-        seconds: drawn for each, the mean for an answer that has no message.
     wakeup : Distribution
         Time until a loop of a server that is asleep takes up a message from the broker, seconds: that of the scheduler,
         drawn for each. What the loop itself costs more then is `servers.costs.wakeup`.
+    receive : Distribution
+        CPU of a process that plays clients for one message that it receives, or for one answer to a long poll,
+        whatever is in it, seconds: drawn for each, the mean for an answer that has no message.
     receive_wakeup : Distribution
         Further CPU of a message that finds its process asleep, seconds; drawn likewise.
     connect : float or str

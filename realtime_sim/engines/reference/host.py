@@ -12,7 +12,7 @@ meanwhile does not change it.
   the loop sees who is at work then, and which of its recipients still wait.
 - A loop that is asleep takes a message from the broker up after `wakeup`, a client's process its own after
   `receive_wakeup`: a first customer that is an exception (Welch 1964). It waits for the loop, and is served by the
-  process.
+  process. Meanwhile the loop is at work, for it wants a core.
 - At one time, what ends later in the written order is still at work.
 - A client has a message when its process is done with it, if its connection still stands; of a long poll it has the
   whole answer at once. That its server closes the connection it reads in its turn, behind what was sent before. A

@@ -72,14 +72,14 @@ class Server:
             wakeup_ns = self.paced(to_ns(self.costs.wakeup_s)) if free_since_ns < self.clock.now else 0
             started_ns = self.clock.now
             self.running[loop] = (job, started_ns)
-            if free_since_ns < started_ns and (scheduled_ns := job.scheduled_ns(self)):
-                yield self.clock.at(started_ns + scheduled_ns, Phase.JOB_END, self.id, loop)
-                if self.dead:
-                    return
             if job.idle:
                 self.host.rests((self, loop))
             else:
                 self.host.works((self, loop))
+            if free_since_ns < started_ns and (scheduled_ns := job.scheduled_ns(self)):
+                yield self.clock.at(started_ns + scheduled_ns, Phase.JOB_END, self.id, loop)
+                if self.dead:
+                    return
             for cost_ns in job.pieces(self, wakeup_ns):
                 end_ns = started_ns + cost_ns if job.idle else self.after_ns(cost_ns)
                 yield self.clock.at(end_ns, Phase.JOB_END, self.id, loop)
