@@ -12,8 +12,8 @@ service, Welch 1964). Each message of a run is sorted by whether its process was
 - If not, the time from the end of the one before is a part of what it costs: of a fan-out's `event`, or of `receive`.
   A process that had to give its core away costs its one message so much, and those behind it wait.
 
-A fan-out takes `event + k * send`: `send` is the median distance of two sends, `event` what is left. All of them but
-`send` are kept as distributions with long tails. What is not fitted is what a simulation is for: waiting, in the queues
+A fan-out takes `event + k * send`, with `send` the distance of two sends of those that went on quickly; what others
+took longer is their `fanout_wait`. All of them but `send` are kept as distributions with long tails. What is not fitted is what a simulation is for: waiting, in the queues
 of servers and clients, and after a fault.
 """
 
@@ -43,6 +43,9 @@ PROBABILITIES = (
 SHORTEST = 0.01
 """Quantile of the ways to a server that is taken for the way alone."""
 
+QUICK = 0.05
+"""Quantile of how quickly fan-outs send that is taken for what a send costs alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -52,8 +55,9 @@ class Fit:
     ----------
     send_s, way_s : float
         One send, and the shortest way of a message from the publisher to a server that is awake, seconds.
-    event_s, wakeup_s : tuple of float
-        What is left of a fan-out, and until a server that was asleep begins one, seconds.
+    event_s, fanout_wait_s, wakeup_s : tuple of float
+        What a fan-out takes before it sends, what it waits while it sends, and until a server that was asleep begins
+        one, seconds.
     receive_s, receive_wakeup_s : tuple of float
         Of a client process, one message, and what it takes longer where it finds the process asleep, seconds.
     lateness_s : tuple of float
@@ -65,6 +69,7 @@ class Fit:
     send_s: float
     way_s: float
     event_s: tuple[float, ...]
+    fanout_wait_s: tuple[float, ...]
     wakeup_s: tuple[float, ...]
     receive_s: tuple[float, ...]
     receive_wakeup_s: tuple[float, ...]
@@ -105,6 +110,7 @@ class Fit:
                 "cores": 1024,
                 "client_processes": client_processes,
                 "wakeup": _distribution(self.wakeup_s),
+                "fanout_wait": _distribution(self.fanout_wait_s),
                 "receive": _distribution(self.receive_s),
                 "receive_wakeup": _distribution(self.receive_wakeup_s),
                 "slice": 10**6,
@@ -157,14 +163,15 @@ def fit(results: Results) -> Fit:
     if not len(rows["message"]):
         raise ScenarioError(Problem("results", "must have deliveries", 0, "run for longer, or with more traffic"))
     fanouts = _fanouts(rows)
-    send_s, left_ns = _service(fanouts)
+    send_s, event_ns, wait_ns = _service(fanouts)
     way_ns, waking_ns, starting_ns = _starts(fanouts)
     receive_ns, receive_wakeup_ns = _reception(results, rows)
     _, first = np.unique(rows["message"], return_index=True)
     late_ns = (rows["at_broker_ns"] - rows["published_ns"])[first]
     return Fit(
-        send_s, way_ns / NS_PER_S, _quantiles(left_ns + starting_ns), _quantiles(waking_ns), _quantiles(receive_ns),
-        _quantiles(receive_wakeup_ns), _quantiles(late_ns), _poll_s(results, fanouts, send_s, left_ns + starting_ns),
+        send_s, way_ns / NS_PER_S, _quantiles(event_ns + starting_ns), _quantiles(wait_ns), _quantiles(waking_ns),
+        _quantiles(receive_ns), _quantiles(receive_wakeup_ns), _quantiles(late_ns),
+        _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
     )  # fmt: skip
 
 
@@ -203,14 +210,14 @@ def _fanouts(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: column[by_time] for name, column in found.items()}
 
 
-def _service(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray]:
-    """Seconds of one send, and for each fan-out nanoseconds that are left of it, so that its copies leave as late on
-    average."""
-    n = fanouts["n"]
-    begin_ns, spread_ns = fanouts["first_ns"] - fanouts["started_ns"], fanouts["last_ns"] - fanouts["first_ns"]
-    several = n > 1
-    send_ns = float(np.median(spread_ns[several] / (n[several] - 1)) if several.any() else np.median(begin_ns) / 2)
-    return send_ns / NS_PER_S, np.maximum(begin_ns + spread_ns / 2 - send_ns * (n + 1) / 2, 0.0)
+def _service(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray, np.ndarray]:
+    """Seconds of one send, and for each fan-out nanoseconds before its sends, and those it waited while it sent."""
+    n, begin_ns = fanouts["n"], fanouts["first_ns"] - fanouts["started_ns"]
+    spread_ns, several = fanouts["last_ns"] - fanouts["first_ns"], n > 1
+    each_ns = spread_ns[several] / (n[several] - 1)
+    send_ns = float(np.quantile(each_ns, QUICK) if several.any() else np.median(begin_ns) / 2)
+    wait_ns = np.maximum(spread_ns - send_ns * (n - 1), 0.0)
+    return send_ns / NS_PER_S, np.maximum(begin_ns - send_ns - wait_ns / n, 0.0), wait_ns
 
 
 def _starts(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray, np.ndarray]:

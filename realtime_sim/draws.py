@@ -85,6 +85,7 @@ class Stream:
     WAKEUP = 27  # ids: publish, server, traffic
     RECEIVE = 28  # ids: publish, client, traffic; of an answer to a long poll the last publish in it
     RECEIVE_WAKEUP = 29  # ids: as those of RECEIVE
+    FANOUT_WAIT = 30  # ids: publish, server, traffic
 
 
 @njit(inline="always")

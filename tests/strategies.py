@@ -169,6 +169,7 @@ def hosts(draw) -> Callable[[dict], dict]:
         "cores": draw(st.sampled_from([1, 2, 3, 8])),
         "client_processes": draw(st.sampled_from([1, 2, 3])),
         "wakeup": draw(st.sampled_from([0, "1ms", {"mean": "2ms"}])),
+        "fanout_wait": draw(st.sampled_from([0, {"mean": "1ms"}])),
         "receive": draw(st.sampled_from([0, "50us", {"mean": "5ms"}])),
         "receive_wakeup": draw(st.sampled_from([0, "200us", {"low": 0, "high": "1ms"}])),
         "connect": draw(st.sampled_from([0, "1ms", "50ms"])),

@@ -139,6 +139,12 @@ def test_a_server_that_sleeps_takes_a_message_up_later_and_is_waited_for():
     assert stamps_ms(case, "sent_ns") == [6, 7, 8, 9]
 
 
+def test_what_a_fan_out_waits_is_spread_over_its_sends():
+    """Four sends of 1 ms, and 2 ms of waiting: every 1.5 ms one leaves."""
+    case = scenario(4, {"cores": 9, "fanout_wait": "2ms"}, servers={"profile": "zero", "costs": {"send": "1ms"}})
+    assert stamps_ms(case, "sent_ns") == [1.5, 3, 4.5, 6]
+
+
 def test_a_message_dies_with_the_server_that_it_was_about_to_wake():
     case = scenario(
         2, {"cores": 9, "wakeup": "5ms"}, duration=2,

@@ -64,7 +64,7 @@ def children_of(pid):
     ids=["websocket", "sse", "long_polling"],
 )
 def test_without_faults_everything_arrives_once_as_the_simulation_says(clients):
-    case = scenario(clients=clients)
+    case = scenario(clients=clients, balancer={"affinity": "cookie"})
     found, simulated = run(case), simulate(case)
     total, expected = found.deliveries.loc["total"], simulated.deliveries.loc["total"]
     assert total["expected"] == expected["expected"] == total["delivered"]
@@ -229,6 +229,10 @@ def live_error():
     [
         ({"servers": {"count": 2, "workers": 2}}, "servers.workers"),
         ({"servers": {"count": 2, "egress": "1 Gbit/s"}}, "servers.egress"),
+        (
+            {"clients": [{"name": "p", "count": 4, "transport": "long_polling"}]},
+            "balancer.affinity: none for the polls of clients.p, without a balancer .*set it to cookie",
+        ),
         ({"servers": {"count": 100}}, "servers.count"),
         ({"duration": 7200}, "duration"),
         ({"clients": [{"name": "c", "count": 40_000}], "rooms": [], "traffic": []}, "clients"),

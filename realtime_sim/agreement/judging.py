@@ -225,10 +225,10 @@ def _counts(a: Sheet, b: Sheet) -> tuple[dict[str, str], dict[str, str]]:
     why_so, why_not = determined(a.scenario), undetermined(a.scenario)
     none = [name for name in ("lost", "dropped", "duplicate") if name in why_so]
     for name in none:
-        simulated = a.figures[_DELIVERIES + name].estimate.value
-        if simulated:  # the rule takes a system for granted that keeps up
+        simulated, live = (side.figures[_DELIVERIES + name].estimate.value for side in (a, b))
+        if simulated and live:  # the rule takes a system for granted that keeps up
             n = value_text(simulated, "per run")
-            why = f"the simulation itself has {n} {name}: it does not keep up, or ends early"
+            why = f"the simulation has {n} {name} as well: it does not keep up, or ends early"
             why_so = {key: text for key, text in why_so.items() if key not in (name, "delivered")}
             why_not |= {name: why, "delivered": why}
     return why_so, why_not

@@ -29,6 +29,9 @@ class Host(Part):
     wakeup : Distribution
         Time until a loop of a server that is asleep takes up a message from the broker, seconds: that of the scheduler,
         drawn for each. What the loop itself costs more then is `servers.costs.wakeup`.
+    fanout_wait : Distribution
+        Time that a fan-out in one job waits for a core while it sends, seconds: drawn for each message at each server,
+        and spread evenly over its sends.
     receive : Distribution
         CPU of a process that plays clients for one message that it receives, or for one answer to a long poll,
         whatever is in it, seconds: drawn for each, the mean for an answer that has no message.
@@ -47,6 +50,7 @@ class Host(Part):
     cores: _Cores  # type: ignore[valid-type]
     client_processes: _Processes = 1  # type: ignore[valid-type]
     wakeup: Distribution = Constant(value=0.0)
+    fanout_wait: Distribution = Constant(value=0.0)
     receive: Distribution = Constant(value=0.0)
     receive_wakeup: Distribution = Constant(value=0.0)
     connect: Duration = 0.0
