@@ -229,10 +229,7 @@ def live_error():
     [
         ({"servers": {"count": 2, "workers": 2}}, "servers.workers"),
         ({"servers": {"count": 2, "egress": "1 Gbit/s"}}, "servers.egress"),
-        (
-            {"clients": [{"name": "p", "count": 4, "transport": "long_polling"}]},
-            "balancer.affinity: none for the polls of clients.p, without a balancer .*set it to cookie",
-        ),
+        ({"clients": [{"name": "p", "count": 4, "transport": "long_polling"}], "rooms": [], "traffic": []}, "affinity"),
         ({"servers": {"count": 100}}, "servers.count"),
         ({"duration": 7200}, "duration"),
         ({"clients": [{"name": "c", "count": 40_000}], "rooms": [], "traffic": []}, "clients"),

@@ -373,7 +373,7 @@ def test_what_the_library_cannot_do_is_named(change, field):
 
 def test_polls_first_are_for_this_stack_alone():
     polling = {"clients.c.polling_handshake": True}
-    check_supported(chat().replace(**polling), Options())
+    check_supported(chat(balancer={"affinity": "cookie"}).replace(**polling), Options())
     with pytest.raises(UnsupportedFeature, match="clients.c.polling_handshake.*servers.stack to socketio"):
         check_supported(chat(servers={"count": 2}).replace(**polling), Options())
 
