@@ -1,0 +1,238 @@
+"""Alerts: rules for Prometheus over the monitoring metrics, each with a threshold that follows from the scenario.
+
+The metrics, their names and their units are those of `realtime_sim.metrics`. Whoever scrapes must label them with
+`namespace` and `pod`, as a PodMonitor does.
+
+References
+----------
+Prometheus documentation: "Defining recording rules", "Alerting rules", "Histograms and summaries".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from realtime_sim.deployment.figures import Figures, promise
+from realtime_sim.deployment.reasons import Because
+from realtime_sim.deployment.target import Target
+from realtime_sim.latency import QUANTILES
+from realtime_sim.limits.table import number, plural
+from realtime_sim.metrics import METRICS
+from realtime_sim.scenario import Scenario
+from realtime_sim.units import format_duration
+
+__all__ = ["ANSWER_WINDOW", "rules"]
+
+ANSWER_WINDOW = "5m"
+"""Window of rates that are judged, a choice: ten scrapes at the usual 30 s."""
+
+STORM_WINDOW_S = 60
+"""Window of the rate of reconnections, seconds, a choice: a storm is over in minutes."""
+
+FULL_RATIO = 0.9
+"""Share of a limit at which somebody should look, a choice."""
+
+BUSY_RATIO = 0.7
+"""Busy share of loops that `limits` allows unless told otherwise."""
+
+STORM_FACTOR = 1.5
+"""Times the reconnections that are planned for, before it is a storm, a choice."""
+
+
+def rules(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
+    """A PrometheusRule; its `spec` is a rule file of Prometheus itself.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures.
+    target : Target
+        Where.
+    """
+    of = f'{{namespace="{target.namespace}"}}'
+    groups = [
+        {"name": f"{target.name}.recorded", "rules": list(_recorded(scenario, of))},
+        {"name": f"{target.name}.alerts", "rules": list(_alerts(scenario, figures, of))},
+    ]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": target.metadata(),
+        "spec": {"groups": groups},
+    }
+
+
+def _name(key: str) -> str:
+    return METRICS[key].name
+
+
+def _latency(quantile: float, of: str) -> str:
+    return f"histogram_quantile({quantile:g}, sum by (le) (rate({_name('delivery_latency')}_bucket{of}[{ANSWER_WINDOW}])))"
+
+
+def _per_pod(key: str, of: str) -> str:
+    return f"sum by (pod) ({_name(key)}{of})"
+
+
+def _storm_rate(of: str) -> str:
+    return f"sum(rate({_name('reconnection_rate')}{of}[{STORM_WINDOW_S}s]))"
+
+
+def _busy(scenario: Scenario, of: str) -> str:
+    return f"sum by (pod) (rate({_name('utilization')}{of}[{ANSWER_WINDOW}])) / {scenario.servers.workers}"
+
+
+def _promised(scenario: Scenario) -> dict[str, float]:
+    """Latency, seconds, by the name of the quantile that is promised to stay below it."""
+    named = {name: promise(scenario, name) for name in QUANTILES}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
+    """The four metrics and two more, as a page shows them; names are level:metric:operation."""
+
+    def record(name: str, expr: str, why: str) -> dict[str, object]:
+        return {"record": Because(name, why), "expr": expr}
+
+    yield record(f"pod:{_name('active_connections')}:sum", _per_pod("active_connections", of), _help("active_connections"))
+    for name in _promised(scenario) or ["p99"]:
+        yield record(
+            f"namespace:{_name('delivery_latency')}:{name}", _latency(QUANTILES[name], of), _help("delivery_latency")
+        )
+    yield record(
+        f"namespace:{_name('channel_subscribers')}:sum", f"sum({_name('channel_subscribers')}{of})",
+        _help("channel_subscribers"),
+    )  # fmt: skip
+    yield record(f"namespace:{_name('reconnection_rate')}:rate1m", _storm_rate(of), _help("reconnection_rate"))
+    yield record(
+        f"pod:{_name('refused')}:rate5m", f"sum by (pod) (rate({_name('refused')}{of}[{ANSWER_WINDOW}]))", _help("refused")
+    )
+    yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), _help("utilization"))
+
+
+def _help(key: str) -> str:
+    return f"{METRICS[key].help} ({METRICS[key].unit})"
+
+
+def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: str) -> dict[str, object]:
+    return {
+        "alert": Because(name, why),
+        "expr": expr,
+        "for": lasts,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "description": why},
+    }
+
+
+def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str, object]]:
+    yield _connections(scenario, figures, of)
+    yield from _latencies(scenario, of)
+    if scenario.broker.kind != "none":
+        yield _alert(
+            "RealtimeChannelSubscribersMissing",
+            f"sum({_name('channel_subscribers')}{of}) < count({_per_pod('active_connections', of)} > 0)",
+            "2m",
+            "page",
+            "A pod with clients hears nothing from the broker",
+            f"Every pod that has clients has a subscription at least (broker.kind {scenario.broker.kind}); without one "
+            "its clients get nothing, and nothing else shows it.",
+        )
+    yield _storm(scenario, figures, of)
+    yield _alert(
+        "RealtimeConnectionsRefused",
+        f"sum(rate({_name('refused')}{of}[{ANSWER_WINDOW}])) > 0",
+        "5m",
+        "warning",
+        "Pods turn clients away",
+        "The answer was found with nobody turned away while all is well; a deploy or a storm is over in less time.",
+    )
+    yield _utilization(scenario, of)
+    measured = ["active_connections", "delivery_latency", "reconnection_rate", "refused", "utilization"]
+    names = {key: _name(key) + ("_bucket" if METRICS[key].kind == "histogram" else "") for key in measured}
+    yield _alert(
+        "RealtimeNotMeasured",
+        " or ".join(f"absent({name}{of})" for name in names.values()),
+        "10m",
+        "warning",
+        "A metric that alerts stand on is not there",
+        "An alert on a metric that nobody exports never fires.",
+    )
+
+
+def _connections(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
+    limit, free = scenario.servers.connection_limit, promise(scenario, "headroom")
+    share = FULL_RATIO if free is None else 1 - free
+    if limit is not None:
+        threshold = max(1, math.floor(share * limit))
+        promised = "a choice" if free is None else f"slo.headroom keeps {free:.0%} free"
+        why = (
+            f"{share:.0%} ({promised}) of the {limit:,} connections that a pod admits: servers.max_connections, or what "
+            "servers.memory holds"
+        )
+    else:
+        threshold, why = figures.spare_each.value, f"More than the answer was found for: {figures.spare_each.why}"
+    expr = f"{_per_pod('active_connections', of)} > {threshold}"
+    return _alert("RealtimeConnectionsNearLimit", expr, "5m", "warning", "A pod is nearly full", f"{why}.")
+
+
+def _latencies(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
+    for name, promised_s in _promised(scenario).items():
+        expr = f"{_latency(QUANTILES[name], of)} > {promised_s:g}"
+        why = f"slo.{name} is {format_duration(promised_s)}. Give the histogram a bucket that ends there: it guesses between two."
+        summary = f"Delivery latency {name} is above {format_duration(promised_s)}"
+        yield _alert(f"RealtimeDeliveryLatency{name.capitalize()}", expr, "5m", "page", summary, why)
+
+
+def _storm(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
+    """More reconnections than deploys and ageing connections make, for longer than a recovery may take."""
+    planned, why = _planned_per_s(scenario, figures)
+    threshold = max(1, math.ceil(STORM_FACTOR * planned))
+    recover_s = promise(scenario, "recover_within")
+    lasts = f"{max(1, math.ceil(recover_s))}s" if recover_s is not None else "2m"
+    since = "for longer than slo.recover_within" if recover_s is not None else "for 2 minutes, a choice"
+    all_accept = figures.accepts_per_s and number(figures.accepts_per_s * figures.pods)
+    room = f" All pods together accept {all_accept} clients/s beside their work." if all_accept else ""
+    return _alert(
+        "RealtimeReconnectStorm",
+        f"{_storm_rate(of)} > {threshold}",
+        lasts,
+        "page",
+        "Clients reconnect more than is planned for",
+        f"{STORM_FACTOR:g} times {number(planned)}/s, {why}; {since}.{room}",
+    )
+
+
+def _planned_per_s(scenario: Scenario, figures: Figures) -> tuple[float, str]:
+    """Reconnections a second that a deploy makes, over the window, and those of connections that grow old."""
+    rolling, startup_s = figures.rolling, max(1.0, scenario.servers.startup)
+    at_once = max(1, rolling.surge + rolling.max_unavailable)
+    if rolling.budget is not None:
+        per_s, why = rolling.budget, f"the budget of {figures.rolling_why}"
+    else:
+        gone = min(figures.pods, at_once * math.ceil(STORM_WINDOW_S / startup_s))
+        per_s = gone * figures.each.value / STORM_WINDOW_S
+        why = (
+            f"which a deploy makes: {plural(gone, 'pod')} of {number(figures.each.value)} connections go in "
+            f"{STORM_WINDOW_S} s ({figures.rolling_why}; servers.startup {startup_s:g} s)"
+        )
+    if scenario.servers.connection_age is not None:
+        ageing = scenario.n_clients / max(1.0, scenario.servers.connection_age.mean_s)
+        per_s, why = per_s + ageing, f"{why}, {number(ageing)}/s of them by servers.connection_age"
+    return per_s, why
+
+
+def _utilization(scenario: Scenario, of: str) -> dict[str, object]:
+    promised = promise(scenario, "max_utilization")
+    threshold = BUSY_RATIO if promised is None else promised
+    why = f"slo.max_utilization is {promised:g}" if promised is not None else f"{BUSY_RATIO:g}, what `limits` allows"
+    return _alert(
+        "RealtimeLoopsBusy",
+        f"{_busy(scenario, of)} > {threshold:g}",
+        "5m",
+        "warning",
+        f"The event loops of a pod are busy more than {threshold:.0%} of the time",
+        f"{why}; a pod has {plural(scenario.servers.workers, 'loop')} (servers.workers). Waits grow without bound near 1.",
+    )

@@ -1,0 +1,178 @@
+"""Figures of a deployment: what several manifests need, each with the arithmetic it comes from.
+
+A pod that is to go has `terminationGracePeriodSeconds` from the moment it is told so. Three things must fit into it,
+one after the other: the pause until proxies have heard of it (`preStop`), the drain, and the goodbyes. The drain is the
+longest of what the scenario says of it, and of the time that the other pods need to accept those who are sent away:
+whoever is sent away faster waits in an accept queue.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from realtime_sim.deployment.reasons import Because
+from realtime_sim.limits.load import Load
+from realtime_sim.limits.storm import storm
+from realtime_sim.limits.table import number, plural
+from realtime_sim.scenario import RollingDeploy, Scenario
+
+__all__ = ["Figures", "figures_of", "label_of", "promise", "rolling_of"]
+
+PROPAGATION_S = 5
+"""Time until every proxy has heard that a pod is on its way out, a choice: EndpointSlices reach nodes in a second or
+two, and SIGTERM does not wait for it (Kubernetes documentation, "Pod Lifecycle", termination)."""
+
+GOODBYE_S = 10
+"""Time after a drain for closing handshakes over slow networks and for the process to end, a choice."""
+
+GROWTH = 2
+"""Pods that the autoscaler may have at most, as a multiple of the answer, a choice: twice the clients."""
+
+_LONGEST_LABEL = 50
+"""Of the 63 signs that a DNS label may have (RFC 1123), so that endings fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the manifests have in common.
+
+    Parameters
+    ----------
+    clients, pods, most_pods : int
+        Clients of all cohorts; pods to begin with, and most that the autoscaler may have.
+    each : Because
+        Connections of one pod while all are well, an integer.
+    spare_each : Because
+        Connections of one pod while as many are dead as may be, an integer.
+    drain : Because
+        Time from the order to go until the last client is sent away, seconds, an integer.
+    pre_stop : Because
+        Time before that in which nothing happens, seconds, an integer.
+    termination : Because
+        All of it with the goodbyes, seconds, an integer.
+    accepts_per_s : float or None
+        Clients a second that one pod accepts beside its usual work; None if none, or any number.
+    rolling : RollingDeploy
+        How a new version goes out.
+    rolling_why : str
+        Where that comes from.
+    """
+
+    clients: int
+    pods: int
+    most_pods: int
+    each: Because
+    spare_each: Because
+    drain: Because
+    pre_stop: Because
+    termination: Because
+    accepts_per_s: float | None
+    rolling: RollingDeploy
+    rolling_why: str
+
+
+def figures_of(scenario: Scenario) -> Figures:
+    """The figures of a scenario at its `servers.count`.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+
+    Raises
+    ------
+    ScenarioError
+        If sessions take no time at all.
+
+    Examples
+    --------
+    >>> chat = Scenario(name="chat", duration="1min", clients=[{"name": "phones", "count": 1_000}],
+    ...                 servers={"count": 4, "grace": "30s"})
+    >>> found = figures_of(chat)
+    >>> found.each.value, found.drain.value, found.termination.value
+    (250, 30, 45)
+    """
+    n, clients = scenario.servers.count, scenario.n_clients
+    lost = min(n - 1, promise(scenario, "survive_servers") or 0)
+    scaling = scenario.autoscaling
+    rolling, rolling_why = rolling_of(scenario)
+    shock = storm(Load(scenario), n, 1)
+    each = _each(scenario)
+    spare = Because(
+        max(each.value, math.ceil(clients / (n - lost))),
+        f"{clients:,} clients on {plural(n - lost, 'pod')}: {n:,} less slo.survive_servers ({lost:,})",
+    )
+    drain = _drain(scenario, each.value, shock.accept_s if n > 1 else None)
+    pause_s = max(PROPAGATION_S, math.ceil(scenario.balancer.detection))
+    pre_stop = Because(
+        pause_s,
+        f"until no proxy sends anybody here any more: {PROPAGATION_S} s, a choice, or balancer.detection "
+        f"({scenario.balancer.detection:g} s) if that is longer",
+    )
+    termination = Because(
+        pause_s + drain.value + GOODBYE_S,
+        f"{pause_s} s of preStop + {drain.value} s of drain + {GOODBYE_S} s for goodbyes and the end of the process; "
+        f"the drain is {drain.why}",
+    )
+    most = scaling.max_replicas if scaling else GROWTH * n
+    return Figures(
+        clients, n, most, each, spare, drain, pre_stop, termination, shock.accepted_per_s, rolling, rolling_why
+    )
+
+
+def rolling_of(scenario: Scenario) -> tuple[RollingDeploy, str]:
+    """How a new version goes out, as the scenario's own fault says or by that fault's defaults; and which of them."""
+    for i, one in enumerate(scenario.faults):
+        if one.kind == "rolling_deploy":
+            return one, f"faults[{i}], rolling_deploy"
+    return RollingDeploy(kind="rolling_deploy", at=0), "the default of rolling_deploy, as the scenario has none"
+
+
+def label_of(name: str) -> str:
+    """A name as Kubernetes takes it: a DNS label (RFC 1123), with room for an ending.
+
+    Examples
+    --------
+    >>> label_of("Chat, over SSE!"), label_of("2 rooms"), label_of("...")
+    ('chat-over-sse', 'rt-2-rooms', 'realtime')
+    """
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if label and not label[0].isalpha():
+        label = f"rt-{label}"  # names of services begin with a letter (RFC 1035)
+    return label[:_LONGEST_LABEL].strip("-") or "realtime"
+
+
+def _each(scenario: Scenario) -> Because:
+    n, clients = scenario.servers.count, scenario.n_clients
+    for i, metric in enumerate(scenario.autoscaling.metrics if scenario.autoscaling else ()):
+        if metric.name == "connections":
+            return Because(math.ceil(metric.target), f"autoscaling.metrics[{i}].target")
+    return Because(math.ceil(clients / n), f"{clients:,} clients / {plural(n, 'pod')}, servers.count")
+
+
+def _drain(scenario: Scenario, each: int, accept_s: float | None) -> Because:
+    """The longest time that a drain may take, in whole seconds."""
+    longest_s, why = max(_drains(scenario, each, accept_s), key=lambda pair: pair[0])
+    return Because(math.ceil(longest_s), why)
+
+
+def _drains(scenario: Scenario, each: int, accept_s: float | None) -> Iterator[tuple[float, str]]:
+    yield scenario.servers.grace, f"servers.grace, {scenario.servers.grace:g} s"
+    for i, one in enumerate(scenario.faults):
+        if one.kind == "drain_server" and one.over is not None:
+            yield one.over, f"faults[{i}].over, {one.over:g} s"
+        if one.kind == "rolling_deploy" and one.budget is not None:
+            at_once = max(1, one.surge + one.max_unavailable)
+            time_s = each * at_once / one.budget
+            at = f"faults[{i}].budget, {number(one.budget)}/s over {plural(at_once, 'pod')} at a time"
+            yield time_s, f"{number(each)} connections at {at}: {time_s:,.3g} s"
+    if accept_s:
+        yield accept_s, f"what the other pods need to accept the clients of one beside their work: {accept_s:,.3g} s"
+
+
+def promise(scenario: Scenario, name: str) -> float | None:
+    """What `slo` promises under a name; None where it promises nothing."""
+    return getattr(scenario.slo, name, None)
