@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from realtime_sim.deployment.figures import Figures, promise
+from realtime_sim.deployment.figures import STORM_WINDOW_S, Figures, promise
 from realtime_sim.deployment.reasons import Because
 from realtime_sim.deployment.target import Target
 from realtime_sim.latency import QUANTILES
@@ -26,9 +26,6 @@ __all__ = ["ANSWER_WINDOW", "rules"]
 
 ANSWER_WINDOW = "5m"
 """Window of rates that are judged, a choice: ten scrapes at the usual 30 s."""
-
-STORM_WINDOW_S = 60
-"""Window of the rate of reconnections, seconds, a choice: a storm is over in minutes."""
 
 FULL_RATIO = 0.9
 """Share of a limit at which somebody should look, a choice."""
@@ -106,7 +103,7 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
         f"namespace:{_name('channel_subscribers')}:sum", f"sum({_name('channel_subscribers')}{of})",
         _help("channel_subscribers"),
     )  # fmt: skip
-    yield record(f"namespace:{_name('reconnection_rate')}:rate1m", _storm_rate(of), _help("reconnection_rate"))
+    yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), _help("reconnection_rate"))
     yield record(
         f"pod:{_name('refused')}:rate5m", f"sum by (pod) (rate({_name('refused')}{of}[{ANSWER_WINDOW}]))", _help("refused")
     )
@@ -119,7 +116,7 @@ def _help(key: str) -> str:
 
 def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: str) -> dict[str, object]:
     return {
-        "alert": Because(name, why),
+        "alert": name,
         "expr": expr,
         "for": lasts,
         "labels": {"severity": severity},
@@ -188,40 +185,23 @@ def _latencies(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
 
 def _storm(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
     """More reconnections than deploys and ageing connections make, for longer than a recovery may take."""
-    planned, why = _planned_per_s(scenario, figures)
-    threshold = max(1, math.ceil(STORM_FACTOR * planned))
+    planned, why = figures.planned_per_s.value, figures.planned_per_s.why
+    text = f"{STORM_FACTOR:g} times {number(planned)}/s, {why}"
+    threshold, most = STORM_FACTOR * planned, figures.all_accept_per_s
+    if most is not None and threshold > FULL_RATIO * most:
+        threshold = FULL_RATIO * most
+        text = f"{FULL_RATIO:.0%} of the {number(most)} clients/s that all pods together accept beside their work"
     recover_s = promise(scenario, "recover_within")
     lasts = f"{max(1, math.ceil(recover_s))}s" if recover_s is not None else "2m"
     since = "for longer than slo.recover_within" if recover_s is not None else "for 2 minutes, a choice"
-    all_accept = figures.accepts_per_s and number(figures.accepts_per_s * figures.pods)
-    room = f" All pods together accept {all_accept} clients/s beside their work." if all_accept else ""
     return _alert(
         "RealtimeReconnectStorm",
-        f"{_storm_rate(of)} > {threshold}",
+        f"{_storm_rate(of)} > {max(1, math.ceil(threshold))}",
         lasts,
         "page",
         "Clients reconnect more than is planned for",
-        f"{STORM_FACTOR:g} times {number(planned)}/s, {why}; {since}.{room}",
+        f"{text}; {since}.",
     )
-
-
-def _planned_per_s(scenario: Scenario, figures: Figures) -> tuple[float, str]:
-    """Reconnections a second that a deploy makes, over the window, and those of connections that grow old."""
-    rolling, startup_s = figures.rolling, max(1.0, scenario.servers.startup)
-    at_once = max(1, rolling.surge + rolling.max_unavailable)
-    if rolling.budget is not None:
-        per_s, why = rolling.budget, f"the budget of {figures.rolling_why}"
-    else:
-        gone = min(figures.pods, at_once * math.ceil(STORM_WINDOW_S / startup_s))
-        per_s = gone * figures.each.value / STORM_WINDOW_S
-        why = (
-            f"which a deploy makes: {plural(gone, 'pod')} of {number(figures.each.value)} connections go in "
-            f"{STORM_WINDOW_S} s ({figures.rolling_why}; servers.startup {startup_s:g} s)"
-        )
-    if scenario.servers.connection_age is not None:
-        ageing = scenario.n_clients / max(1.0, scenario.servers.connection_age.mean_s)
-        per_s, why = per_s + ageing, f"{why}, {number(ageing)}/s of them by servers.connection_age"
-    return per_s, why
 
 
 def _utilization(scenario: Scenario, of: str) -> dict[str, object]:

@@ -31,6 +31,9 @@ GOODBYE_S = 10
 GROWTH = 2
 """Pods that the autoscaler may have at most, as a multiple of the answer, a choice: twice the clients."""
 
+STORM_WINDOW_S = 120
+"""Window of the rate of reconnections, seconds, a choice: four scrapes at the usual 30 s, and a storm takes minutes."""
+
 _LONGEST_LABEL = 50
 """Of the 63 signs that a DNS label may have (RFC 1123), so that endings fit."""
 
@@ -55,6 +58,8 @@ class Figures:
         All of it with the goodbyes, seconds, an integer.
     accepts_per_s : float or None
         Clients a second that one pod accepts beside its usual work; None if none, or any number.
+    planned_per_s : Because
+        Reconnections a second that a deploy makes, and connections that grow old.
     rolling : RollingDeploy
         How a new version goes out.
     rolling_why : str
@@ -70,8 +75,14 @@ class Figures:
     pre_stop: Because
     termination: Because
     accepts_per_s: float | None
+    planned_per_s: Because
     rolling: RollingDeploy
     rolling_why: str
+
+    @property
+    def all_accept_per_s(self) -> float | None:
+        """Clients a second that all pods accept; None if none, or any number."""
+        return None if self.accepts_per_s is None else self.accepts_per_s * self.pods
 
 
 def figures_of(scenario: Scenario) -> Figures:
@@ -118,8 +129,9 @@ def figures_of(scenario: Scenario) -> Figures:
         f"the drain is {drain.why}",
     )
     most = scaling.max_replicas if scaling else GROWTH * n
+    planned = _planned(scenario, each.value, rolling, rolling_why)
     return Figures(
-        clients, n, most, each, spare, drain, pre_stop, termination, shock.accepted_per_s, rolling, rolling_why
+        clients, n, most, each, spare, drain, pre_stop, termination, shock.accepted_per_s, planned, rolling, rolling_why
     )
 
 
@@ -128,7 +140,7 @@ def rolling_of(scenario: Scenario) -> tuple[RollingDeploy, str]:
     for i, one in enumerate(scenario.faults):
         if one.kind == "rolling_deploy":
             return one, f"faults[{i}], rolling_deploy"
-    return RollingDeploy(kind="rolling_deploy", at=0), "the default of rolling_deploy, as the scenario has none"
+    return RollingDeploy(kind="rolling_deploy", at=0), "the default of a rolling_deploy, as the scenario has none"
 
 
 def label_of(name: str) -> str:
@@ -151,6 +163,25 @@ def _each(scenario: Scenario) -> Because:
         if metric.name == "connections":
             return Because(math.ceil(metric.target), f"autoscaling.metrics[{i}].target")
     return Because(math.ceil(clients / n), f"{clients:,} clients / {plural(n, 'pod')}, servers.count")
+
+
+def _planned(scenario: Scenario, each: int, rolling: RollingDeploy, rolling_why: str) -> Because:
+    """A Deployment does not wait for drains: the next pod goes as soon as a new one is ready."""
+    startup_s = max(1.0, scenario.servers.startup)
+    at_once = max(1, rolling.surge + rolling.max_unavailable)
+    if rolling.budget is not None:
+        per_s, why = rolling.budget, f"the budget of {rolling_why}"
+    else:
+        gone = min(scenario.servers.count, at_once * math.ceil(STORM_WINDOW_S / startup_s))
+        per_s = gone * each / STORM_WINDOW_S
+        why = (
+            f"which a deploy makes: {plural(gone, 'pod')} of {number(each)} connections go in {STORM_WINDOW_S} s "
+            f"({rolling_why}; servers.startup {scenario.servers.startup:g} s)"
+        )
+    if scenario.servers.connection_age is not None:
+        ageing = scenario.n_clients / max(1.0, scenario.servers.connection_age.mean_s)
+        per_s, why = per_s + ageing, f"{why}, and {number(ageing)}/s of them by servers.connection_age"
+    return Because(per_s, why)
 
 
 def _drain(scenario: Scenario, each: int, accept_s: float | None) -> Because:

@@ -158,6 +158,12 @@ def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
             f"faults.rolling_deploy.budget: the server must close no more than {format_rate(figures.rolling.budget)} over "
             "all pods that go at a time; minReadySeconds holds the next pod back for as long as a drain takes."
         )
+    planned, most = figures.planned_per_s, figures.all_accept_per_s
+    if most is not None and planned.value > most:
+        yield (
+            f"faults.rolling_deploy: a deploy makes {number(planned.value)} reconnections/s ({planned.why}), and all pods "
+            f"together accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
+        )
 
 
 def _of_the_rest(scenario: Scenario) -> Iterator[str]:

@@ -61,8 +61,8 @@ def deployment(scenario: Scenario, figures: Figures, target: Target) -> dict[str
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {
-                    "maxSurge": Because(rolling.surge, f"surge of {why}"),
-                    "maxUnavailable": Because(rolling.max_unavailable, f"max_unavailable of {why}"),
+                    "maxSurge": Because(rolling.surge, f"surge: {why}"),
+                    "maxUnavailable": Because(rolling.max_unavailable, f"max_unavailable: {why}"),
                 },
             },
             "template": {"metadata": {"labels": target.labels}, "spec": _pod(scenario, figures, target)},

@@ -93,26 +93,24 @@ def commented(value: Any) -> str:
       replicas: 4
     """
     text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True, width=_UNBROKEN)
-    marks = _marks(yaml.compose(text), ())
     lines = [[line] for line in text.splitlines()]
+    numbers = _line_numbers(yaml.compose(text), ())
     for path, why in reasons(value).items():
-        line, column = marks[path]
-        width = max(40, WIDTH - column - 2)
-        comment = [f"{' ' * column}# {part}" for part in textwrap.wrap(why, width, break_long_words=False)]
-        lines[line] = [*comment, *lines[line]]
+        block = lines[numbers[path]]
+        indent = " " * (len(block[-1]) - len(block[-1].lstrip()))
+        parts = textwrap.wrap(why, max(40, WIDTH - len(indent) - 2), break_long_words=False, break_on_hyphens=False)
+        block[:0] = [f"{indent}# {part}" for part in parts]
     return "\n".join(part for block in lines for part in block) + "\n"
 
 
-def _marks(node: yaml.Node | None, path: tuple[str | int, ...]) -> dict[tuple[str | int, ...], tuple[int, int]]:
-    """Line and column at which the key, or the item, of each path begins."""
+def _line_numbers(node: yaml.Node | None, path: tuple[str | int, ...]) -> dict[tuple[str | int, ...], int]:
+    """The line on which the key, or the item, of each path begins."""
     found = {}
     if isinstance(node, yaml.MappingNode):
         parts = [(key.value, key, value) for key, value in node.value]
     else:
         parts = [(i, one, one) for i, one in enumerate(node.value)] if isinstance(node, yaml.SequenceNode) else []
     for step, begins, value in parts:
-        mark = begins.start_mark
-        # An item begins behind its dash.
-        found[(*path, step)] = (mark.line, mark.column - 2 * isinstance(step, int))
-        found |= _marks(value, (*path, step))
+        found[(*path, step)] = begins.start_mark.line
+        found |= _line_numbers(value, (*path, step))
     return found

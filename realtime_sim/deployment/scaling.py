@@ -79,10 +79,10 @@ def _planned(figures: Figures) -> dict[str, object]:
         f"pod by pod: one has {figures.termination.value} s to send its clients away, and the next goes when it is "
         "done; the window is the default of Kubernetes"
     )
-    count = f"servers.count, the answer; {GROWTH} times as many, a choice: room for {GROWTH} times the clients"
+    room = f"{GROWTH} times servers.count, a choice: room for {GROWTH} times the clients"
     return {
         "minReplicas": Because(figures.pods, "servers.count, the answer: with fewer a promise is broken"),
-        "maxReplicas": Because(figures.most_pods, count),
+        "maxReplicas": Because(figures.most_pods, room),
         "metrics": [Because(_connections(figures.each.value), f"connections a pod at the answer: {figures.each.why}")],
         "behavior": {"scaleDown": Because(down, why)},
     }
