@@ -1,4 +1,4 @@
-"""Manifests are what Kubernetes takes, their numbers follow from the scenario, and what they leave out is in the notes."""
+"""Manifests are what Kubernetes takes, their numbers follow from the scenario, and notes have what they leave out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 
 from realtime_sim import deployment, presets
-from realtime_sim.deployment.figures import GOODBYE_S, figures_of, label_of
-from realtime_sim.deployment.kubernetes import IMAGE
+from realtime_sim.deployment.figures import GOODBYE_S, figures_of
+from realtime_sim.deployment.target import IMAGE, label_of
 from realtime_sim.errors import ScenarioError
 from realtime_sim.metrics import METRICS
 from realtime_sim.scenario import Scenario
@@ -281,7 +281,7 @@ def test_yaml_says_what_the_objects_say_and_why(drawn):
 
 
 def test_every_number_has_a_reason_on_its_way():
-    """A port and the version of an API are matters of course; everything else that is a number says where it is from."""
+    """A port is a matter of course; everything else that is a number says where it comes from."""
     made = deployment.manifests(example("rolling_deploy").replace(**{"servers.memory": "1GiB"}))
     bare = []
     for file in OF_KUBERNETES:
@@ -429,7 +429,10 @@ def test_all_objects_name_one_another():
     [
         ({"image": ""}, "image must be the name of an image, got ''; write it like chat-server:1.4"),
         ({"image": "a b"}, "image must be the name of an image, got 'a b'"),
-        ({"namespace": "Push"}, "namespace must be a DNS label of at most 63 signs that begins with a letter, got 'Push'"),
+        (
+            {"namespace": "Push"},
+            "namespace must be a DNS label of at most 63 signs that begins with a letter, got 'Push'",
+        ),
         ({"name": "x" * 51}, "name must be a DNS label of at most 50 signs"),
         ({"port": 0}, "port must be from 1 to 65_535, got 0; use the port that the server listens on"),
         ({"port": True}, "port must be from 1 to 65_535, got True"),

@@ -1,4 +1,4 @@
-"""Alerts stand on the metrics of the one table, at thresholds that follow from the scenario, and fire when they should."""
+"""Alerts stand on the metrics of the one table, thresholds follow from the scenario, and they fire when they should."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def alerts(scenario: Scenario) -> dict[str, dict]:
 
 def recorded(scenario: Scenario) -> dict[str, str]:
     return {
-        rule["record"]: rule["expr"] for group in groups(scenario)["groups"] for rule in group["rules"] if "record" in rule
+        rule["record"]: rule["expr"]
+        for group in groups(scenario)["groups"]
+        for rule in group["rules"]
+        if "record" in rule
     }
 
 

@@ -29,7 +29,7 @@ def manifests(
     Example: realtime-sim manifests million --servers 24 --out out/million
     """
     from realtime_sim import deployment
-    from realtime_sim.deployment.kubernetes import IMAGE
+    from realtime_sim.deployment.target import IMAGE
     from realtime_sim.files import write_whole
 
     asked = scenario_of(scenario, set_)

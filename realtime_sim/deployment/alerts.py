@@ -67,7 +67,9 @@ def _name(key: str) -> str:
 
 
 def _latency(quantile: float, of: str) -> str:
-    return f"histogram_quantile({quantile:g}, sum by (le) (rate({_name('delivery_latency')}_bucket{of}[{ANSWER_WINDOW}])))"
+    return (
+        f"histogram_quantile({quantile:g}, sum by (le) (rate({_name('delivery_latency')}_bucket{of}[{ANSWER_WINDOW}])))"
+    )
 
 
 def _per_pod(key: str, of: str) -> str:
@@ -94,7 +96,9 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     def record(name: str, expr: str, why: str) -> dict[str, object]:
         return {"record": Because(name, why), "expr": expr}
 
-    yield record(f"pod:{_name('active_connections')}:sum", _per_pod("active_connections", of), _help("active_connections"))
+    yield record(
+        f"pod:{_name('active_connections')}:sum", _per_pod("active_connections", of), _help("active_connections")
+    )
     for name in _promised(scenario) or ["p99"]:
         yield record(
             f"namespace:{_name('delivery_latency')}:{name}", _latency(QUANTILES[name], of), _help("delivery_latency")
@@ -105,7 +109,9 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     )  # fmt: skip
     yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), _help("reconnection_rate"))
     yield record(
-        f"pod:{_name('refused')}:rate5m", f"sum by (pod) (rate({_name('refused')}{of}[{ANSWER_WINDOW}]))", _help("refused")
+        f"pod:{_name('refused')}:rate5m",
+        f"sum by (pod) (rate({_name('refused')}{of}[{ANSWER_WINDOW}]))",
+        _help("refused"),
     )
     yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), _help("utilization"))
 
@@ -166,8 +172,8 @@ def _connections(scenario: Scenario, figures: Figures, of: str) -> dict[str, obj
         threshold = max(1, math.floor(share * limit))
         promised = "a choice" if free is None else f"slo.headroom keeps {free:.0%} free"
         why = (
-            f"{share:.0%} ({promised}) of the {limit:,} connections that a pod admits: servers.max_connections, or what "
-            "servers.memory holds"
+            f"{share:.0%} ({promised}) of the {limit:,} connections that a pod admits: servers.max_connections, or "
+            "what servers.memory holds"
         )
     else:
         threshold, why = figures.spare_each.value, f"More than the answer was found for: {figures.spare_each.why}"
@@ -178,8 +184,9 @@ def _connections(scenario: Scenario, figures: Figures, of: str) -> dict[str, obj
 def _latencies(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     for name, promised_s in _promised(scenario).items():
         expr = f"{_latency(QUANTILES[name], of)} > {promised_s:g}"
-        why = f"slo.{name} is {format_duration(promised_s)}. Give the histogram a bucket that ends there: it guesses between two."
-        summary = f"Delivery latency {name} is above {format_duration(promised_s)}"
+        limit = format_duration(promised_s)
+        why = f"slo.{name} is {limit}. Give the histogram a bucket that ends there: it guesses between two."
+        summary = f"Delivery latency {name} is above {limit}"
         yield _alert(f"RealtimeDeliveryLatency{name.capitalize()}", expr, "5m", "page", summary, why)
 
 
@@ -214,5 +221,5 @@ def _utilization(scenario: Scenario, of: str) -> dict[str, object]:
         "5m",
         "warning",
         f"The event loops of a pod are busy more than {threshold:.0%} of the time",
-        f"{why}; a pod has {plural(scenario.servers.workers, 'loop')} (servers.workers). Waits grow without bound near 1.",
+        f"{why}; a pod has {plural(scenario.servers.workers, 'loop')} (servers.workers). Near 1 waits have no bound.",
     )

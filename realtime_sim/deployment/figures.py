@@ -9,7 +9,6 @@ whoever is sent away faster waits in an accept queue.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from realtime_sim.limits.storm import storm
 from realtime_sim.limits.table import number, plural
 from realtime_sim.scenario import RollingDeploy, Scenario
 
-__all__ = ["Figures", "figures_of", "label_of", "promise", "rolling_of"]
+__all__ = ["Figures", "figures_of", "promise", "rolling_of"]
 
 PROPAGATION_S = 5
 """Time until every proxy has heard that a pod is on its way out, a choice: EndpointSlices reach nodes in a second or
@@ -33,9 +32,6 @@ GROWTH = 2
 
 STORM_WINDOW_S = 120
 """Window of the rate of reconnections, seconds, a choice: four scrapes at the usual 30 s, and a storm takes minutes."""
-
-_LONGEST_LABEL = 50
-"""Of the 63 signs that a DNS label may have (RFC 1123), so that endings fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +137,6 @@ def rolling_of(scenario: Scenario) -> tuple[RollingDeploy, str]:
         if one.kind == "rolling_deploy":
             return one, f"faults[{i}], rolling_deploy"
     return RollingDeploy(kind="rolling_deploy", at=0), "the default of a rolling_deploy, as the scenario has none"
-
-
-def label_of(name: str) -> str:
-    """A name as Kubernetes takes it: a DNS label (RFC 1123), with room for an ending.
-
-    Examples
-    --------
-    >>> label_of("Chat, over SSE!"), label_of("2 rooms"), label_of("...")
-    ('chat-over-sse', 'rt-2-rooms', 'realtime')
-    """
-    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if label and not label[0].isalpha():
-        label = f"rt-{label}"  # names of services begin with a letter (RFC 1035)
-    return label[:_LONGEST_LABEL].strip("-") or "realtime"
 
 
 def _each(scenario: Scenario) -> Because:

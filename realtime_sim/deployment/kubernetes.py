@@ -9,20 +9,16 @@ from types import MappingProxyType
 from typing import Any
 
 from realtime_sim.deployment.alerts import rules
-from realtime_sim.deployment.figures import figures_of, label_of
+from realtime_sim.deployment.figures import figures_of
 from realtime_sim.deployment.notes import notes_of
 from realtime_sim.deployment.pods import budget, deployment, services
 from realtime_sim.deployment.reasons import commented, plain, reasons
 from realtime_sim.deployment.scaling import autoscaler
-from realtime_sim.deployment.target import Target
-from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.deployment.target import IMAGE, target_of
 from realtime_sim.files import check_writable, write_whole
 from realtime_sim.scenario import Scenario
 
-__all__ = ["IMAGE", "Manifests", "manifests"]
-
-IMAGE = "realtime-server:1"
-"""What stands where no image is given; no scenario knows one."""
+__all__ = ["Manifests", "manifests"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +144,7 @@ def manifests(
     >>> made["autoscaler.yaml"]["spec"]["metrics"][0]["pods"]["target"]["averageValue"]
     '250'
     """
-    if not isinstance(scenario, Scenario):
-        step = "make one with Scenario(...) or Scenario.from_yaml(...)"
-        raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
-    target = Target(label_of(scenario.name) if name is None else name, namespace, image, port)
+    target = target_of(scenario, namespace=namespace, name=name, port=port, image=image)
     figures = figures_of(scenario)
     objects = {
         "deployment.yaml": deployment(scenario, figures, target),
@@ -160,6 +153,5 @@ def manifests(
         "disruption-budget.yaml": budget(scenario, figures, target),
         "alerts.yaml": rules(scenario, figures, target),
     }
-    one_line = " ".join(scenario.name.split())
-    about = f"{one_line}: {scenario.n_clients:,} clients on {scenario.servers.count:,} pods"
+    about = f"{scenario.name}: {scenario.n_clients:,} clients on {scenario.servers.count:,} pods"
     return Manifests(about, MappingProxyType(objects), notes_of(scenario, figures))

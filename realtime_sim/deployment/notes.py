@@ -28,7 +28,12 @@ def notes_of(scenario: Scenario, figures: Figures) -> tuple[str, ...]:
         Its figures.
     """
     parts = (_of_servers(scenario, figures), _of_limits(scenario), _of_balancer(scenario), _of_clients(scenario))
-    later = (_of_scaling(scenario, figures), _of_deploys(scenario, figures), _of_the_rest(scenario), _of_monitoring(scenario))
+    later = (
+        _of_scaling(scenario, figures),
+        _of_deploys(scenario, figures),
+        _of_the_rest(scenario),
+        _of_monitoring(scenario),
+    )
     return tuple(note for part in (*parts, *later) for note in part)
 
 
@@ -49,7 +54,7 @@ def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
     if servers.connection_age is not None:
         mean = format_duration(round(servers.connection_age.mean_s, 3))
         spread = servers.connection_age.model_dump(exclude_defaults=True)
-        yield f"servers.connection_age: the server itself must close connections of that age, {mean} on average ({spread})."
+        yield f"servers.connection_age: the server itself closes connections of that age, {mean} on average ({spread})."
 
 
 def _of_limits(scenario: Scenario) -> Iterator[str]:
@@ -68,8 +73,8 @@ def _of_limits(scenario: Scenario) -> Iterator[str]:
     if servers.memory is None:
         yield "servers.memory: not set, so pods have no limit, and the request is the profile's figure. Set it."
     yield (
-        f"servers.backlog: {servers.backlog:,} is for the server to ask for (listen), and the node's net.core.somaxconn "
-        "(4,096 since Linux 5.4) must allow it; in a pod that is an unsafe sysctl."
+        f"servers.backlog: {servers.backlog:,} is for the server to ask for (listen), and the node's "
+        "net.core.somaxconn (4,096 since Linux 5.4) must allow it; in a pod that is an unsafe sysctl."
     )
     gate = servers.admission
     if gate.rate is not None or gate.concurrency is not None:
@@ -86,12 +91,12 @@ def _of_balancer(scenario: Scenario) -> Iterator[str]:
     balancer = scenario.balancer
     yield (
         f"balancer.policy: a Service knows none and picks a pod by chance for each connection; {balancer.policy} needs "
-        "a proxy in front of the pods (haproxy.cfg or nginx.conf, which look them up in the Service without an address)."
+        "a proxy in front of the pods, which looks them up in the Service without an address (haproxy.cfg, nginx.conf)."
     )
     if balancer.affinity == "cookie":
         yield (
-            "balancer.affinity: a Service tells clients by their address, so that those behind one NAT or one proxy go to "
-            "one pod; with a proxy in front the cookie is the proxy's, and sessionAffinity must be None."
+            "balancer.affinity: a Service tells clients by their address, so that those behind one NAT or one proxy go "
+            "to one pod; with a proxy in front the cookie is the proxy's, and sessionAffinity must be None."
         )
     slowest_s = FAILURES * readiness_s(scenario) + CHECK_ANSWER_S
     yield (
@@ -105,7 +110,7 @@ def _of_clients(scenario: Scenario) -> Iterator[str]:
     for cohort in scenario.clients:
         place, pings = f"clients.{cohort.name}", cohort.keepalive
         if pings is None:
-            yield f"{place}.keepalive: no pings, so that nobody can tell a dead connection from one that is idle. Set them."
+            yield f"{place}.keepalive: no pings, so that nobody can tell a dead connection from an idle one. Set them."
         else:
             yield (
                 f"{place}.keepalive: the server or its library must be set to pings every "
@@ -150,19 +155,19 @@ def _of_scaling(scenario: Scenario, figures: Figures) -> Iterator[str]:
 
 def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
     yield (
-        f"servers.startup: pods have more time to start than the {format_duration(scenario.servers.startup)} the answer "
-        "counts on; Kubernetes makes nothing start faster."
+        f"servers.startup: the answer counts on {format_duration(scenario.servers.startup)}; Kubernetes grants "
+        "more, and makes nothing start faster."
     )
     if figures.rolling.budget is not None:
         yield (
-            f"faults.rolling_deploy.budget: the server must close no more than {format_rate(figures.rolling.budget)} over "
-            "all pods that go at a time; minReadySeconds holds the next pod back for as long as a drain takes."
+            f"faults.rolling_deploy.budget: servers must close no more than {format_rate(figures.rolling.budget)} over "
+            "all pods that go at a time; minReadySeconds holds the next one back for as long as a drain takes."
         )
     planned, most = figures.planned_per_s, figures.all_accept_per_s
     if most is not None and planned.value > most:
         yield (
-            f"faults.rolling_deploy: a deploy makes {number(planned.value)} reconnections/s ({planned.why}), and all pods "
-            f"together accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
+            f"faults.rolling_deploy: {number(planned.value)} reconnections/s, {planned.why}, and all pods together "
+            f"accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
         )
 
 
@@ -173,23 +178,23 @@ def _of_the_rest(scenario: Scenario) -> Iterator[str]:
         yield "broker: none, so a message reaches the clients of one pod only."
     if scenario.services or scenario.events:
         names = ", ".join(service.name for service in scenario.services) or "none"
-        yield f"services ({names}) and the bus before them ({scenario.pipeline.coupling}) are not part of these manifests."
+        yield f"services: {names}, and the {scenario.pipeline.coupling} before them, are not part of these manifests."
     if scenario.host is not None:
-        yield "host: the scenario has one machine for everything; a cluster has nodes, and the answer is another one there."
+        yield "host: the scenario has one machine for everything; on the nodes of a cluster the answer is another one."
     lost = promise(scenario, "max_lost_ratio")
     if lost is not None:
         yield (
-            f"slo.max_lost_ratio: {lost:g} is in no rule; what never arrives is seen by whoever numbers messages and looks "
-            "for gaps."
+            f"slo.max_lost_ratio: {lost:g} is in no rule; what never arrives is seen by whoever numbers messages and "
+            "looks for gaps."
         )
     if promise(scenario, "survive_deploy"):
-        yield "slo.survive_deploy: promised for the strategy and the drain in deployment.yaml; with others ask `plan` anew."
+        yield "slo.survive_deploy: promised for the strategy and the drain in deployment.yaml; for others ask anew."
 
 
 def _of_monitoring(scenario: Scenario) -> Iterator[str]:
     names = ", ".join(METRICS[key].name for key in MONITORED)
     yield (
         f"monitoring: the server exports {names}, {METRICS['refused'].name} and {METRICS['utilization'].name} at "
-        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). A server does not "
-        f"know {METRICS['delivery_latency'].name}: clients report it, or probes that stamp what they publish."
+        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). No server knows "
+        f"{METRICS['delivery_latency'].name}: clients report it, or probes that stamp what they publish."
     )

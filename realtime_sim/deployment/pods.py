@@ -79,7 +79,9 @@ def _pace(figures: Figures) -> dict[str, object]:
 
 
 def _pod(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    spread = "soft: a node or a zone that dies takes few pods with it, and pods that fit nowhere else start all the same"
+    spread = (
+        "soft: a node or a zone that dies takes few pods with it, and pods that fit nowhere else start all the same"
+    )
     return {
         "terminationGracePeriodSeconds": Because(figures.termination.value, figures.termination.why),
         "topologySpreadConstraints": [
@@ -99,7 +101,9 @@ def _pod(scenario: Scenario, figures: Figures, target: Target) -> dict[str, obje
 
 
 def _container(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    sleep = f"{figures.pre_stop.why}. The server goes on meanwhile. Needs Kubernetes 1.30; before that an exec of sleep."
+    sleep = (
+        f"{figures.pre_stop.why}. The server goes on meanwhile. Needs Kubernetes 1.30; before that an exec of sleep."
+    )
     return {
         "name": "server",
         "image": Because(target.image, "yours; the scenario knows no image"),
@@ -117,7 +121,10 @@ def _resources(scenario: Scenario, figures: Figures) -> dict[str, object]:
     if servers.memory is not None:
         memory = str(servers.memory)
         requests["memory"] = Because(memory, "servers.memory")
-        return {"requests": requests, "limits": {"memory": Because(memory, "servers.memory: the model refuses beyond it")}}
+        return {
+            "requests": requests,
+            "limits": {"memory": Because(memory, "servers.memory: the model refuses beyond it")},
+        }
     needed = servers.resolved_costs.memory_bytes(figures.spare_each.value)
     if needed:
         why = (
@@ -152,7 +159,7 @@ def _probes(scenario: Scenario) -> dict[str, object]:
             "periodSeconds": 1,
             "failureThreshold": Because(
                 max(10, math.ceil(PATIENT_START * startup_s)),
-                f"seconds in which a pod must be up: {PATIENT_START} times servers.startup, {startup_s:g} s, at least 10",
+                f"a pod must be up in so many seconds: {PATIENT_START} times servers.startup, {startup_s:g} s, or 10",
             ),
         },
         "readinessProbe": {
@@ -163,7 +170,9 @@ def _probes(scenario: Scenario) -> dict[str, object]:
         },
         "livenessProbe": {
             **healthz,
-            "periodSeconds": Because(LIVENESS_S, "rarely, a choice: a restart cuts everybody off and is the last resort"),
+            "periodSeconds": Because(
+                LIVENESS_S, "rarely, a choice: a restart cuts everybody off and is the last resort"
+            ),
             "timeoutSeconds": answer,
             "failureThreshold": Because(failures, alive),
         },
@@ -208,7 +217,10 @@ def _affinity(scenario: Scenario) -> dict[str, object]:
     else:
         return {"sessionAffinity": Because("None", "balancer.affinity is none: each connection goes to any pod")}
     held = Because(STICKY_S, "the default of Kubernetes, 3 h since the last connection")
-    return {"sessionAffinity": Because("ClientIP", why), "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": held}}}
+    return {
+        "sessionAffinity": Because("ClientIP", why),
+        "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": held}},
+    }
 
 
 def budget(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:

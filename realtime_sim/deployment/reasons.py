@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Because", "commented", "plain", "reasons"]
+__all__ = ["Because", "comment", "commented", "plain", "reasons"]
 
 WIDTH = 120
 """Columns of a comment."""
@@ -77,6 +77,18 @@ def reasons(value: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | in
     return found
 
 
+def comment(text: str, width: int = WIDTH) -> list[str]:
+    """Lines of a comment, as YAML, HAProxy and nginx have them.
+
+    Examples
+    --------
+    >>> comment("servers.count, the answer", width=20)
+    ['# servers.count, the', '# answer']
+    """
+    parts = textwrap.wrap(text, max(18, width - 2), break_long_words=False, break_on_hyphens=False)
+    return [f"# {part}" for part in parts]
+
+
 def commented(value: Any) -> str:
     """YAML of a structure, each reason as a comment above what it is about.
 
@@ -98,8 +110,7 @@ def commented(value: Any) -> str:
     for path, why in reasons(value).items():
         block = lines[numbers[path]]
         indent = " " * (len(block[-1]) - len(block[-1].lstrip()))
-        parts = textwrap.wrap(why, max(40, WIDTH - len(indent) - 2), break_long_words=False, break_on_hyphens=False)
-        block[:0] = [f"{indent}# {part}" for part in parts]
+        block[:0] = [indent + line for line in comment(why, WIDTH - len(indent))]
     return "\n".join(part for block in lines for part in block) + "\n"
 
 

@@ -6,19 +6,20 @@ timeout of 60 s each lost 61 % of them. How long to wait is one rule, `realtime_
 
 References
 ----------
-HAProxy configuration manual: `timeout tunnel`, `option redispatch`, `server-template`, `slowstart`. nginx documentation:
-ngx_http_proxy_module, ngx_http_upstream_module. Mattermost documentation, issue 8929.
+HAProxy configuration manual: `timeout tunnel`, `option redispatch`, `server-template`, `slowstart`, `resolvers`. nginx
+documentation: ngx_http_proxy_module, ngx_http_upstream_module. Mattermost documentation, issue 8929.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
-from realtime_sim.deployment.figures import Figures, figures_of, label_of
-from realtime_sim.deployment.kubernetes import IMAGE
+from realtime_sim.deployment.figures import Figures, figures_of
 from realtime_sim.deployment.pods import FAILURES, readiness_s
-from realtime_sim.deployment.target import Target
+from realtime_sim.deployment.reasons import comment
+from realtime_sim.deployment.target import Target, target_of
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits.table import number
 from realtime_sim.proxies import (
@@ -46,6 +47,8 @@ tunnel (`timeout tunnel 1h`). Nothing tells such a connection from a dead one.""
 
 SOCKET_IO = "/socket.io/"
 """Where Socket.IO is; polls and WebSockets have one path there."""
+
+_HOST = r"([\w.-]+|\[[\da-fA-F:]+\])"
 
 
 def haproxy_snippet(
@@ -77,26 +80,36 @@ def haproxy_snippet(
     ScenarioError
         If a name, a port or an address is wrong.
     """
-    target, figures = _target(scenario, namespace, name, port, listen, addresses), figures_of(scenario)
+    target, figures = _checked(scenario, namespace, name, port, listen, addresses), figures_of(scenario)
     times = _timeouts(scenario)
     lines = [*_head(scenario, "HAProxy")]
     if not addresses:
-        lines += ["resolvers cluster", "    # The nameservers of /etc/resolv.conf: in a pod, those of the cluster.",
-                  "    parse-resolv-conf", "    hold valid 5s", ""]  # fmt: skip
+        lines += ["resolvers cluster", *_indented(_RESOLVERS), ""]
     lines += ["defaults", *_indented(haproxy_defaults(times)), ""]
     lines += ["frontend clients", *_indented(_haproxy_front(scenario, listen)), ""]
     lines += ["backend servers", *_indented(_haproxy_back(scenario, figures, target, times, addresses))]
     return "\n".join(lines) + "\n"
 
 
+_RESOLVERS = (
+    "# The nameservers of /etc/resolv.conf: in a pod, those of the cluster.",
+    "parse-resolv-conf",
+    "# One answer must hold the addresses of all pods.",
+    "accepted_payload_size 8192",
+    "hold valid 5s",
+)
+
+
 def _haproxy_front(scenario: Scenario, listen: int) -> list[str]:
-    clear = [] if any(not cohort.tls for cohort in scenario.clients) else _tls("ssl crt /etc/haproxy/site.pem on bind")
+    n = scenario.n_clients
     return [
-        *clear,
+        *_tls(scenario, "bind ... ssl crt FILE"),
         f"bind :{listen}",
-        f"# {scenario.n_clients:,} clients, and as many again that come back before their old connections are gone. Each",
-        "# takes two descriptors: `maxconn` of the section `global` and `ulimit -n` must allow them.",
-        f"maxconn {2 * scenario.n_clients}",
+        *comment(
+            f"{n:,} clients, and as many again that come back before their old connections are gone. Each takes two "
+            "descriptors: `maxconn` of the section `global` and `ulimit -n` must allow them.",
+        ),
+        f"maxconn {2 * n}",
         "# Servers see the proxy; the client stands here. What a client writes itself is not believed.",
         "http-request set-header X-Forwarded-For %[src]",
         "default_backend servers",
@@ -112,26 +125,30 @@ def _haproxy_back(
         lines.append(f"cookie {COOKIE} insert indirect nocache httponly")
     elif sticky:
         lines += [
-            "# Pods come and go, so a cookie is a hash of the address; the key is the same in every proxy.",
+            "# Pods come and go, so the cookie is a hash of the address; the key is the same in every proxy.",
             f"cookie {COOKIE} insert indirect nocache httponly dynamic",
             f"dynamic-cookie-key {target.name}",
         ]
-    lines += [
-        "# Streams of events are silent for longer than answers to requests may take.",
-        f"http-request set-timeout server {milliseconds(times.events_s)}ms if {{ path /events }}",
-    ]
+    if "sse" in _transports(scenario):
+        lines += [
+            "# A stream of events may be silent for another time than a request may take.",
+            f"http-request set-timeout server {milliseconds(times.events_s)}ms if {{ path /events }}",
+        ]
     interval = milliseconds(times.check_interval_s)
     check = f"check inter {interval}ms fall {FAILURES} rise 1"
-    lines.append(f"# {FAILURES} failed checks within balancer.detection ({scenario.balancer.detection:g} s), as far as it goes.")
+    detection = f"balancer.detection, {scenario.balancer.detection:g} s"
+    lines.append(f"# {FAILURES} checks fit into {detection}, as far as whole seconds go.")
     if slow_s := _slow_start_s(scenario, figures):
         check += f" slowstart {slow_s}s"
-        lines += [
-            f"# A new server gets its share little by little, in the {slow_s} s that it needs to accept "
-            f"{number(figures.each.value)} clients at",
-            f"# {number(figures.accepts_per_s)}/s; `{policy}` would send it everybody who comes.",
-        ]
+        lines += comment(
+            f"A new server gets its share little by little, in the {slow_s} s that it needs to accept "
+            f"{number(figures.each.value)} clients at {number(figures.accepts_per_s)}/s beside its work."
+        )
     if addresses:
-        return [*lines, *(f"server s{i} {one}{f' cookie s{i}' if sticky else ''} {check}" for i, one in enumerate(addresses))]
+        return [
+            *lines,
+            *(f"server s{i} {one}{f' cookie s{i}' if sticky else ''} {check}" for i, one in enumerate(addresses)),
+        ]
     most = figures.most_pods + max(1, figures.rolling.surge)
     return [
         *lines,
@@ -179,7 +196,11 @@ def nginx_snippet(
     ScenarioError
         If a name, a port or an address is wrong.
     """
-    target, times = _target(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
+    target, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
+    if not isinstance(resolver, str) or not re.fullmatch(_HOST, resolver):
+        raise ScenarioError(
+            Problem("resolver", "must be the address of a DNS server", resolver, "write it like 10.96.0.10")
+        )
     upstream = _nginx_upstream(scenario, target, addresses, resolver)
     lines = [*_head(scenario, "nginx"), *nginx_proxying(times.requests_s), "# Servers have limits of their own."]
     lines += ["client_max_body_size 0;", "", "upstream servers {", *_indented(upstream), "}", ""]
@@ -188,7 +209,6 @@ def nginx_snippet(
 
 
 def _nginx_upstream(scenario: Scenario, target: Target, addresses: Sequence[str], resolver: str) -> list[str]:
-    figures = figures_of(scenario)
     lines = ["# Addresses of servers that come and go, and counts that all workers share.", "zone servers 1m;"]
     marks = "max_fails=1 fail_timeout=1s"
     if addresses:
@@ -203,11 +223,13 @@ def _nginx_upstream(scenario: Scenario, target: Target, addresses: Sequence[str]
     lines.append(NGINX_POLICIES[scenario.balancer.policy])
     if scenario.balancer.affinity == "cookie":
         lines += ["# Older open-source nginx has no `sticky`, and says so.", f"sticky cookie {COOKIE} path=/ httponly;"]
-    if _slow_start_s(scenario, figures):
-        lines.append("# No slow start here: only HAProxy and the commercial nginx have one. See servers.admission for another way.")
+    if _slow_start_s(scenario, figures_of(scenario)):
+        lines.append("# Open-source nginx has no slow start. servers.admission is another way, and HAProxy has one.")
     lines += [
-        "# It has no checks: who refuses a connection is passed over for a second, and balancer.detection "
-        f"({scenario.balancer.detection:g} s) is for others.",
+        *comment(
+            "It has no checks: a server that refuses a connection is passed over for a second, and balancer.detection "
+            f"({scenario.balancer.detection:g} s) says nothing."
+        ),
         "# Connections for polls to use again. Servers must keep idle ones for longer than this.",
         f"keepalive {max(32, min(10_000, scenario.n_clients))}; keepalive_timeout 10s; keepalive_requests 1000000000;",
     ]
@@ -215,18 +237,19 @@ def _nginx_upstream(scenario: Scenario, target: Target, addresses: Sequence[str]
 
 
 def _nginx_server(scenario: Scenario, times: Timeouts, listen: int) -> list[str]:
-    clear = [] if any(not cohort.tls for cohort in scenario.clients) else _tls("listen 443 ssl and its certificate")
-    patient_s = max(times.websocket_s, times.requests_s) if _socketio(scenario) else times.websocket_s
-    places = [("/", [])]
-    if _socketio(scenario):
-        places.insert(0, (SOCKET_IO, [*nginx_upgrade(), nginx_idle(patient_s)]))
-    elif "websocket" in _transports(scenario):
-        silence = "# Silence on a WebSocket, in both directions together."
-        places.insert(0, ("= /ws", [*nginx_upgrade('"upgrade"'), silence, nginx_idle(patient_s)]))
+    silence, places = "# Silence on a WebSocket, in both directions together.", {}
+    socketio = scenario.servers.stack == "socketio"
+    if any(
+        cohort.transport == "websocket" and not (socketio or cohort.polling_handshake) for cohort in scenario.clients
+    ):
+        places["= /ws"] = [*nginx_upgrade('"upgrade"'), silence, nginx_idle(times.websocket_s)]
+    if socketio or any(cohort.polling_handshake for cohort in scenario.clients):
+        places[SOCKET_IO] = [*nginx_upgrade(), silence, nginx_idle(max(times.websocket_s, times.requests_s))]
     if "sse" in _transports(scenario):
-        places.insert(0, ("= /events", [nginx_idle(times.events_s)]))
-    lines = [*clear, f"listen {listen};", "# The paths are those of your servers."]
-    for path, inside in places:
+        places["= /events"] = [nginx_idle(times.events_s)]
+    clear = _tls(scenario, "listen ... ssl and ssl_certificate")
+    lines = [*clear, f"listen {listen};", "# Paths as servers of live runs have them; write your own."]
+    for path, inside in {**places, "/": []}.items():
         lines += [f"location {path} {{", *_indented(["proxy_pass http://servers;", *inside]), "}"]
     return lines
 
@@ -246,9 +269,13 @@ def _timeouts(scenario: Scenario) -> Timeouts:
 
 def _head(scenario: Scenario, product: str) -> list[str]:
     """What stands at the top: what it is for, and where the timeouts come from."""
-    one_line = " ".join(scenario.name.split())
-    lines = [f"# {product} for {one_line}: {scenario.n_clients:,} clients, {scenario.servers.count:,} servers.", "#"]
-    lines.append("# It waits in silence for half as long again as a connection that is well may be silent, at least 60 s:")
+    lines = [
+        f"# {product} for {scenario.name}: {scenario.n_clients:,} clients, {scenario.servers.count:,} servers.",
+        "#",
+    ]
+    lines.append(
+        "# It waits in silence for half as long again as a connection that is well may be silent, at least 60 s:"
+    )
     for cohort in scenario.clients:
         pings, idle_s = cohort.keepalive, cohort.network.idle_timeout
         held_s = TRANSPORTS[cohort.transport].poll_hold_s
@@ -257,38 +284,34 @@ def _head(scenario: Scenario, product: str) -> list[str]:
             cause = f"pings every {format_duration(pings.interval)}, {format_duration(pings.timeout)} for the answer"
         cause += f"; polls are held for {held_s:g} s" if held_s else ""
         if idle_s is not None:
-            cause += f"; network.idle_timeout {format_duration(idle_s)}" + (", which counts where it is longer")
-        lines.append(f"#   {' '.join(cohort.name.split())} ({cohort.transport}): {cause}")
+            cause += f"; network.idle_timeout {format_duration(idle_s)}, which counts where it is longer"
+        lines.append(f"#   {cohort.name} ({cohort.transport}): {cause}")
     return [*lines, ""]
 
 
-def _tls(how: str) -> list[str]:
-    return [f"# The scenario's clients use TLS: {how}, or in front of this."]
+def _tls(scenario: Scenario, how: str) -> list[str]:
+    """Where TLS ends, which takes a certificate that is not known here."""
+    return [f"# TLS ends here ({how}) or in front of this."] if any(one.tls for one in scenario.clients) else []
 
 
 def _transports(scenario: Scenario) -> set[str]:
     return {cohort.transport for cohort in scenario.clients}
 
 
-def _socketio(scenario: Scenario) -> bool:
-    return scenario.servers.stack == "socketio" or any(cohort.polling_handshake for cohort in scenario.clients)
-
-
 def _indented(lines: Sequence[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _target(
+def _checked(
     scenario: Scenario, namespace: str, name: str | None, port: int, listen: int, addresses: Sequence[str]
 ) -> Target:
     """Where servers are, once everything was found to be in order."""
-    problems = []
+    target, problems = target_of(scenario, namespace=namespace, name=name, port=port), []
     if isinstance(listen, bool) or not isinstance(listen, int) or not 1 <= listen <= 65_535:
         problems.append(Problem("listen", "must be from 1 to 65_535", listen, "use the port that clients connect to"))
     for i, one in enumerate(addresses):
-        host, colon, number_ = one.rpartition(":") if isinstance(one, str) else ("", "", "")
-        if not colon or not host or set(host) & set(" ;{}#\n\t\"'") or not number_.isdigit():
+        if not isinstance(one, str) or not re.fullmatch(rf"{_HOST}:\d+", one):
             problems.append(Problem(f"addresses[{i}]", "must be host:port", one, "write it like 10.0.0.5:8080"))
     if problems:
         raise ScenarioError(problems)
-    return Target(label_of(scenario.name) if name is None else name, namespace, IMAGE, port)
+    return target

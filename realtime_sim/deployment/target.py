@@ -7,8 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.scenario import Scenario
 
-__all__ = ["Target"]
+__all__ = ["IMAGE", "Target", "label_of", "target_of"]
+
+IMAGE = "realtime-server:1"
+"""What stands where no image is given; no scenario knows one."""
+
+_LONGEST_LABEL = 50
+"""Of the 63 signs that a DNS label may have (RFC 1123), so that endings fit."""
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 
@@ -44,7 +51,7 @@ class Target:
             raise ScenarioError(problems)
 
     def _problems(self) -> Iterator[Problem]:
-        for path, value, most in (("name", self.name, 50), ("namespace", self.namespace, 63)):
+        for path, value, most in (("name", self.name, _LONGEST_LABEL), ("namespace", self.namespace, 63)):
             if not isinstance(value, str) or len(value) > most or not re.fullmatch(_LABEL, value):
                 rule = f"must be a DNS label of at most {most} signs that begins with a letter"
                 yield Problem(path, rule, value, "use a-z, 0-9 and -, as in chat-eu")
@@ -66,3 +73,38 @@ class Target:
     def metadata(self, ending: str = "") -> dict[str, object]:
         """The metadata of an object."""
         return {"name": f"{self.name}{ending}", "namespace": self.namespace, "labels": self.labels}
+
+
+def target_of(scenario: Scenario, *, namespace: str, name: str | None, port: int, image: str = IMAGE) -> Target:
+    """Where a scenario is deployed; without a name one is made of its own.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    namespace, name, port, image
+        As for `Target`.
+
+    Raises
+    ------
+    ScenarioError
+        If it is no scenario, or Kubernetes would not take one of the others.
+    """
+    if not isinstance(scenario, Scenario):
+        step = "make one with Scenario(...) or Scenario.from_yaml(...)"
+        raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
+    return Target(label_of(scenario.name) if name is None else name, namespace, image, port)
+
+
+def label_of(name: str) -> str:
+    """A name as Kubernetes takes it: a DNS label (RFC 1123), with room for an ending.
+
+    Examples
+    --------
+    >>> label_of("Chat, over SSE!"), label_of("2 rooms"), label_of("...")
+    ('chat-over-sse', 'rt-2-rooms', 'realtime')
+    """
+    label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if label and not label[0].isalpha():
+        label = f"rt-{label}"  # names of services begin with a letter (RFC 1035)
+    return label[:_LONGEST_LABEL].strip("-") or "realtime"
