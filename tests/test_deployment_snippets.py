@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import statistics
 import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
+import aiohttp
 import pytest
+from aiohttp import web
 from hypothesis import given, settings
 
 from live.balancers.embedded import PROGRAMS
-from live.processes import free_ports
+from live.processes import Children, free_ports
 from realtime_sim import deployment, presets
 from realtime_sim.deployment.figures import figures_of
 from realtime_sim.deployment.snippets import UNPINGED_S
@@ -198,3 +205,115 @@ def test_what_would_break_a_configuration_is_refused(product, arguments, message
 def test_a_resolver_is_one_address():
     with pytest.raises(ScenarioError, match="resolver must be the address of a DNS server, got '1.1.1.1; x'; write it"):
         deployment.nginx_snippet(chat(), resolver="1.1.1.1; x")
+
+
+# A real run: two servers with all transports on one port each, and a snippet before them.
+
+
+@asynccontextmanager
+async def one_port_server(number: int) -> AsyncIterator[int]:
+    """A server whose answers say its number; its port. `/events` has one every 20 ms, with the time it was sent."""
+
+    async def answered(request: web.Request) -> web.Response:
+        return web.Response(text=str(number))
+
+    async def echoed(request: web.Request) -> web.WebSocketResponse:
+        websocket = web.WebSocketResponse()
+        await websocket.prepare(request)
+        await websocket.send_str(str(number))
+        async for _ in websocket:
+            pass
+        return websocket
+
+    async def streamed(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await answer.write(f"data: {number} {time.monotonic()}\n\n".encode())
+                await asyncio.sleep(0.02)
+        return answer
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", answered), web.get("/poll", answered), web.get("/ws", echoed)])
+    app.add_routes([web.get("/events", streamed)])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
+    await runner.setup()
+    [port] = free_ports(1)
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield port
+    finally:
+        await runner.cleanup()
+
+
+def started(product: str, text: str, children: Children) -> None:
+    """A program with a snippet, in the foreground; it ends with its children."""
+    (children.folder / "site.conf").write_text(text)
+    main = children.folder / "nginx.conf"
+    main.write_text(
+        "daemon off; master_process off; pid nginx.pid;\nevents {}\nhttp { access_log off; include site.conf; }"
+    )
+    words = {
+        "haproxy": ["-db", "-f", str(children.folder / "site.conf")],
+        "nginx": ["-e", "stderr", "-p", f"{children.folder}/", "-c", str(main)],
+    }
+    children.spawn([program(product), *words[product]], name=product)
+
+
+async def until_it_answers(session: aiohttp.ClientSession, url: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(aiohttp.ClientError):
+                async with session.get(f"{url}/poll") as answer:
+                    if answer.status == 200:
+                        return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("product", WRITERS)
+def test_clients_reach_one_server_over_every_transport_and_events_are_not_held_back(product):
+    if program(product) is None:
+        pytest.skip(f"{product} is not installed")
+    clients = [{"name": name, "count": 10, "transport": name} for name in sorted(TRANSPORTS)]
+    case = chat(clients=clients, balancer={"policy": "round_robin", "affinity": "cookie"})
+
+    async def visit(url: str) -> tuple[set[str], list[float]]:
+        """Servers met with one cookie, and how long events took."""
+        jar = aiohttp.CookieJar(unsafe=True)  # it keeps cookies of addresses as well
+        async with aiohttp.ClientSession(cookie_jar=jar) as session:
+            async with session.get(f"{url}/poll") as answer:
+                met = {await answer.text()}
+            async with session.ws_connect(f"{url}/ws") as websocket:
+                met.add(await websocket.receive_str())
+            delays_s = []
+            async with session.get(f"{url}/events") as stream:
+                async for line in stream.content:
+                    if line.startswith(b"data:"):
+                        _, number, sent = line.split()
+                        met.add(number.decode())
+                        delays_s.append(time.monotonic() - float(sent))
+                    if len(delays_s) == 20:
+                        break
+            return met, delays_s
+
+    async def scene() -> None:
+        with Children() as children:
+            async with one_port_server(0) as first, one_port_server(1) as second, aiohttp.ClientSession() as session:
+                [port] = free_ports(1)
+                addresses = [f"127.0.0.1:{first}", f"127.0.0.1:{second}"]
+                started(product, WRITERS[product](case, listen=port, addresses=addresses), children)
+                url = f"http://127.0.0.1:{port}"
+                await until_it_answers(session, url)
+                visits = [await visit(url) for _ in range(4)]
+        assert all(len(met) == 1 for met, _ in visits), "a cookie did not hold"
+        assert {number for met, _ in visits for number in met} == {"0", "1"}
+        # Held back by the kernel they are 116 ms late at the median, by a buffer for ever.
+        assert statistics.median(delay for _, delays in visits for delay in delays) < 0.06
+
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await scene()
+
+    asyncio.run(bounded())
