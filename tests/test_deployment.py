@@ -223,6 +223,8 @@ def test_a_budget_for_connections_paces_a_deploy():
     """250 connections a pod at 10/s take 25 s; the drain is 30 s, as servers.grace says."""
     fault = {"at": 1, "kind": "rolling_deploy", "budget": "10/s"}
     assert spec(chat(faults=[fault]))["minReadySeconds"] == 30
+    slow = spec(chat(faults=[fault | {"budget": "0.1/s"}]))  # 2,500 s; Kubernetes wants the deadline to be longer
+    assert slow["progressDeadlineSeconds"] > slow["minReadySeconds"] == 2_500
     assert "minReadySeconds" not in spec(chat())
 
 
@@ -376,6 +378,20 @@ def test_notes_begin_with_the_field_they_are_about():
     places = [note.partition(":")[0].partition(" ")[0] for note in notes]
     assert "balancer.policy" in places and "balancer.affinity" in places and "servers.grace" in places
     assert len(set(places)) == len(places)
+
+
+def test_pods_that_cannot_hold_all_clients_are_noted():
+    [note] = [one for one in deployment.manifests(chat(**{"servers.max_connections": 100})).notes if "admit" in one]
+    assert note.startswith("servers.count: 8 pods, the most there may be, admit 800 of 1,000 clients")
+
+
+def test_a_deploy_that_makes_a_storm_is_noted():
+    """Four pods let in 4 clients/s, and a deploy makes 8.3/s; with a budget it does not."""
+    calm = {"at": 1, "kind": "rolling_deploy", "budget": "3/s"}
+    throttled = chat(**{"servers.admission.rate": "1/s"})
+    assert any(note.startswith("faults.rolling_deploy: ") for note in deployment.manifests(throttled).notes)
+    paced = deployment.manifests(throttled.replace(faults=[calm])).notes
+    assert not any(note.startswith("faults.rolling_deploy: ") for note in paced)
 
 
 def test_an_autoscaler_that_cannot_hold_all_clients_is_noted():

@@ -78,6 +78,21 @@ def test_a_storm_may_last_as_long_as_a_recovery():
     assert alerts(chat())["RealtimeReconnectStorm"]["for"] == "2m"
 
 
+def test_a_deploy_is_no_refusal():
+    """Four pods one after the other, 10 s each to start, a drain of 30 s, and the window of 5 min."""
+    assert alerts(chat())["RealtimeConnectionsRefused"]["for"] == "370s"
+    paced = chat(faults=[{"at": 1, "kind": "rolling_deploy", "surge": 2, "budget": "10/s"}])  # drains of 50 s
+    assert alerts(paced)["RealtimeConnectionsRefused"]["for"] == f"{2 * (10 + 50) + 50 + 300}s"
+
+
+def test_what_alerts_stand_on_must_be_measured():
+    found = alerts(chat())["RealtimeNotMeasured"]["expr"]
+    for key in (*MONITORED, "refused", "utilization"):
+        assert f"absent({METRICS[key].name}" in found
+    quiet = alerts(chat(slo=None, broker={"kind": "none"}))["RealtimeNotMeasured"]["expr"]
+    assert "latency" not in quiet and "subscribers" not in quiet
+
+
 def test_the_quantile_is_that_of_the_promise():
     found = alerts(chat(**{"slo.p50": "100ms", "slo.p999": "1s"}))
     quantiles = {
@@ -99,7 +114,7 @@ def test_the_four_metrics_are_recorded_and_refusals_and_busy_loops():
 
 
 def test_utilization_counts_the_loops_of_a_pod():
-    assert "[5m])) / 3 > 0.7" in alerts(chat(**{"servers.workers": 3}))["RealtimeLoopsBusy"]["expr"]
+    assert "[300s])) / 3 > 0.7" in alerts(chat(**{"servers.workers": 3}))["RealtimeLoopsBusy"]["expr"]
 
 
 def test_without_a_broker_nobody_subscribes():

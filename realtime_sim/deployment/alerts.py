@@ -22,10 +22,10 @@ from realtime_sim.metrics import METRICS
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_duration
 
-__all__ = ["ANSWER_WINDOW", "rules"]
+__all__ = ["rules"]
 
-ANSWER_WINDOW = "5m"
-"""Window of rates that are judged, a choice: ten scrapes at the usual 30 s."""
+ANSWER_WINDOW_S = 300
+"""Window of rates that are judged, seconds, a choice: ten scrapes at the usual 30 s."""
 
 FULL_RATIO = 0.9
 """Share of a limit at which somebody should look, a choice."""
@@ -67,9 +67,11 @@ def _name(key: str) -> str:
 
 
 def _latency(quantile: float, of: str) -> str:
-    return (
-        f"histogram_quantile({quantile:g}, sum by (le) (rate({_name('delivery_latency')}_bucket{of}[{ANSWER_WINDOW}])))"
-    )
+    return f"histogram_quantile({quantile:g}, sum by (le) ({_rate(_name('delivery_latency') + '_bucket', of)}))"
+
+
+def _rate(series: str, of: str) -> str:
+    return f"rate({series}{of}[{ANSWER_WINDOW_S}s])"
 
 
 def _per_pod(key: str, of: str) -> str:
@@ -81,7 +83,7 @@ def _storm_rate(of: str) -> str:
 
 
 def _busy(scenario: Scenario, of: str) -> str:
-    return f"sum by (pod) (rate({_name('utilization')}{of}[{ANSWER_WINDOW}])) / {scenario.servers.workers}"
+    return f"sum by (pod) ({_rate(_name('utilization'), of)}) / {scenario.servers.workers}"
 
 
 def _promised(scenario: Scenario) -> dict[str, float]:
@@ -110,7 +112,7 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), _help("reconnection_rate"))
     yield record(
         f"pod:{_name('refused')}:rate5m",
-        f"sum by (pod) (rate({_name('refused')}{of}[{ANSWER_WINDOW}]))",
+        f"sum by (pod) ({_rate(_name('refused'), of)})",
         _help("refused"),
     )
     yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), _help("utilization"))
@@ -146,14 +148,17 @@ def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
     yield _storm(scenario, figures, of)
     yield _alert(
         "RealtimeConnectionsRefused",
-        f"sum(rate({_name('refused')}{of}[{ANSWER_WINDOW}])) > 0",
-        "5m",
+        f"sum({_rate(_name('refused'), of)}) > 0",
+        f"{math.ceil(figures.deploy.value) + ANSWER_WINDOW_S}s",
         "warning",
         "Pods turn clients away",
-        "The answer was found with nobody turned away while all is well; a deploy or a storm is over in less time.",
+        f"A deploy, in which pods on their way out do so, is over by then ({figures.deploy.why}, and the window of the "
+        "rate); while all is well nobody is turned away.",
     )
     yield _utilization(scenario, of)
-    measured = ["active_connections", "delivery_latency", "reconnection_rate", "refused", "utilization"]
+    measured = ["active_connections", "reconnection_rate", "refused", "utilization"]
+    measured += ["delivery_latency"] if _promised(scenario) else []
+    measured += ["channel_subscribers"] if scenario.broker.kind != "none" else []
     names = {key: _name(key) + ("_bucket" if METRICS[key].kind == "histogram" else "") for key in measured}
     yield _alert(
         "RealtimeNotMeasured",

@@ -56,6 +56,8 @@ class Figures:
         Clients a second that one pod accepts beside its usual work; None if none, or any number.
     planned_per_s : Because
         Reconnections a second that a deploy makes, and connections that grow old.
+    deploy : Because
+        Time until a new version is everywhere, seconds.
     rolling : RollingDeploy
         How a new version goes out.
     rolling_why : str
@@ -72,6 +74,7 @@ class Figures:
     termination: Because
     accepts_per_s: float | None
     planned_per_s: Because
+    deploy: Because
     rolling: RollingDeploy
     rolling_why: str
 
@@ -125,9 +128,20 @@ def figures_of(scenario: Scenario) -> Figures:
         f"the drain is {drain.why}",
     )
     most = scaling.max_replicas if scaling else GROWTH * n
-    planned = _planned(scenario, each.value, rolling, rolling_why)
     return Figures(
-        clients, n, most, each, spare, drain, pre_stop, termination, shock.accepted_per_s, planned, rolling, rolling_why
+        clients,
+        n,
+        most,
+        each,
+        spare,
+        drain,
+        pre_stop,
+        termination,
+        accepts_per_s=shock.accepted_per_s,
+        planned_per_s=_planned(scenario, each.value, rolling, rolling_why),
+        deploy=_deploy(scenario, drain.value, rolling),
+        rolling=rolling,
+        rolling_why=rolling_why,
     )
 
 
@@ -164,6 +178,13 @@ def _planned(scenario: Scenario, each: int, rolling: RollingDeploy, rolling_why:
         ageing = scenario.n_clients / max(1.0, scenario.servers.connection_age.mean_s)
         per_s, why = per_s + ageing, f"{why}, and {number(ageing)}/s of them by servers.connection_age"
     return Because(per_s, why)
+
+
+def _deploy(scenario: Scenario, drain_s: int, rolling: RollingDeploy) -> Because:
+    """A new pod after the other, and the last drain; with a budget it waits for every drain."""
+    steps = math.ceil(scenario.servers.count / max(1, rolling.surge + rolling.max_unavailable))
+    step_s = scenario.servers.startup + (0 if rolling.budget is None else drain_s)
+    return Because(steps * step_s + drain_s, f"a deploy in {plural(steps, 'step')} of {step_s:g} s and a drain")
 
 
 def _drain(scenario: Scenario, each: int, accept_s: float | None) -> Because:

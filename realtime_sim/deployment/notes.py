@@ -27,7 +27,12 @@ def notes_of(scenario: Scenario, figures: Figures) -> tuple[str, ...]:
     figures : Figures
         Its figures.
     """
-    parts = (_of_servers(scenario, figures), _of_limits(scenario), _of_balancer(scenario), _of_clients(scenario))
+    parts = (
+        _of_servers(scenario, figures),
+        _of_limits(scenario, figures),
+        _of_balancer(scenario),
+        _of_clients(scenario),
+    )
     later = (
         _of_scaling(scenario, figures),
         _of_deploys(scenario, figures),
@@ -57,8 +62,14 @@ def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
         yield f"servers.connection_age: the server itself closes connections of that age, {mean} on average ({spread})."
 
 
-def _of_limits(scenario: Scenario) -> Iterator[str]:
+def _of_limits(scenario: Scenario, figures: Figures) -> Iterator[str]:
     servers = scenario.servers
+    room = None if servers.connection_limit is None else servers.connection_limit * figures.most_pods
+    if room is not None and room < figures.clients:
+        yield (
+            f"servers.count: {plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of "
+            f"{figures.clients:,} clients. Ask `limits` or `plan` how many it takes."
+        )
     if servers.max_connections is not None:
         yield (
             f"servers.max_connections: Kubernetes counts none. The server must refuse more than "
@@ -129,7 +140,7 @@ def _of_scaling(scenario: Scenario, figures: Figures) -> Iterator[str]:
     scaling, usual = scenario.autoscaling, HorizontalPodAutoscaler
     if scaling is not None:
         if any(metric.name == "messages_per_s" for metric in scaling.metrics):
-            names.append(sends_per_s())
+            names.append(f"{sends_per_s()} (the rate of {METRICS['sends'].name})")
         if scaling.tolerance != usual.__dataclass_fields__["tolerance"].default:
             yield (
                 f"autoscaling.tolerance: {scaling.tolerance:g} is a flag of the whole cluster "

@@ -29,6 +29,9 @@ it is the last resort, long after the pod has stopped getting new connections.""
 PATIENT_START = 3
 """Times `servers.startup` that a pod has to start, a choice: pulling an image on a new node takes longer."""
 
+PROGRESS_S = 600
+"""Time that Kubernetes grants a deploy to get one pod further, unless told otherwise."""
+
 STICKY_S = 10_800
 """Time for which a Service remembers a client: the default of Kubernetes, 3 h."""
 
@@ -75,7 +78,11 @@ def _pace(figures: Figures) -> dict[str, object]:
     if figures.rolling.budget is None:
         return {}
     why = f"the next pod goes when the drain of the one before is over, for the budget of {figures.rolling_why}"
-    return {"minReadySeconds": Because(figures.drain.value, why)}
+    patience = f"minReadySeconds and {PROGRESS_S} s, which Kubernetes grants unless told otherwise"
+    return {
+        "minReadySeconds": Because(figures.drain.value, why),
+        "progressDeadlineSeconds": Because(figures.drain.value + PROGRESS_S, patience),
+    }
 
 
 def _pod(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
@@ -150,6 +157,9 @@ def _probes(scenario: Scenario) -> dict[str, object]:
     detection = f"so that {FAILURES} checks fit into balancer.detection, {scenario.balancer.detection:g} s"
     if readiness_s(scenario) * FAILURES > scenario.balancer.detection:
         detection = f"as often as there may be: balancer.detection is {scenario.balancer.detection:g} s"
+    asked = (
+        "rarely, a choice: a restart cuts everybody off and is the last resort; a pod on its way out is asked no more"
+    )
     alive = "3, the default of Kubernetes"
     if pauses_s:
         alive = f"so that the longest pause_server, {max(pauses_s):g} s, is no death; at least {alive}"
@@ -170,9 +180,7 @@ def _probes(scenario: Scenario) -> dict[str, object]:
         },
         "livenessProbe": {
             **healthz,
-            "periodSeconds": Because(
-                LIVENESS_S, "rarely, a choice: a restart cuts everybody off and is the last resort"
-            ),
+            "periodSeconds": Because(LIVENESS_S, asked),
             "timeoutSeconds": answer,
             "failureThreshold": Because(failures, alive),
         },

@@ -24,8 +24,8 @@ _LONGEST_PERIOD_S = 1_800
 
 
 def sends_per_s() -> str:
-    """What the rate of sent copies is called among the metrics of pods: the counter's name as prometheus-adapter's
-    default rules change it, `_per_second` for `_total`."""
+    """What the rate of sent copies is called among the metrics of pods: `_per_second` in the place of `_total`, as the
+    walkthrough of prometheus-adapter names rates."""
     return METRICS["sends"].name.removesuffix("_total") + "_per_second"
 
 
