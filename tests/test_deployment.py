@@ -219,6 +219,14 @@ def test_a_budget_lets_as_many_go_as_may_be_lost(promised, n, most):
     assert spec(chat(**changes), "disruption-budget.yaml")["maxUnavailable"] == most
 
 
+def test_an_autoscaler_on_connections_decides_how_many_pods_there_are_when_all_are_there():
+    """8,000 clients at 2,000 a pod are four, though it begins with two; the budget for disruptions knows of two."""
+    found = figures_of(example("autoscaling"))
+    assert (found.pods, found.full_pods, found.most_pods, found.each.value) == (2, 4, 10, 2_000)
+    cpu = {"max_replicas": 9, "metrics": [{"name": "cpu", "target": 70}]}
+    assert figures_of(chat(autoscaling=cpu)).full_pods == 4
+
+
 def test_a_budget_for_connections_paces_a_deploy():
     """250 connections a pod at 10/s take 25 s; the drain is 30 s, as servers.grace says."""
     fault = {"at": 1, "kind": "rolling_deploy", "budget": "10/s"}

@@ -231,7 +231,8 @@ def test_nothing_fires_while_all_is_well(tmp_path):
     [
         ("active_connections", [series("realtime_active_connections", "390x60", pod="rooms-0")],
          "RealtimeConnectionsNearLimit"),
-        ("channel_subscribers", [series("realtime_channel_subscribers", "1x60", pod="rooms-0")],
+        ("channel_subscribers", [series("realtime_channel_subscribers", f"{n}x60", pod=f"rooms-{i}")
+                                 for i, n in enumerate((9_000, 8_000, 0, 7_000))],
          "RealtimeChannelSubscribersMissing"),
         ("reconnection_rate", [series("realtime_reconnections_total", "0+3000x60")], "RealtimeReconnectStorm"),
         ("refused", [series("realtime_refused_total", "0+60x60", pod="rooms-0")], "RealtimeConnectionsRefused"),

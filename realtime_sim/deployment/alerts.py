@@ -95,31 +95,20 @@ def _promised(scenario: Scenario) -> dict[str, float]:
 def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     """The four metrics and two more, as a page shows them; names are level:metric:operation."""
 
-    def record(name: str, expr: str, why: str) -> dict[str, object]:
-        return {"record": Because(name, why), "expr": expr}
+    def record(name: str, expr: str, key: str) -> dict[str, object]:
+        return {"record": Because(name, f"{METRICS[key].help} ({METRICS[key].unit})"), "expr": expr}
 
-    yield record(
-        f"pod:{_name('active_connections')}:sum", _per_pod("active_connections", of), _help("active_connections")
+    active, latency, subscribers = (
+        _name(key) for key in ("active_connections", "delivery_latency", "channel_subscribers")
     )
+    yield record(f"pod:{active}:sum", _per_pod("active_connections", of), "active_connections")
     for name in _promised(scenario) or ["p99"]:
-        yield record(
-            f"namespace:{_name('delivery_latency')}:{name}", _latency(QUANTILES[name], of), _help("delivery_latency")
-        )
-    yield record(
-        f"namespace:{_name('channel_subscribers')}:sum", f"sum({_name('channel_subscribers')}{of})",
-        _help("channel_subscribers"),
-    )  # fmt: skip
-    yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), _help("reconnection_rate"))
-    yield record(
-        f"pod:{_name('refused')}:rate5m",
-        f"sum by (pod) ({_rate(_name('refused'), of)})",
-        _help("refused"),
-    )
-    yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), _help("utilization"))
-
-
-def _help(key: str) -> str:
-    return f"{METRICS[key].help} ({METRICS[key].unit})"
+        yield record(f"namespace:{latency}:{name}", _latency(QUANTILES[name], of), "delivery_latency")
+    yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
+    yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), "reconnection_rate")
+    refused = _name("refused")
+    yield record(f"pod:{refused}:rate5m", f"sum by (pod) ({_rate(refused, of)})", "refused")
+    yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), "utilization")
 
 
 def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: str) -> dict[str, object]:
@@ -138,7 +127,7 @@ def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
     if scenario.broker.kind != "none":
         yield _alert(
             "RealtimeChannelSubscribersMissing",
-            f"sum({_name('channel_subscribers')}{of}) < count({_per_pod('active_connections', of)} > 0)",
+            f"({_per_pod('active_connections', of)} > 0) unless ({_per_pod('channel_subscribers', of)} > 0)",
             "2m",
             "page",
             "A pod with clients hears nothing from the broker",

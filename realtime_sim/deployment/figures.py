@@ -40,8 +40,8 @@ class Figures:
 
     Parameters
     ----------
-    clients, pods, most_pods : int
-        Clients of all cohorts; pods to begin with, and most that the autoscaler may have.
+    clients, pods, full_pods, most_pods : int
+        Clients of all cohorts; pods to begin with, those there are when all clients are, and most there may be.
     each : Because
         Connections of one pod while all are well, an integer.
     spare_each : Because
@@ -66,6 +66,7 @@ class Figures:
 
     clients: int
     pods: int
+    full_pods: int
     most_pods: int
     each: Because
     spare_each: Because
@@ -81,7 +82,7 @@ class Figures:
     @property
     def all_accept_per_s(self) -> float | None:
         """Clients a second that all pods accept; None if none, or any number."""
-        return None if self.accepts_per_s is None else self.accepts_per_s * self.pods
+        return None if self.accepts_per_s is None else self.accepts_per_s * self.full_pods
 
 
 def figures_of(scenario: Scenario) -> Figures:
@@ -105,12 +106,11 @@ def figures_of(scenario: Scenario) -> Figures:
     >>> found.each.value, found.drain.value, found.termination.value
     (250, 30, 45)
     """
-    n, clients = scenario.servers.count, scenario.n_clients
+    clients, scaling = scenario.n_clients, scenario.autoscaling
+    n, each = _full(scenario)
     lost = min(n - 1, promise(scenario, "survive_servers") or 0)
-    scaling = scenario.autoscaling
     rolling, rolling_why = rolling_of(scenario)
     shock = storm(Load(scenario), n, 1)
-    each = _each(scenario)
     spare = Because(
         max(each.value, math.ceil(clients / (n - lost))),
         f"{clients:,} clients on {plural(n - lost, 'pod')}: {n:,} less slo.survive_servers ({lost:,})",
@@ -127,19 +127,19 @@ def figures_of(scenario: Scenario) -> Figures:
         f"{pause_s} s of preStop + {drain.value} s of drain + {GOODBYE_S} s for goodbyes and the end of the process; "
         f"the drain is {drain.why}",
     )
-    most = scaling.max_replicas if scaling else GROWTH * n
     return Figures(
         clients,
+        scenario.servers.count,
         n,
-        most,
+        scaling.max_replicas if scaling else GROWTH * n,
         each,
         spare,
         drain,
         pre_stop,
         termination,
         accepts_per_s=shock.accepted_per_s,
-        planned_per_s=_planned(scenario, each.value, rolling, rolling_why),
-        deploy=_deploy(scenario, drain.value, rolling),
+        planned_per_s=_planned(scenario, n, each.value, rolling, rolling_why),
+        deploy=_deploy(scenario, n, drain.value, rolling),
         rolling=rolling,
         rolling_why=rolling_why,
     )
@@ -153,22 +153,24 @@ def rolling_of(scenario: Scenario) -> tuple[RollingDeploy, str]:
     return RollingDeploy(kind="rolling_deploy", at=0), "the default of a rolling_deploy, as the scenario has none"
 
 
-def _each(scenario: Scenario) -> Because:
-    n, clients = scenario.servers.count, scenario.n_clients
-    for i, metric in enumerate(scenario.autoscaling.metrics if scenario.autoscaling else ()):
+def _full(scenario: Scenario) -> tuple[int, Because]:
+    """Pods when all clients are there, as many as an autoscaler on connections then has; and connections of each."""
+    n, clients, scaling = scenario.servers.count, scenario.n_clients, scenario.autoscaling
+    for i, metric in enumerate(scaling.metrics if scaling else ()):
         if metric.name == "connections":
-            return Because(math.ceil(metric.target), f"autoscaling.metrics[{i}].target")
-    return Because(math.ceil(clients / n), f"{clients:,} clients / {plural(n, 'pod')}, servers.count")
+            wanted = max(scaling.min_replicas, min(scaling.max_replicas, math.ceil(clients / metric.target)))
+            return wanted, Because(math.ceil(metric.target), f"autoscaling.metrics[{i}].target")
+    return n, Because(math.ceil(clients / n), f"{clients:,} clients / {plural(n, 'pod')}, servers.count")
 
 
-def _planned(scenario: Scenario, each: int, rolling: RollingDeploy, rolling_why: str) -> Because:
+def _planned(scenario: Scenario, n: int, each: int, rolling: RollingDeploy, rolling_why: str) -> Because:
     """A Deployment does not wait for drains: the next pod goes as soon as a new one is ready."""
     startup_s = max(1.0, scenario.servers.startup)
     at_once = max(1, rolling.surge + rolling.max_unavailable)
     if rolling.budget is not None:
         per_s, why = rolling.budget, f"the budget of {rolling_why}"
     else:
-        gone = min(scenario.servers.count, at_once * math.ceil(STORM_WINDOW_S / startup_s))
+        gone = min(n, at_once * math.ceil(STORM_WINDOW_S / startup_s))
         per_s = gone * each / STORM_WINDOW_S
         why = (
             f"which a deploy makes: {plural(gone, 'pod')} of {number(each)} connections go in {STORM_WINDOW_S} s "
@@ -180,9 +182,9 @@ def _planned(scenario: Scenario, each: int, rolling: RollingDeploy, rolling_why:
     return Because(per_s, why)
 
 
-def _deploy(scenario: Scenario, drain_s: int, rolling: RollingDeploy) -> Because:
+def _deploy(scenario: Scenario, n: int, drain_s: int, rolling: RollingDeploy) -> Because:
     """A new pod after the other, and the last drain; with a budget it waits for every drain."""
-    steps = math.ceil(scenario.servers.count / max(1, rolling.surge + rolling.max_unavailable))
+    steps = math.ceil(n / max(1, rolling.surge + rolling.max_unavailable))
     step_s = scenario.servers.startup + (0 if rolling.budget is None else drain_s)
     return Because(steps * step_s + drain_s, f"a deploy in {plural(steps, 'step')} of {step_s:g} s and a drain")
 
