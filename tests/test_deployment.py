@@ -356,6 +356,7 @@ CHANGES = {
     "clients.phones.keepalive": {"interval": "7s", "timeout": "3s"},
     "clients.phones.network.idle_timeout": "90s",
     "broker": {"kind": "nats"},
+    "broker.subscription": "per_room",
     "host": {"cores": 4},
     "faults": [{"at": 1, "kind": "rolling_deploy", "surge": 2}],
 }

@@ -184,7 +184,8 @@ def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
 
 def _of_the_rest(scenario: Scenario) -> Iterator[str]:
     if scenario.broker.kind != "none":
-        yield f"broker: {scenario.broker.kind} is not part of these manifests; it has to run before the pods do."
+        said = ", ".join(f"{field} {value}" for field, value in scenario.to_plain()["broker"].items())
+        yield f"broker: {said}; it is not part of these manifests, and has to run before the pods do."
     elif scenario.servers.count > 1:
         yield "broker: none, so a message reaches the clients of one pod only."
     if scenario.services or scenario.events:
