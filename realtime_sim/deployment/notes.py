@@ -112,7 +112,7 @@ def _of_balancer(scenario: Scenario) -> Iterator[str]:
     slowest_s = FAILURES * readiness_s(scenario) + CHECK_ANSWER_S
     yield (
         f"balancer.detection: {format_duration(balancer.detection)} in the scenario; here a pod that is alive and does "
-        f"not answer is passed over after {slowest_s:g} s at most, and one whose node dies after some 40 s "
+        f"not answer is passed over after {slowest_s:g} s at most, and one whose node dies after 40 to 50 s "
         "(node-monitor-grace-period) unless a proxy checks it."
     )
 
