@@ -25,6 +25,7 @@ _EXPORTS = {
     "choose_transport": "choose",
     "compare": "agreement",
     "compare_backoff": "backoffs",
+    "deployment": "deployment",
     "plots": "plots",
     "policies": "policies",
     "presets": "presets",
