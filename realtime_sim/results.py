@@ -370,6 +370,7 @@ class Results:
             "broker": {
                 "kind": self.scenario.broker.kind,
                 "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
+                "utilization_highest": float(timelines.broker_busy(self.trace).max(initial=0.0)),
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
             "host": self.host,

@@ -11,7 +11,7 @@ from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.trace import FAILURES, Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
-__all__ = ["SERVER_SERIES", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
+__all__ = ["SERVER_SERIES", "broker_busy", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
 
 SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
 """What is known of each server over time."""
@@ -83,13 +83,26 @@ def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:
     from_s : float
         From when on, seconds.
     """
+    return _busy(trace, "client_busy_ns", from_s), float(_busy(trace, "publisher_busy_ns", from_s).sum())
+
+
+def broker_busy(trace: Trace, from_s: float = 0.0) -> np.ndarray:
+    """Share of the time that each thread of the broker was at work, its shards or partitions; none without a broker.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any run.
+    from_s : float
+        From when on, seconds.
+    """
+    return _busy(trace, "broker_busy_ns", from_s)
+
+
+def _busy(trace: Trace, name: str, from_s: float) -> np.ndarray:
     chosen = trace.series["time_ns"] >= from_s * NS_PER_S
     span_ns = np.ptp(trace.series["time_ns"][chosen]) if chosen.any() else 0
-    clients, publisher = (
-        np.ptp(by_server(trace, name)[chosen], axis=0) / span_ns if span_ns else np.zeros(0)
-        for name in ("client_busy_ns", "publisher_busy_ns")
-    )
-    return clients, float(publisher.sum())
+    return np.ptp(by_server(trace, name)[chosen], axis=0) / span_ns if span_ns else np.zeros(0)
 
 
 def server_series(trace: Trace, what: str) -> pd.DataFrame:

@@ -253,20 +253,11 @@ def _used(row: Limit, load: Load, n: int) -> float | None:
     if row.name == "cpu":
         return load.utilization(n)
     if row.name == "broker":
-        return None if load.broker.kind == "none" else _broker_work(load, n)[1]
+        return None if load.broker.kind == "none" else float((load.threads_s(n) + load.subscribe_s(n)).max())
     if row.per_server_capacity is None:
         return None
     each = load.servers.egress if row.name == "egress" else row.per_server_capacity
     return row.demand / (n * each)
-
-
-def _broker_work(load: Load, n: int) -> tuple[float, float]:
-    """Busy threads of the broker with `n` servers, and how busy its one thread is, or the fullest partition."""
-    total = sum(stream.rate * load.publish_s(n, stream) for stream in load.streams) + load.subscribe_s(n)
-    if load.broker.kind != "kafka" or not load.streams:
-        return total, total
-    shares = sum(stream.rate * load.publish_s(n, stream) * stream.partition_ratios for stream in load.streams)
-    return total, float(shares.max())
 
 
 def _broker(load: Load, n: int, target: float) -> Limit:
@@ -279,23 +270,26 @@ def _broker(load: Load, n: int, target: float) -> Limit:
         return Limit("broker", None, None, None, unit, "no broker", note=note)
     if not rate:
         return Limit("broker", None, target, 0.0, unit, "nothing is published", brokers=1)
-    (total, used), subscribing = _broker_work(load, n), load.subscribe_s(n)
-    publishing, hottest = total - subscribing, load.hottest_room_s(n)
+    publishes_s, commands_s, hottest = load.threads_s(n), load.subscribe_s(n), load.hottest_room_s(n)
+    publishing, subscribing = float(publishes_s.sum()), float(commands_s.sum())
+    total, used = publishing + subscribing, float((publishes_s + commands_s).max())
     lines = [f"{number(rate)} publishes/s x {_publish_text(load, n)} = {number(publishing)} thread s/s"]
     lines += [f"subscriptions of clients that come and go: {number(subscribing)} thread s/s"] if subscribing else []
     what = "partition" if kind == "kafka" else "NATS server" if kind.startswith("nats") else "Redis instance"
-    if kind == "kafka":
-        lines.append(f"the busiest of {plural(load.broker.partitions, 'partition')} has {number(used)} of it")
+    one = {"kafka": "partition", "redis_pubsub": "shard"}.get(kind, "")
+    alone = load.broker.n_threads == 1 and kind != "kafka"
+    if not alone:
+        lines.append(f"the busiest of {plural(load.broker.n_threads, one)} has {number(used)} of it")
     brokers = max(1, math.ceil(total / target))
     lines.append(
         f"{number(total)} / {target:g} = {total / target:,.2f} -> {plural(brokers, what)}, if rooms spread evenly"
     )
-    most = None if not publishing else rate / used if kind == "kafka" else rate * max(0.0, 1 - subscribing) / publishing
-    note = "" if most is None else f"Full at {number(most)} publishes/s of this mix."
+    times = [(1 - command) / publish for publish, command in zip(publishes_s, commands_s, strict=True) if publish]
+    note = f"Full at {number(rate * max(0.0, min(times)))} publishes/s of this mix." if times else ""
     if hottest > target:
         note += f" The busiest room takes {number(hottest)} of a thread, and a room cannot be split."
     elif used > target:
-        note += f" {'The busiest partition' if kind == 'kafka' else 'Its one thread'} is busier than {target:.0%}."
+        note += f" {'Its one thread' if alone else f'The busiest {one}'} is busier than {target:.0%}."
     text, possible = "\n".join(lines), hottest <= target
     return Limit("broker", None, target, total, unit, text, note=note.strip(), possible=possible, brokers=brokers)
 
