@@ -191,7 +191,7 @@ def test_a_weaker_promise_is_kept_where_a_stronger_one_is(lost, dropped, promise
 def busy(**changes: object) -> pd.DataFrame:
     """20 messages a second to 10 clients at 1 ms: one loop is busy a fifth of the time."""
     case = {
-        "broker": {"kind": "redis_pubsub", "publish": "5ms"}, "servers": {"profile": "zero", "costs": {"send": "1ms"}},
+        "broker": {"kind": "redis_pubsub", "publish": "2ms"}, "servers": {"profile": "zero", "costs": {"send": "1ms"}},
         "traffic": [{"name": "t", "rate": 20, "arrivals": "constant"}], "slo": {"max_utilization": 0.25},
         "warmup": 2,
     }  # fmt: skip

@@ -92,9 +92,9 @@ def test_of_several_drills_the_worst_check_of_a_constraint_is_shown():
 def test_drills_are_run_until_one_has_decided_and_the_likeliest_first():
     case = Scenario(name="x", duration=2, clients=[{"name": "c", "count": 4}], traffic=[{"name": "t", "rate": 9}],
                     servers={"profile": "zero"}, slo={"p99": "1ms"})  # fmt: skip
-    drills = {"normal": case, "loss": case.replace(**{"clients.c.network.rtt": "50ms"}), "deploy": case}
+    drills = {"normal": case, "loss": case.replace(**{"clients.c.network.rtt": "50ms"}), "other": case}
     found = judge(1, (), drills, simulate, lambda one: one.kept is False, first="loss")
     assert list(found.results) == ["loss"] and found.broken == ("p99",) and found.replications == 1
     whole = judge(1, (check("cpu"),), drills, simulate, lambda one: False, first="loss")
-    assert list(whole.results) == ["loss", "normal", "deploy"]
-    assert [one.drill for one in whole.checks] == ["normal", "loss", "normal", "deploy"]
+    assert list(whole.results) == ["loss", "normal", "other"]
+    assert [one.drill for one in whole.checks] == ["normal", "loss", "normal", "other"]
