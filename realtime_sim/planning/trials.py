@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from realtime_sim.engines import find_engine
+from realtime_sim.engines.fast import is_steady
 from realtime_sim.errors import ScenarioError
 from realtime_sim.planning.arithmetic import BY, Arithmetic
 from realtime_sim.planning.drills import Lengths, drills_of, lengths_of
 from realtime_sim.planning.judging import BY_INTERVAL, Check, Evaluation, judge
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
-from realtime_sim.simulation import simulate
+from realtime_sim.simulation import expected_deliveries, simulate
 
 __all__ = ["Trials"]
 
@@ -28,7 +30,7 @@ class Trials:
     at_most : int
         The most servers that may be taken.
     engine, n_jobs
-        As for `simulate`.
+        As for `simulate`; `"auto"` reckons with all runs of a search together.
     report : callable
         Told the share of the work that is done, as far as it can be told: a search may take longer than most do.
     """
@@ -49,7 +51,7 @@ class Trials:
         self._seen: dict[int, Evaluation] = {}
         self._decided: dict[int, Evaluation] = {}
         self._first = "loss" if scenario.slo.survive_servers else "normal"  # fewer servers break more promises
-        self._report, self._done_s, self._total_s = report, 0.0, 0.0
+        self._report, self._done_s, self._total_s, self._runs = report, 0.0, 0.0, 1
 
     @property
     def evaluations(self) -> dict[int, Evaluation]:
@@ -57,13 +59,14 @@ class Trials:
         return self._seen | self._decided
 
     def set_out(self, guess: int) -> None:
-        """Choose how long drills take, for loops as busy as with `guess` servers."""
+        """Choose how long drills take, for loops as busy as with `guess` servers; most searches run each so often."""
         self.lengths = lengths_of(self.arithmetic, guess)
         try:
             drills = drills_of(self.scenario, guess, self.lengths)
         except ScenarioError:  # of a number that cannot be: the trial itself says why
             return
-        self._total_s = 2 * (1 + self.replications) * sum(drill.duration for drill in drills.values())
+        self._runs = 2 * (1 + self.replications)
+        self._total_s = self._runs * sum(drill.duration for drill in drills.values())
 
     def look(self, n: int) -> Evaluation:
         """A short look at a number: one replication, until a promise is broken.
@@ -103,12 +106,14 @@ class Trials:
 
     def _run(self, drill: Scenario, replications: int) -> Results:
         before_s, work_s = self._done_s, drill.duration * replications
+        n, shared = self._runs * expected_deliveries(drill), drill.host is not None
+        engine, _, _ = find_engine(self._engine, n, drill.n_clients, is_steady(drill, "summary"), shared)
 
         def part(share: float) -> None:
             self._done_s = before_s + share * work_s
             self._report(min(0.99, self._done_s / max(self._total_s, self._done_s)))
 
-        results = simulate(drill, engine=self._engine, replications=replications, n_jobs=self._n_jobs, progress=part)
+        results = simulate(drill, engine=engine, replications=replications, n_jobs=self._n_jobs, progress=part)
         part(1.0)
         return results
 
