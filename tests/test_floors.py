@@ -138,6 +138,7 @@ SAME_FLOOR = {
     ("diagnosis", "services"): "services that cannot keep up are warned of",
     ("diagnosis", "stats"): "checks compare intervals",
     ("diagnosis", "timelines"): "a busy thread of the broker shows in its series",
+    ("planning", "deployment"): "an answer may be deployed",
     ("planning", "limits"): "what arithmetic rules out is not simulated",
     ("planning", "progress"): "a long search shows how far it is",
     ("planning", "simulation"): "the drills are simulations",

@@ -187,6 +187,7 @@ def test_a_plan_is_plain_data_a_table_and_a_page(tmp_path):
     assert [row["constraint"] for row in plain["constraints"]] == ["connections", "cpu", "broker", "p99"]
     assert "2 servers keep every promise" in found._repr_html_()
     assert found.answer_scenario == found.scenario.replace(**{"servers.count": 2})
+    assert found.to_kubernetes(name="small")["deployment.yaml"]["spec"]["replicas"] == 2
 
 
 def test_the_table_shows_each_constraint_at_the_answer_and_below_it():

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,6 +24,9 @@ from realtime_sim.planning.remedies import Remedy
 from realtime_sim.planning.words import Blocked, value_text
 from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
+
+if TYPE_CHECKING:
+    from realtime_sim.deployment import Manifests
 
 __all__ = ["Plan"]
 
@@ -109,6 +113,23 @@ class Plan:
         if self.servers is None:
             raise ScenarioError(Problem("plan", "must have an answer", self.headline, "try one of its remedies"))
         return self.scenario.replace(**{"servers.count": self.servers})
+
+    def to_kubernetes(self, **options: Any) -> Manifests:
+        """Kubernetes manifests and alerts for the answer.
+
+        Parameters
+        ----------
+        options
+            As for `realtime_sim.deployment.manifests`: image, namespace, name, port.
+
+        Raises
+        ------
+        ScenarioError
+            If there is no answer, or Kubernetes would not take one of the options.
+        """
+        from realtime_sim.deployment import manifests  # here and not above: most plans need none of it
+
+        return manifests(self.answer_scenario, **options)
 
     def drills(self, servers: int) -> dict[str, Scenario]:
         """The scenarios that judge so many servers, by name, each one to `simulate`; as they were run, where they were.
