@@ -16,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.policies import POLICIES
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.scenario.problems import STEP
+from realtime_sim.scenario.quantities import Part
 
 __all__ = ["MOST_RUNS", "Combination", "combinations", "scenarios_of", "value_at"]
 
@@ -176,9 +178,16 @@ def value_at(scenario: Scenario, path: str) -> Any:
         return value
     if isinstance(value, Constant):
         return value.value
-    changed, whole = (scenario.model_dump(mode="json", by_alias=True, exclude_defaults=only) for only in (True, False))
-    plain = _walk(changed, path)
-    return _text(_walk(whole, path) if plain is None else plain)
+    plain = _walk(scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True), path)
+    return _text(_default_form(value) if plain is None else plain)
+
+
+def _default_form(value: Any) -> object:
+    """The plain form of a part or a policy that is at its default, and so is not written."""
+    if isinstance(value, Part):
+        return value.model_dump(mode="json", by_alias=True)
+    names = [name for family in POLICIES.values() for name, kind in family.items() if type(value) is kind]
+    return names[0] if names else list(value)
 
 
 def _text(value: object) -> str:

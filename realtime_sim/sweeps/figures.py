@@ -15,7 +15,7 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.trace import FAILURES, HOPS, OUTCOMES
 
-__all__ = ["FIGURES", "figures_of", "known_figures", "value_of"]
+__all__ = ["FIGURES", "figures_of", "known_figures", "values_of"]
 
 LATENCIES = ("mean", *QUANTILES, "max")
 CONNECTIONS = (
@@ -123,23 +123,25 @@ def figures_of(names: object, scenarios: Sequence[Scenario], argument: str = "fi
     return tuple(names)
 
 
-def value_of(results: Results, name: str) -> float:
-    """One figure of one run.
+def values_of(results: Results, names: Iterable[str]) -> dict[str, float]:
+    """Figures of one run, by name.
 
     Parameters
     ----------
     results : Results
         Of a single replication.
-    name : str
-        One of `FIGURES`, or a latency of a cohort.
+    names : iterable of str
+        Names of `FIGURES`, or latencies of a cohort.
 
     Returns
     -------
-    float or int
-        An int of what is counted.
+    dict of str to float
+        Whole numbers of what is counted.
     """
-    if name in FIGURES:
-        value = FIGURES[name](results)
-        return value if isinstance(value, int) else float(value)
-    cohort, _, figure = name.rpartition(".")
-    return float(results.latency_s(cohort)[figure.removesuffix("_s")].value)
+    lean = Results([results.trace.without_parts()])  # intervals of a single run take longer than many a run
+    found = {}
+    for name in names:
+        cohort, _, figure = name.rpartition(".")
+        value = FIGURES[name](lean) if name in FIGURES else lean.latency_s(cohort)[figure.removesuffix("_s")].value
+        found[name] = value if isinstance(value, int) else float(value)
+    return found

@@ -19,7 +19,7 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import check_counts, engine_for, most_processes, simulate
 from realtime_sim.sweeps.answer import Sweep
 from realtime_sim.sweeps.combinations import Combination, combinations
-from realtime_sim.sweeps.figures import figures_of, value_of
+from realtime_sim.sweeps.figures import figures_of, values_of
 from realtime_sim.sweeps.journal import Journal, fingerprint
 
 __all__ = ["sweep"]
@@ -138,7 +138,8 @@ def _engines(scenarios: Sequence[Scenario], engine: str, replications: int) -> l
     found, problems = [], {}
     for scenario in scenarios:
         try:
-            scenario.replace(seed=scenario.seed + replications - 1)  # there may be no such seed
+            if replications > 1:
+                scenario.replace(seed=scenario.seed + replications - 1)  # there may be no such seed
             found.append(engine_for(scenario, engine, beside=len(scenarios) * replications)[0])
         except ScenarioError as error:
             problems |= {str(problem): problem for problem in error.problems}
@@ -177,11 +178,12 @@ def _found(
 def _figures(run: _Run, progress: Callable[[float], None]) -> dict[str, float]:
     """The figures of one run, here or in another process."""
     scenario = run.case.scenario
-    scenario = scenario.replace(seed=scenario.seed + run.replication)
+    if run.replication:
+        scenario = scenario.replace(seed=scenario.seed + run.replication)
     results = simulate(
         scenario, engine=run.engine, n_jobs=1, progress=lambda share: progress(share * scenario.duration)
     )
-    return {name: value_of(results, name) for name in run.figures}
+    return values_of(results, run.figures)
 
 
 def _compile(runs: Sequence[_Run]) -> None:
