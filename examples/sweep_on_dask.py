@@ -1,4 +1,4 @@
-"""A sweep on a Dask cluster: servers by broker, five runs of each, and what is done already stays in a file.
+"""A sweep on a Dask cluster: servers by broker, three runs of each, and what is done already stays in a file.
 
 python examples/sweep_on_dask.py [SCHEDULER] [FILE]
 
@@ -21,7 +21,7 @@ over = {"servers.count": [2, 4, 8], "broker.kind": ["redis_pubsub", "redis_strea
 def main(scheduler: str = "", file: str = "out/sweep.csv") -> None:
     cluster = scheduler or LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with Client(cluster), joblib.parallel_config(backend="dask"):
-        found = sweep(chat, over, replications=5, n_jobs=-1, file=file)
+        found = sweep(chat, over, replications=3, n_jobs=-1, file=file)
     print(found)
     print(found.table("p99_s"))
 

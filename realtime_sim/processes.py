@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from realtime_sim.errors import Problem, ScenarioError
@@ -25,6 +26,9 @@ __all__ = ["PROCESSES_START_S", "Runs", "processes_that_pay", "run_all"]
 PROCESSES_START_S = 3.0
 """What starting processes is taken to cost until they work, most of it imports: a ceiling. Four small runs in two
 processes took 1.6 s in all."""
+
+WATCH_S = 0.5
+"""How often another process looks whether its parent is still there; left to itself it would wait for five minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,22 +163,25 @@ def _in_processes(runs: Runs, numbers: range, n_processes: int) -> Iterator[tupl
 
 
 def _numbered(run: Callable, number: int, item: Any, started_by: int) -> tuple[int, Any]:
-    """One run for the process `started_by`."""
-    return number, run(item, _end_with_parent(started_by))
+    """One run for the process `started_by`, which hears of it when it is done.
 
-
-def _end_with_parent(started_by: int) -> Callable[[float], None]:
-    """Progress of a run in another process: nobody is told, but it ends if the process it works for was killed.
-
-    Another of joblib's backends may run it in that very process, which must not end.
+    Another of joblib's backends may run it in that very process, which must not end with its shell.
     """
-    here, parent = os.getpid(), os.getppid()
+    if os.getpid() != started_by:
+        _end_with(os.getppid())
+    return number, run(item, lambda time_s: None)
 
-    def progress(time_s: float) -> None:
-        if here != started_by and os.getppid() != parent:
-            os._exit(1)
 
-    return progress
+@cache
+def _end_with(parent: int) -> None:
+    """Once in a process: see to it that it ends when its parent was killed, waiting for work or in the middle of it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_S)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="realtime-sim-parent", daemon=True).start()
 
 
 @contextmanager

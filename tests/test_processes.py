@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -84,10 +85,17 @@ def test_the_rest_goes_to_processes_if_the_first_run_took_long(monkeypatch, run_
     assert there == ([] if ran_here == 5 else [(range(1, 5), 3)])
 
 
-def test_who_stops_in_the_middle_hears_no_warning():
+def endless(item: int, progress: object) -> int:
+    """The first is done at once, all others never are."""
+    if item:
+        threading.Event().wait(120)
+    return item
+
+
+def test_who_stops_in_the_middle_hears_no_warning_and_does_not_wait():
     """Warnings are errors here, and joblib warns of tasks whose results nobody takes."""
-    found = run_all(runs(doubled, list(range(50)), ordered=False), 2, 2, lambda _: None)
-    next(found)
+    found = run_all(runs(endless, [0, 1, 2, 3], ordered=False), 2, 2, lambda _: None)
+    assert next(found) == (0, 0)
     with warnings.catch_warnings(action="error"):
         found.close()
 
@@ -100,10 +108,10 @@ def killed(item: object, progress: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def abandoned(item: object, progress: Callable[[float], None]) -> None:
-    """A run whose parent is gone; it ends itself, which here looks as if it had been killed."""
+def abandoned(item: object, progress: object) -> None:
+    """A run whose parent is gone; its process ends itself, which here looks as if it had been killed."""
     os.getppid = lambda: 1
-    progress(0.0)
+    threading.Event().wait(60)
 
 
 @pytest.mark.parametrize("run", [killed, abandoned])
@@ -122,16 +130,10 @@ def test_an_error_in_another_process_is_raised_here():
             list(run_all(runs(failing, [7, 8]), n_jobs, 2, lambda _: None))
 
 
-def test_a_run_for_this_very_process_does_not_end_it(monkeypatch):
+def test_a_run_in_this_very_process_does_not_watch_its_parent():
     """Under joblib's threads, a run is no process of its own; that the shell is gone is nothing to it."""
-    progress = processes._end_with_parent(started_by=os.getpid())
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    progress(0.5)
-    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
-    other = processes._end_with_parent(started_by=os.getpid() + 1)
-    monkeypatch.setattr(os, "getppid", lambda: 2)
-    with pytest.raises(SystemExit):
-        other(0.5)
+    assert processes._numbered(doubled, 3, 4, started_by=os.getpid()) == (3, 8)
+    assert "realtime-sim-parent" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_what_is_compiled_is_compiled_once_and_before_other_processes_start():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import runpy
 import warnings
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ CASE = small(
 OVER = {"servers.count": [1, 2, 4], "broker.kind": ["redis_pubsub", "redis_streams"]}
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = pytest.mark.filterwarnings("ignore")  # those of Dask and its loops
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +46,12 @@ def test_a_cluster_gives_the_frame_of_this_machine(client, tmp_path):
         far = sweep(CASE, OVER, replications=3, n_jobs=-1, file=file)
     pd.testing.assert_frame_equal(far.frame, sweep(CASE, OVER, replications=3, n_jobs=1).frame)
     assert len(pd.read_csv(file)) == 18
-
-
-def test_the_runs_were_made_by_the_workers(client):
-    """What runs here would find this process, which a worker is not."""
-    calls = client.run(lambda: os.getpid())
-    assert len(set(calls.values())) == 2 and os.getpid() not in calls.values()
-    assert sum(map(len, client.run(lambda dask_worker: list(dask_worker.state.log)).values())) > 0
+    executed = client.run(lambda dask_worker: dask_worker.state.executed_count)
+    assert len(executed) == 2 and min(executed.values()) > 0 and sum(executed.values()) >= 18
 
 
 def test_the_example_runs_and_keeps_its_runs(client, tmp_path, capsys):
     main = runpy.run_path(str(ROOT / "examples" / "sweep_on_dask.py"), run_name="example")["main"]
     main(client.scheduler.address, str(tmp_path / "sweep.csv"))
-    assert "6 combinations, 5 runs of each" in capsys.readouterr().out
-    assert len(pd.read_csv(tmp_path / "sweep.csv")) == 30
+    assert "6 combinations, 3 runs of each" in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "sweep.csv")) == 18
