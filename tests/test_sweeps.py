@@ -16,7 +16,7 @@ from realtime_sim import stats, sweeps
 from realtime_sim.errors import ScenarioError, UnsupportedFeature
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
-from realtime_sim.sweeps import FIGURES, sweep
+from realtime_sim.sweeps import FIGURES, sweep, sweeping
 from realtime_sim.sweeps.answer import mean_of
 from realtime_sim.sweeps.combinations import MOST_RUNS, combinations, value_at
 from tests.conftest import small
@@ -281,6 +281,14 @@ def test_what_an_engine_cannot_run_is_told_before_the_first_run():
 def test_a_sweep_needs_a_scenario():
     with pytest.raises(ScenarioError, match="scenario must be a Scenario, got 'str'"):
         sweep("chat", OVER)
+
+
+def test_another_version_on_another_machine_is_refused():
+    """Its figures would be others, and nobody would see it."""
+    (case,) = combinations(CASE, {"servers.count": [1]}, 1)
+    run = sweeping._Run(0, 0, case, "reference", ("p99_s",), "", version="9.9")
+    with pytest.raises(ScenarioError, match=r"realtime_sim must be of version 9\.9 everywhere, got '0\.1\.0'; install 9"):
+        sweeping._figures(run, lambda _: None)
 
 
 def test_a_table_needs_a_figure_that_was_kept():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -41,12 +42,7 @@ def wait_for_lines(file: Path, n: int, of: subprocess.Popen) -> None:
     while lines_in(file) < n:
         assert of.poll() is None, of.communicate()
         assert time.monotonic() < until, f"{lines_in(file)} of {n} lines after two minutes"
-        select_nothing()
-
-
-def select_nothing() -> None:
-    """Let others have the core for a moment."""
-    os.sched_yield()
+        os.sched_yield()
 
 
 def processes_of(session: int) -> list[int]:
@@ -75,7 +71,8 @@ def test_interrupted_twice_it_ends_with_the_same_frame(tmp_path, n_jobs):
             out, err = one.communicate(timeout=60)
         assert (one.returncode, out) == (130, "")
         n_done = lines_in(file) - 1
-        assert f"realtime-sim: interrupted; {n_done} of {N} runs are in {file}; asked again, the sweep goes on" in err
+        told = re.search(rf"realtime-sim: interrupted; (\d+) of {N} runs are in {file}; asked again, the sweep", err)
+        assert n_done - int(told[1]) in (0, 1)  # the signal may have come while the last line was forced to the disk
         assert processes_of(one.pid) == []
         assert least - 1 <= n_done < N
         kept = file.read_bytes().splitlines()
@@ -104,5 +101,5 @@ def test_killed_outright_it_loses_nothing_and_leaves_no_process(tmp_path):
         until = time.monotonic() + 60
         while processes_of(one.pid):
             assert time.monotonic() < until, processes_of(one.pid)
-            select_nothing()
+            os.sched_yield()
     assert lines_in(file) == n_done >= 3

@@ -32,11 +32,11 @@ def sensitivity_bars(found: Sensitivity, ax: Axes | None = None) -> Axes:
     """
     ax = axes_or_new(ax)
     frame = found.frame.iloc[::-1]  # the first stands on top
-    is_time = found.of.endswith("_s")
-    label = f"{found.of.removesuffix('_s')} of the delivery latency" if is_time and "." not in found.of else found.of
+    is_time = found.of.endswith("_s") and not found.of.endswith("_per_s")
+    label = as_written(found.of.removesuffix("_s") if is_time else found.of).replace("_", " ")
     if found.method == "tornado":
         _tornado(ax, frame, 1e3 if is_time else 1.0)
-        title = f"{found.of.removesuffix('_s')} at both ends of each input"
+        title = f"{label} at both ends of each input"
     elif found.method == "morris":
         _bars(ax, frame, ["mu_star"], 1e3 if is_time else 1.0)
         title, label = f"How far {label} moves over the range of each input", "mean effect (mu*)"

@@ -87,7 +87,7 @@ class Sensitivity:
         return f"{self.scenario.name}: {self.of} moves most with {path}: {how}"
 
     def _cells(self) -> list[list[str]]:
-        frame = self.frame.reset_index()
+        frame = self.frame.reset_index().dropna(axis=1, how="all")
         return [list(frame), *([_text(value) for value in row] for row in frame.itertuples(index=False))]
 
     def __str__(self) -> str:

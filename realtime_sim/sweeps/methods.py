@@ -75,11 +75,12 @@ def _tornado(inputs: Sequence[Input], figures: np.ndarray, seed: int) -> pd.Data
         whole = np.vstack([figures[:1], each])
         least, most = whole.mean(axis=1).argmin(), whole.mean(axis=1).argmax()
         swing = mean_of(whole[most] - whole[least])  # the same draws at both: their noise is not in the difference
+        bounds = swing.bounds_from_0
         rows.append(
             {
                 "low": one.shown[ends[0]], "base": one.base, "high": one.shown[ends[1]],
                 "at_low": means[ends[0]], "at_base": figures[0].mean(), "at_high": means[ends[1]],
-                "swing": swing.value, "swing_low": swing.low, "swing_high": swing.high,
+                "swing": swing.value, "swing_low": bounds[0], "swing_high": bounds[1],
             }
         )  # fmt: skip
     return _framed(inputs, rows, "swing")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from realtime_sim import __version__
 from realtime_sim.engines import compile_engine
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.processes import Runs, run_all
@@ -27,7 +28,7 @@ __all__ = ["sweep"]
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One run of a sweep, as it goes to another process; `key` is what a journal calls it."""
+    """One run of a sweep, as it goes to another process; `key` is what a journal calls it, `version` who asks."""
 
     combination: int
     replication: int
@@ -35,6 +36,7 @@ class _Run:
     engine: str
     figures: tuple[str, ...]
     key: str
+    version: str = __version__
 
     @property
     def place(self) -> tuple[int, int]:
@@ -167,16 +169,19 @@ def _found(
         with nullcontext(progress) if progress else bar as report, closing(run_all(work, n_jobs, most, report)) as done:
             for number, figures in done:
                 run = left[number]
-                found[run.place] = figures
                 if journal is not None:
                     journal.append({**run.case.values, "replication": run.replication, **figures}, run.key)
+                found[run.place] = figures
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_how_to_go_on(len(found), len(runs), journal)) from None
     return found
 
 
 def _figures(run: _Run, progress: Callable[[float], None]) -> dict[str, float]:
-    """The figures of one run, here or in another process."""
+    """The figures of one run, here or in another process, which may be on another machine."""
+    if run.version != __version__:
+        step = f"install {run.version} there as well"
+        raise ScenarioError(Problem("realtime_sim", f"must be of version {run.version} everywhere", __version__, step))
     scenario = run.case.scenario
     if run.replication:
         scenario = scenario.replace(seed=scenario.seed + run.replication)
