@@ -107,9 +107,10 @@ def _chosen(over: object, replications: int) -> list[dict[str, Any]]:
         ]
     elif isinstance(over, Mapping):
         problems = [found for path, values in over.items() for found in _wrong_values(path, values)]
-        lists = {path: [] if problems else [_plain(value) for value in values] for path, values in over.items()}
-        _check_number(math.prod(map(len, lists.values())) if lists else 0, replications, bool(problems))
-        found = [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
+        if not problems:  # before all combinations are made
+            _check_number(math.prod(map(len, over.values())) if over else 0, replications)
+        product = itertools.product(*(() if problems else map(_plain, values) for values in over.values()))
+        found = [dict(zip(over, values, strict=True)) for values in product]
     elif isinstance(over, Sequence) and not isinstance(over, str):
         problems = [
             Problem(f"over[{number}]", "must be a dict of values by path", row, "write it like {'servers.count': 2}")
@@ -121,7 +122,7 @@ def _chosen(over: object, replications: int) -> list[dict[str, Any]]:
         problems = [Problem("over", "must be a dict of lists, a list of dicts or a DataFrame", over, _STEP)]
     if problems:
         raise ScenarioError(problems)
-    _check_number(len(found), replications, False)
+    _check_number(sum(map(bool, found)) and len(found), replications)  # the scenario as it is alone is no sweep
     return found
 
 
@@ -134,8 +135,8 @@ def _wrong_values(path: object, values: object) -> list[Problem]:
     return []
 
 
-def _check_number(n: int, replications: int, wrong_anyway: bool) -> None:
-    if not n and not wrong_anyway:
+def _check_number(n: int, replications: int) -> None:
+    if not n:
         raise ScenarioError(Problem("over", "must give one combination or more", n, _STEP))
     if n * replications > MOST_RUNS:
         rule = f"must give at most {MOST_RUNS:_} runs, combinations times replications"

@@ -83,7 +83,8 @@ class Sensitivity:
         elif self.method == "morris":
             how = f"by {row['mu_star']:.4g} on average over its range"
         else:
-            how = f"{row['S1']:.0%} of its variance alone, {row['ST']:.0%} with what it makes together with others"
+            alone, together = (f"{row[name] * 100:.0f} %" for name in ("S1", "ST"))
+            how = f"{alone} of its variance alone, {together} with what it makes together with others"
         return f"{self.scenario.name}: {self.of} moves most with {path}: {how}"
 
     def _cells(self) -> list[list[str]]:
