@@ -66,9 +66,11 @@ FLOORS = {
     "deployment": 5,
     "limits": 5,
     "planning": 5,
+    "processes": 5,
     "progress": 5,
     "replications": 5,
     "simulation": 5,
+    "sweeps": 5,
     # 6 faces
     "__main__": 6,
     "cli": 6,
@@ -102,6 +104,7 @@ THIRD_PARTY_OF_ONE = {
     ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
     ("progress", "rich"): "a bar on a terminal or in a notebook",
+    ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
 """What one module may import beyond its floor, and why."""
 
@@ -142,8 +145,13 @@ SAME_FLOOR = {
     ("planning", "limits"): "what arithmetic rules out is not simulated",
     ("planning", "progress"): "a long search shows how far it is",
     ("planning", "simulation"): "the drills are simulations",
+    ("replications", "processes"): "replications may run at a time",
     ("simulation", "replications"): "a simulation is one run or several",
     ("simulation", "progress"): "a long run shows how far it is",
+    ("sweeps", "limits"): "servers needed may be the figure, and tables of text are aligned in one way",
+    ("sweeps", "processes"): "runs of a sweep run at a time",
+    ("sweeps", "progress"): "a long sweep shows how far it is",
+    ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
