@@ -168,6 +168,10 @@ class Prices(Part):
         except ScenarioError as error:
             raise ScenarioError(error.problems, where) from None
 
+    def has_price(self, name: str) -> bool:
+        """Whether there is a price for servers of this size or profile."""
+        return not isinstance(self.server_per_hour, Mapping) or name in self.server_per_hour
+
     def monthly(
         self, servers: int, names: Sequence[str], *, brokers: int = 0, kind: str = "", egress_bytes_per_s: float = 0.0
     ) -> Cost:

@@ -37,6 +37,7 @@ FLOORS = {
     # 2 statement
     "pipeline": 2,
     "presets": 2,
+    "prices": 2,
     "profile_files": 2,
     "profiles": 2,
     "recorder": 2,
@@ -67,6 +68,7 @@ FLOORS = {
     "progress": 5,
     "replications": 5,
     "simulation": 5,
+    "sizing": 5,
     # 6 faces
     "__main__": 6,
     "cli": 6,
@@ -137,6 +139,9 @@ SAME_FLOOR = {
     ("planning", "limits"): "what arithmetic rules out is not simulated",
     ("planning", "progress"): "a long search shows how far it is",
     ("planning", "simulation"): "the drills are simulations",
+    ("prices", "scenario"): "what a user writes is read in one way",
+    ("sizing", "limits"): "a row may be arithmetic alone",
+    ("sizing", "planning"): "each row is a plan",
     ("simulation", "replications"): "a simulation is one run or several",
     ("simulation", "progress"): "a long run shows how far it is",
     ("report", "plots"): "a report has figures",
