@@ -141,7 +141,9 @@ def limits_used(plan: Plan, ax: Axes | None = None) -> Axes:
     _draw_bars(ax, sides)
     for place, row in enumerate(rows):
         allowed = _allowed(plan, row) * 100
-        ax.plot([allowed] * 2, [place - 0.42, place + 0.42], color="#000000", linewidth=2, label="may be used" * (not place))
+        ax.plot(
+            [allowed] * 2, [place - 0.42, place + 0.42], color="#000000", linewidth=2, label="may be used" * (not place)
+        )
     ax.set_yticks(range(len(rows)), [row.name + (" (binds)" if row.binding else "") for row in rows])
     ax.invert_yaxis()
     highest = max(max(shares) for shares in sides.values()) * 100

@@ -11,7 +11,7 @@ from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
 from realtime_sim.prices import HOURS_A_MONTH, Cost, Prices
 from realtime_sim.report.page import Cell, Mark, Noted, Section, Table, Text
-from realtime_sim.report.plan_words import DRILLS, figure_text
+from realtime_sim.report.plan_words import DRILLS, figure_of
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.quantities import written_name
 from realtime_sim.sizing import Sizing, grown
@@ -47,7 +47,7 @@ def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
     if plan.below is not None:
         broken = [check for check in plan.below.checks if check.kept is False]
         said = "; ".join(f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) "
-                         f"{figure_text(check.found, check.unit)} of {figure_text(check.promised, check.unit)}"
+                         f"{figure_of(check, 'found')} of {figure_of(check, 'promised')}"
                          for check in broken)  # fmt: skip
         mark = Mark("bad", f"breaks {said}") if broken else Mark("good", "keeps everything too")
         yield ["one server less", f"{plan.servers - 1:,}", _judged(plan.below), mark]
@@ -75,7 +75,9 @@ def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
     for other in plan.alternatives:
         if other is plan:
             continue
-        changes = [f"{one.path}: {one.b}" for one in changes_between(plan.scenario.to_plain(), other.scenario.to_plain())]
+        changes = [
+            f"{one.path}: {one.b}" for one in changes_between(plan.scenario.to_plain(), other.scenario.to_plain())
+        ]
         count = "none" if other.servers is None else f"{other.servers:,}"
         how = "simulation" if any(one.results for one in other.evaluations) else _BY
         yield [", ".join(changes) or "as it is", count, how, other.verdict]
@@ -85,7 +87,9 @@ def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
     """By arithmetic: costlier CPU, more clients, more messages, one more server that may be lost."""
     asked, n = plan.scenario, plan.servers
     lost = (asked.slo.survive_servers or 0) if asked.slo else 0
-    cases: dict[str, Scenario] = {f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER}
+    cases: dict[str, Scenario] = {
+        f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER
+    }
     cases["twice the clients"] = grown(asked, 2)
     if any(stream.rate is not None for stream in asked.traffic):
         rates = {f"traffic[{i}].rate": 2 * stream.rate for i, stream in enumerate(asked.traffic) if stream.rate}
@@ -128,7 +132,7 @@ def sizing_section(sizing: Sizing) -> Section:
     how = (
         "Each row is planned by simulation."
         if sizing.queueing
-        else "By arithmetic: limits and a reserve, without queueing and storms, which the steps above show for the answer."
+        else "By arithmetic: limits and a reserve. What queueing and storms add to the answer is above."
     )
     grows = (
         "With growth there are so many times the clients and rooms, and messages to these rooms; members of a room, "

@@ -14,7 +14,7 @@ from realtime_sim.profile_files import FILE_ENDINGS, find_profile
 from realtime_sim.profiles import BROKER_COSTS
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Items, Mark, Picture, Section, Table, Text
-from realtime_sim.report.plan_words import DRILLS, figure_text
+from realtime_sim.report.plan_words import DRILLS, figure_of
 from realtime_sim.scenario import Cohort, Scenario
 from realtime_sim.scenario.quantities import format_parameter, written_name
 from realtime_sim.sizing import share_of_promise
@@ -56,6 +56,7 @@ def limits_section(plan: Plan) -> Section:
     header = ["limit", "servers needed", "one has", "demand", "unit"]
     header += [f"used with {limits.needed:,}"] if limits.needed is not None else []
     header += [f"{limits.lost:,} lost"] if limits.lost and limits.needed is not None else []
+    right = frozenset({1, 2, 3, *range(5, len(header))})
     rows = [[*_limit_cells(row, plan), _binds(row)] for row in limits.rows]
     sums = "\n\n".join(_sum(row) for row in limits.rows)
     storms = "\n\n".join(
@@ -66,7 +67,7 @@ def limits_section(plan: Plan) -> Section:
     blocks = [
         Picture("limits", f"How far each limit is used, by arithmetic: {told or 'no number of servers is enough'}.",
                 lambda: parts.drawing().limits_used(plan)),
-        Table("Limits, each on its own, by arithmetic", [*header, ""], rows, frozenset({1, 2, 3, *range(5, len(header))})),
+        Table("Limits, each on its own, by arithmetic", [*header, "note"], rows, right),
         Code(sums, "text", "The arithmetic"),
     ]  # fmt: skip
     if storms:
@@ -122,7 +123,7 @@ def _doubts(plan: Plan) -> Iterator[str]:
         if check.kept is None:
             yield f"Not decided: {what}" + (f": {check.note}." if check.note else ".")
         elif not check.sure:
-            span = f"{figure_text(check.low, check.unit)} to {figure_text(check.high, check.unit)}"
+            span = f"{figure_of(check, 'low')} to {figure_of(check, 'high')}"
             yield f"{what} is {'kept' if check.kept else 'broken'}, but not for sure: the interval is {span}."
     if plan.answer and plan.answer.results and plan.answer.replications == 1:
         yield "Each drill was run once: intervals are those of a single run, and some figures have none."
@@ -135,7 +136,7 @@ def _near_the_ceiling(plan: Plan) -> Iterator[str]:
         share = share_of_promise(check)[0]
         if CLOSE <= share <= 1 and check.decided_by == "simulation":
             what = f"{check.constraint} ({DRILLS.get(check.drill, check.drill)})"
-            yield f"{what} takes {percent(share)} of what is promised: {figure_text(check.found, check.unit)}."
+            yield f"{what} takes {percent(share)} of what is promised: {figure_of(check, 'found')}."
     for row in plan.limits.rows:
         used = row.left_used_ratio if row.left_used_ratio is not None else row.used_ratio
         allowed = 1.0 if row.name in ("connections", "memory") else plan.limits.target_utilization
@@ -193,7 +194,9 @@ def _client_cells(cohort: Cohort) -> list[Cell]:
     pings = "never" if cohort.keepalive is None else value_text(cohort.keepalive.interval, "s")
     rtt = value_text(cohort.network.rtt.mean_s, "s")
     policy = cohort.model_dump(mode="json")["reconnect"] or type(cohort.backoff).__name__
-    text = policy if isinstance(policy, str) else ", ".join(f"{k} {v}" if k != "policy" else v for k, v in policy.items())
+    text = (
+        policy if isinstance(policy, str) else ", ".join(f"{k} {v}" if k != "policy" else v for k, v in policy.items())
+    )
     return [cohort.name, f"{cohort.count:,}", cohort.transport, rtt, stays, text, pings]
 
 

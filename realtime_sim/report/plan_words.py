@@ -7,10 +7,11 @@ import math
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check
+from realtime_sim.planning.words import value_text as check_text
 from realtime_sim.report.page import Cell, Mark, Noted
 from realtime_sim.scenario import Slo
 
-__all__ = ["DRILLS", "figure_text", "found_cell", "promises_in_words", "verdict_mark"]
+__all__ = ["DRILLS", "figure_of", "found_cell", "promises_in_words", "verdict_mark"]
 
 DRILLS = {"normal": "usual load", "loss": "servers die", "deploy": "rolling deploy"}
 """What the drills of a plan are called."""
@@ -47,31 +48,21 @@ def promises_in_words(slo: Slo | None) -> str:
     return ", and ".join([", ".join(first), last]) if first else last
 
 
-def figure_text(value: float, unit: str) -> str:
-    """A figure with its unit; shares in per cent.
-
-    Examples
-    --------
-    >>> figure_text(0.0123, "s"), figure_text(0.42, "ratio"), figure_text(65_000, "connections"), figure_text(80, "ms")
-    ('12.3 ms', '42 %', '65,000 connections', '80 ms')
-    """
-    if math.isnan(value):
-        return "-"
-    if unit == "ratio":
-        return percent(value) if math.isfinite(value) else "never"
-    return value_text(value / 1e3, "s") if unit == "ms" else value_text(value, unit)
+def figure_of(check: Check, which: str) -> str:
+    """`"promised"`, `"found"`, `"low"` or `"high"` of a check, with its unit."""
+    return check_text(getattr(check, which), check.unit)
 
 
 def found_cell(check: Check | None) -> Cell:
     """What was found, with its interval, or by what it was decided."""
     if check is None:
         return "not looked at"
-    text = figure_text(check.found, check.unit)
+    text = figure_of(check, "found")
     if check.decided_by == "arithmetic":
         return Noted(text, "arithmetic")
     if math.isnan(check.low) or check.low == check.high:
         return text
-    return Noted(text, f"{figure_text(check.low, check.unit)} to {figure_text(check.high, check.unit)}")
+    return Noted(text, f"{figure_of(check, 'low')} to {figure_of(check, 'high')}")
 
 
 def verdict_mark(check: Check) -> Mark:

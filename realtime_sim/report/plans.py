@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from realtime_sim.agreement.words import percent
+from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Evaluation, Plan
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
 from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
-from realtime_sim.report.plan_words import DRILLS, figure_text, found_cell, promises_in_words, verdict_mark
+from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
 from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
@@ -105,8 +105,7 @@ def _answer(plan: Plan, sizing: Sizing | None) -> Section:
 
 
 def _columns(plan: Plan) -> list[Evaluation]:
-    """What the table of promises shows: one server less, and the answer; the last that was tried where there is none.
-    """
+    """What the table of promises shows: one server less, and the answer; the last one tried where there is none."""
     if plan.answer is None:
         return list(plan.evaluations[-1:])
     return [one for one in (plan.below, plan.answer) if one is not None]
@@ -122,7 +121,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     for key, check in found[-1].items():
         cells = [found_cell(one.get(key)) for one in found]
         name = f"{check.constraint}, {DRILLS.get(check.drill, check.drill)}"
-        rows.append([name, figure_text(check.promised, check.unit), *cells, _share(check), verdict_mark(check)])
+        rows.append([name, figure_of(check, "promised"), *cells, _share(check), verdict_mark(check)])
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
               f"verdict with {last.servers:,}"]  # fmt: skip
     right = frozenset(range(1, len(header) - 1))
@@ -213,7 +212,7 @@ def _latency(plan: Plan) -> Iterator[Section]:
 
 
 def _quantile(run, name: str) -> str:
-    return figure_text(run.latency_s()[name].value, "s")
+    return value_text(run.latency_s()[name].value, "s")
 
 
 def _drills(plan: Plan) -> Iterator[Section]:
@@ -244,7 +243,9 @@ def _commands(plan: Plan) -> list[list[str]]:
 
 
 def _engine(plan: Plan, servers: int, drill: str) -> list[str]:
-    run = next((one.results[drill] for one in plan.evaluations if one.servers == servers and drill in one.results), None)
+    run = next(
+        (one.results[drill] for one in plan.evaluations if one.servers == servers and drill in one.results), None
+    )
     return [] if run is None else ["--engine", run.engine]
 
 

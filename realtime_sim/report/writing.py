@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from realtime_sim.agreement import Comparison
 from realtime_sim.errors import Problem, ScenarioError, nearest

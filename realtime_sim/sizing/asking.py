@@ -10,14 +10,16 @@ from typing import Any
 import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.limits import Limits, server_limits
-from realtime_sim.planning import plan
+from realtime_sim.limits import server_limits
 from realtime_sim.prices import Prices
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.sizing.growth import grown
 from realtime_sim.sizing.table import COLUMNS, Sizing
 
 __all__ = ["brokers_of", "size"]
+
+BUSY = 0.7
+"""Share of time that loops, links and the broker may be busy where nothing is promised, as the static calculator."""
 
 MOST_ROWS = 1_000
 """Of one table: nobody reads more, and each may be a plan."""
@@ -33,6 +35,7 @@ def size(
     prices: Prices | Mapping[str, object] | str | Path | None = None,
     queueing: bool = True,
     replications: int = 3,
+    at_most: int = 10_000,
     n_jobs: int | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Sizing:
@@ -55,7 +58,7 @@ def size(
         A price table, or the file it is in; `server_per_hour` may be by size or by profile.
     queueing : bool
         Plan each row by simulation; without it arithmetic alone tells, in no time.
-    replications, n_jobs : int
+    replications, at_most, n_jobs : int
         As for `plan`.
     progress : callable, optional
         Called with the share of all the work that is done, from 0 to 1.
@@ -76,7 +79,7 @@ def size(
     ...                 servers={"max_connections": 10_000}, traffic=[{"name": "news", "rate": "0.1/s"}])
     >>> table = size(chat, growth=(1, 2), prices={"currency": "EUR", "server_per_hour": 0.1}, queueing=False)
     >>> print(table)
-    chat: servers for each kind and level of growth, by arithmetic, without queueing; EUR a month at this load around the clock
+    chat: servers by arithmetic, without queueing; EUR a month at this load around the clock
     <BLANKLINE>
     growth  clients  servers  clients each  binding      next  a month  per 1,000 clients
         x1  100,000       10        10,000  connections  cpu       730               7.30
@@ -95,7 +98,7 @@ def size(
     for i, ((profile, name, changes), factor) in enumerate(cases):
         case = grown(asked.replace(**{"servers.profile": profile, **changes}), factor)
         part = _part(progress, i, len(cases))
-        found = _planned(case, replications, n_jobs, part) if queueing else _reckoned(server_limits(case))
+        found = _planned(case, replications, at_most, n_jobs, part) if queueing else _reckoned(case)
         rows.append({"profile": profile, "size": name, "growth": float(factor), **_row(case, found, table, name)})
         if progress is not None:
             progress((i + 1) / len(cases))
@@ -116,17 +119,21 @@ def _part(progress: Callable[[float], None] | None, i: int, n: int) -> Callable[
 
 
 def _planned(
-    case: Scenario, replications: int, n_jobs: int | None, progress: Callable[[float], None] | None
+    case: Scenario, replications: int, at_most: int, n_jobs: int | None, progress: Callable[[float], None] | None
 ) -> dict[str, Any]:
-    found = plan(case, replications=replications, n_jobs=n_jobs, progress=progress)
+    from realtime_sim.planning import plan
+
+    found = plan(case, replications=replications, at_most=at_most, n_jobs=n_jobs, progress=progress)
     return {
         "limits": found.limits, "servers": found.servers, "confident": found.confident, "binding": found.binding,
         "next_binding": found.next_binding, "note": "" if found.servers is not None else found.verdict,
     }  # fmt: skip
 
 
-def _reckoned(limits: Limits) -> dict[str, Any]:
+def _reckoned(case: Scenario) -> dict[str, Any]:
     """What arithmetic alone says; the limit that binds next is the one that needs most servers of the others."""
+    busy = (case.slo.max_utilization if case.slo else None) or BUSY
+    limits = server_limits(case, target_utilization=busy)
     others = [row for row in limits.rows if row.servers is not None and row.name != limits.binding]
     following = max(others, key=lambda row: row.servers, default=None)
     return {

@@ -67,7 +67,9 @@ def steps_of(plan: Plan) -> tuple[Step, ...]:
     why = "nothing binds" if tightest is None else f"the tightest limit, {tightest.name}"
     steps = [Step("arithmetic", limits.needed - limits.lost, limits.needed - limits.lost, True, why)]
     if limits.lost:
-        told = f"{limits.lost:,} server{'s' if limits.lost > 1 else ''} may be lost, and the others must meet all limits"
+        told = (
+            f"{limits.lost:,} server{'s' if limits.lost > 1 else ''} may be lost, and the others must meet all limits"
+        )
         steps.append(Step("reserve", limits.needed, limits.lost, True, told))
     simulated = [drill for drill in _WORDS if drill in plan.answer.results]
     counted: list[str] = []

@@ -61,7 +61,7 @@ class Sizing:
         """What the table is about, in one line."""
         how = "by simulation" if self.queueing else "by arithmetic, without queueing"
         cost = "" if self.prices is None else f"; {self.prices.currency} a month at this load around the clock"
-        return f"{self.scenario.name}: servers for each kind and level of growth, {how}{cost}"
+        return f"{self.scenario.name}: servers {how}{cost}"
 
     def cells(self) -> list[list[str]]:
         """The header and the rows of the table, as text."""
