@@ -24,8 +24,8 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     """Servers that each limit asks for on its own, and the limit that decides.
 
     Connections and memory are filled to the limit, or as far as `slo.headroom` lets them be; loops, links and the
-    broker only to `target_utilization`. Clients are spread evenly, and all of them are connected. Where `slo.survive_servers`
-    is set, so many more servers are needed: what is left when they are lost must meet every limit.
+    broker only to `target_utilization`. Clients are spread evenly, and all of them are connected. Where
+    `slo.survive_servers` is set, so many more servers are needed: those that are left must meet every limit.
 
     Parameters
     ----------
