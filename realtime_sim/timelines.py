@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,9 @@ import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.trace import FAILURES, Trace
-from realtime_sim.units import NS_PER_S, from_ns
+from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
-__all__ = ["SERVER_SERIES", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
+__all__ = ["SERVER_SERIES", "busiest", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
 
 SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
 """What is known of each server over time."""
@@ -71,6 +72,26 @@ def timeseries(trace: Trace) -> pd.DataFrame:
         columns[f"{name}_per_s"] = np.diff(trace.series[name]) / step_s
     columns["turned_away_per_s"] = sum(columns[f"{name}_per_s"] for name in FAILURES if name != "timeouts")
     return pd.DataFrame(columns).set_index("time_s")
+
+
+def busiest(trace: Trace) -> tuple[float, str]:
+    """Busy share of the busiest server's loops, or of the busiest thread of the broker, and which it is.
+
+    Over the samples of the measured time, each server over the part of it that it was alive; NaN with fewer than two.
+    """
+    scenario, time_ns = trace.scenario, trace.series["time_ns"]
+    chosen = (time_ns >= to_ns(scenario.warmup_s)) & (time_ns <= to_ns(scenario.duration))
+    if chosen.sum() < 2:
+        return math.nan, ""
+    alive_s = _alive_s(trace)[chosen[1:] & chosen[:-1]].sum(axis=0)
+    busy_s, threads_s = (
+        from_ns(np.ptp(by_server(trace, name)[chosen], axis=0).astype(float)) for name in ("busy_ns", "broker_busy_ns")
+    )
+    servers = _ratio(busy_s, alive_s * scenario.servers.workers)
+    threads = threads_s / from_ns(float(np.ptp(time_ns[chosen])))
+    shares = [(float(share), f"server {number}") for number, share in enumerate(servers)]
+    shares += [(float(share), "broker") for share in threads if scenario.broker.kind != "none"]
+    return max(shares)
 
 
 def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:

@@ -150,6 +150,8 @@ SAME_FLOOR = {
     ("objectives", "diagnosis"): "who was never connected breaks a promise too",
     ("objectives", "latency"): "promises are made of its quantiles",
     ("objectives", "recovery"): "a promise to recover is judged by the worst run",
+    ("objectives", "stats"): "figures come with intervals",
+    ("objectives", "timelines"): "how busy the busiest was is in its series",
     ("objectives", "results"): "for the type checker alone: it reads results, and they call it",
     ("recovery", "latency"): "deliveries are back when their latency is",
     ("recovery", "stats"): "figures come with intervals",

@@ -71,7 +71,7 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     ],
 )  # fmt: skip
 def test_a_promise_is_judged_by_the_end_of_the_interval_that_hurts(slo, figures, row):
-    (found,) = judged(slo, **figures).drop(columns="note").itertuples()
+    (found,) = judged(slo, **figures).drop(columns=["low", "high", "note"]).itertuples()
     assert tuple(found) == pytest.approx(row)
 
 
@@ -86,9 +86,12 @@ def test_clients_that_were_never_connected_break_the_promise_to_lose_nothing():
     assert (found.kept, found.note) == (False, "7 clients were never connected and got nothing")
 
 
-def test_surviving_servers_is_left_to_limits():
-    (found,) = judged({"survive_servers": 1}).itertuples()
-    assert (found.Index, found.kept) == ("survive 1 server", None) and "limits" in found.note
+@pytest.mark.parametrize(
+    ("promised", "name"), [({"survive_servers": 1}, "survive 1 server"), ({"survive_deploy": True}, "survive a deploy")]
+)
+def test_what_only_a_drill_can_show_is_left_to_a_plan(promised, name):
+    (found,) = judged(promised).itertuples()
+    assert (found.Index, found.kept) == (name, None) and "plan" in found.note
 
 
 def test_recovery_is_judged_by_the_worst_replication():
@@ -174,7 +177,7 @@ def test_deliveries_without_any_before_decide_nothing_unless_something_else_is_m
 
 @pytest.mark.parametrize("slo", [{}, {"recover_within": 9}])
 def test_what_was_not_promised_or_not_tried_is_not_judged(slo):
-    columns = ["promised", "found", "judged_by", "kept", "unit", "note"]
+    columns = ["promised", "found", "low", "high", "judged_by", "kept", "unit", "note"]
     assert list(judged(slo).columns) == columns and len(judged(slo)) == 0
 
 

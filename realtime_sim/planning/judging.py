@@ -6,11 +6,21 @@ the whole 95 % interval lies on one side of what is promised. What arithmetic ru
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from realtime_sim.latency import QUANTILES
 from realtime_sim.results import Results
+from realtime_sim.scenario import Scenario
 
-__all__ = ["Check", "Evaluation"]
+__all__ = ["Check", "Evaluation", "judge"]
+
+AT_LEAST = ("headroom",)
+"""Promises that are kept by more than what is promised; of all others it is less."""
+
+BY_INTERVAL = (*QUANTILES, "utilization")
+"""Promises that are kept where the upper end of the interval keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +62,21 @@ class Check:
     decided_by: str = "simulation"
     note: str = ""
 
+    @property
+    def met(self) -> bool | None:
+        """Whether the figure keeps the promise, whatever its interval; None where nothing is decided."""
+        if self.kept is False and self.constraint in BY_INTERVAL:
+            return self.found <= self.promised
+        return self.kept
+
+    @property
+    def margin(self) -> float:
+        """What is left of the promise, as a share of it: negative where it is broken; NaN where that is not known."""
+        if math.isnan(self.found) or math.isnan(self.promised):
+            return -math.inf if self.kept is False else math.nan
+        spare = self.promised - self.found if self.constraint not in AT_LEAST else self.found - self.promised
+        return spare / self.promised if self.promised else (0.0 if not spare else -math.inf)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -85,6 +110,11 @@ class Evaluation:
         return tuple(dict.fromkeys(check.constraint for check in self.checks if check.kept is False))
 
     @property
+    def met(self) -> bool:
+        """Whether every figure keeps its promise, whatever the intervals."""
+        return all(check.met is not False for check in self.checks)
+
+    @property
     def sure(self) -> bool:
         """Whether the verdict stands with whole intervals: one is broken so, or all are kept so."""
         if self.kept:
@@ -92,6 +122,68 @@ class Evaluation:
         return any(check.sure for check in self.checks if check.kept is False)
 
     def check(self, constraint: str) -> Check | None:
-        """The check of a constraint that is the worst for it: a broken one, else the one with the least to spare."""
+        """The worst check of a constraint: a broken one, else the one with the least to spare; None if it has none."""
         found = [check for check in self.checks if check.constraint == constraint]
-        return min(found, key=lambda one: (one.kept is not False, one.decided_by == "arithmetic"), default=None)
+        return min(found, key=lambda one: (one.kept is not False, one.margin), default=None)
+
+
+def judge(
+    servers: int,
+    arithmetic: tuple[Check, ...],
+    drills: Mapping[str, Scenario],
+    run: Callable[[Scenario], Results],
+    enough: Callable[[Check], bool],
+    first: str = "normal",
+) -> Evaluation:
+    """Judge one number of servers: by arithmetic, and where that does not rule it out, drill by drill.
+
+    Parameters
+    ----------
+    servers : int
+        How many.
+    arithmetic : tuple of Check
+        What is known without a run.
+    drills : mapping of str to Scenario
+        From `drills_of`.
+    run : callable
+        What makes Results of a drill.
+    enough : callable
+        Whether a check has decided all: the drills that are left are not run.
+    first : str
+        The drill to begin with, the one that is likeliest to break a promise.
+    """
+    checks, results = list(arithmetic), {}
+    if any(check.kept is False for check in checks):
+        return Evaluation(servers, tuple(checks))
+    for name in sorted(drills, key=lambda name: name != first):
+        results[name] = run(drills[name])
+        found = checks_of(name, results[name])
+        checks += found
+        if any(enough(check) for check in found):
+            break
+    n_replications = next(iter(results.values())).n_replications
+    return Evaluation(servers, tuple(checks), results, n_replications)
+
+
+def checks_of(drill: str, results: Results) -> list[Check]:
+    """What one drill says of each promise.
+
+    Parameters
+    ----------
+    drill : str
+        Its name.
+    results : Results
+        Of all its replications.
+    """
+    checks = []
+    for row in results.objectives().itertuples():
+        at_least = row.Index in AT_LEAST
+        kept_for_sure = row.low >= row.promised if at_least else row.high <= row.promised
+        broken_for_sure = row.high < row.promised if at_least else row.low > row.promised
+        if row.Index == "lost ratio" and not row.promised and row.found > 0:
+            broken_for_sure = True  # where nothing may be lost, one loss is enough
+        sure = row.kept is not None and bool(kept_for_sure if row.kept else broken_for_sure)
+        checks.append(
+            Check(row.Index, drill, row.promised, row.found, row.low, row.high, row.unit, row.kept, sure, note=row.note)
+        )
+    return checks

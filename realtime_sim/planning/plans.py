@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from realtime_sim import __version__
+from realtime_sim.errors import Problem, ScenarioError
+from realtime_sim.files import write_whole
 from realtime_sim.limits import Limits
-from realtime_sim.planning.judging import Evaluation
+from realtime_sim.limits.table import aligned, plural
+from realtime_sim.planning.drills import Lengths, drills_of
+from realtime_sim.planning.judging import Check, Evaluation
 from realtime_sim.planning.remedies import Remedy
+from realtime_sim.planning.words import Blocked, value_text
+from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
 
 __all__ = ["Plan"]
@@ -34,9 +45,19 @@ class Plan:
     limits : Limits
         The static arithmetic, at the answer.
     remedies : tuple of Remedy
-        What would help where no number suffices, or where the broker binds.
+        What would help where no number suffices, or where the broker is nearly full.
     assumptions : tuple of str
         What the answer takes for granted.
+    blocked : Blocked or None
+        Where no number suffices: what cannot be met, and why in words.
+    own : mapping of str to int or None
+        Servers that each limit of `limits` asks for on its own, those to spare included; None: no number is enough.
+    replications : int
+        Runs that decide; 0 where nothing was simulated.
+    lengths : Lengths or None
+        How long drills take.
+    chosen : mapping of str to object
+        Of `over`: the fields that were chosen, by their paths.
     alternatives : tuple of Plan
         Of `over`: the plans of all combinations, in their order; this one is among them.
     """
@@ -48,6 +69,11 @@ class Plan:
     limits: Limits
     remedies: tuple[Remedy, ...] = ()
     assumptions: tuple[str, ...] = ()
+    blocked: Blocked | None = None
+    own: Mapping[str, int | None] = field(default_factory=dict)
+    replications: int = 0
+    lengths: Lengths | None = None
+    chosen: Mapping[str, object] = field(default_factory=dict)
     alternatives: tuple[Plan, ...] = ()
 
     def at(self, servers: int) -> Evaluation:
@@ -63,51 +89,261 @@ class Plan:
     @property
     def answer(self) -> Evaluation | None:
         """What was found with the answer; None where there is none."""
-        raise NotImplementedError
+        return None if self.servers is None else self.at(self.servers)
 
     @property
     def below(self) -> Evaluation | None:
-        """What was found with one server less; None where that is none."""
-        raise NotImplementedError
+        """What was found with one server less; None where that is none, or where there is no answer."""
+        return None if self.servers is None or self.servers == 1 else self.at(self.servers - 1)
 
     @property
     def answer_scenario(self) -> Scenario:
-        """The scenario with the answer for `servers.count`."""
-        raise NotImplementedError
+        """The scenario with the answer for `servers.count`.
+
+        Raises
+        ------
+        ScenarioError
+            If there is no answer.
+        """
+        if self.servers is None:
+            raise ScenarioError(Problem("plan", "must have an answer", self.headline, "try one of its remedies"))
+        return self.scenario.replace(**{"servers.count": self.servers})
 
     def drills(self, servers: int) -> dict[str, Scenario]:
-        """The scenarios that judge so many servers, by name, each one to `simulate`."""
-        raise NotImplementedError
+        """The scenarios that judge so many servers, by name, each one to `simulate`; as they were run, where they were.
+
+        Parameters
+        ----------
+        servers : int
+            How many.
+        """
+        run = {one.servers: one.results for one in self.evaluations}.get(servers, {})
+        drills = drills_of(self.scenario, servers, self.lengths)
+        return {name: run[name].scenario if name in run else drill for name, drill in drills.items()}
 
     @property
     def binding(self) -> str | None:
-        """Name of the constraint that decides the answer."""
-        raise NotImplementedError
+        """Name of the constraint that decides: what breaks with one server less, or what no number meets.
+
+        None where one server is enough.
+        """
+        if self.blocked is not None:
+            return self.blocked.constraint
+        if self.below is None or self.below.kept:
+            return None
+        broken = [check for check in self.below.checks if check.kept is False]
+        most = max(broken, key=lambda one: (self.own.get(one.constraint) or 0, one.sure))
+        return most.constraint
 
     @property
     def next_binding(self) -> str | None:
-        """Which constraint would decide without that one, with its own least number of servers."""
-        raise NotImplementedError
+        """Which constraint would decide without that one, with the servers it needs on its own; None if none is known.
+
+        Of what simulation decides often only an upper bound is known: numbers far below the answer were not simulated.
+        """
+        if self.servers is None:
+            return None
+        others = self.constraints.drop(index=[self.binding] if self.binding else [])
+        others = others[others["servers"].notna()]
+        if others.empty:
+            return None
+        exact = others[others["bound"] == "="]
+        row = (exact if len(exact) else others).sort_values("servers", ascending=False, kind="stable").iloc[0]
+        at_most = "" if row["bound"] == "=" else "at most "
+        return f"{row.name}: {at_most}{plural(int(row['servers']), 'server')}"
 
     @cached_property
     def constraints(self) -> pd.DataFrame:
-        """One row for each constraint, indexed by its name."""
-        raise NotImplementedError
+        """One row for each constraint, indexed by its name.
+
+        `promised` and `unit`; `found`, `low` and `high` at the answer, and `found_below`, `low_below`, `high_below`
+        with one server less (NaN where that was not judged); `servers`, the least number for this constraint alone,
+        and `bound`, `=` or `<=`; `margin_ratio`, what is left of the promise at the answer as a share of it;
+        `decided_by` and `drill`. Without an answer, of the largest number that was looked at.
+        """
+        top = self.answer or self.evaluations[-1]
+        below = self.below
+        names = dict.fromkeys(check.constraint for one in (top, below) if one for check in one.checks)
+        rows = []
+        for name in names:
+            here, under = top.check(name), below.check(name) if below else None
+            check = here or under
+            servers, bound = self._alone(check)
+            rows.append(
+                {
+                    "constraint": name, "promised": check.promised, "unit": check.unit,
+                    **_figures(here, ""), **_figures(under, "_below"), "servers": servers, "bound": bound,
+                    "margin_ratio": here.margin if here else math.nan,
+                    "decided_by": check.decided_by, "drill": check.drill,
+                }
+            )  # fmt: skip
+        return pd.DataFrame(rows).set_index("constraint").astype({"servers": "Int64"})
+
+    def _alone(self, check: Check) -> tuple[int | None, str]:
+        """The least number for one constraint, as far as it is known."""
+        if check.constraint in self.own:
+            return self.own[check.constraint], "="
+        judged = [(one.servers, one.check(check.constraint)) for one in self.evaluations]
+        judged = [(n, found.kept is not False) for n, found in judged if found is not None]
+        broken = max((n for n, kept in judged if not kept), default=self.scenario.slo.survive_servers or 0)
+        kept = min((n for n, kept in judged if kept and n > broken), default=None)
+        return kept, "" if kept is None else "=" if kept == broken + 1 else "<="
 
     @property
     def headline(self) -> str:
         """The answer in one line."""
-        raise NotImplementedError
+        name = self.scenario.name
+        if self.servers is None:
+            return f"{name}: no number of servers keeps every promise. {self.blocked.text}"
+        decides = f" What decides is {self.binding}." if self.binding else ""
+        keep = "keeps" if self.servers == 1 else "keep"
+        return f"{name}: {plural(self.servers, 'server')} {keep} every promise.{decides}"
 
     @property
     def verdict(self) -> str:
         """How sure the answer is, in one line."""
-        raise NotImplementedError
+        if self.servers is None:
+            return "No number up to the most that may be taken was found."
+        if not self.replications:
+            return "By arithmetic alone: queueing, storms and what they do to latency are left out."
+        if self.confident:
+            runs = f"over {plural(self.replications, 'replication')}"
+            return (
+                f"With {self.servers:,} every promise holds with its whole 95 % interval, {runs}. {self._below_text()}"
+            )
+        return f"Not decided at 95 %: {'; '.join(self._open())}. More replications would decide it."
+
+    def _below_text(self) -> str:
+        if self.below is None:
+            return "Fewer than one there are not."
+        check = self.below.check(self.binding)
+        promised = value_text(check.promised, check.unit)
+        if check.constraint == "survivors":
+            return f"With {self.below.servers:,} none would be left."
+        how = "by arithmetic" if check.decided_by == "arithmetic" else "with its whole interval"
+        found = f"{value_text(check.found, check.unit)}, {promised} allowed"
+        return f"With {self.below.servers:,} {check.constraint} is broken {how}: {found}."
+
+    def _open(self) -> list[str]:
+        """What is not sure, with the interval that does not tell."""
+        checks = [(self.servers, check) for check in self.answer.checks if check.kept is True and not check.sure]
+        if self.below is not None and not self.below.sure:
+            checks += [(self.below.servers, check) for check in self.below.checks if check.kept is False]
+        return [f"{check.constraint} with {n:,} is {_interval(check)}" for n, check in checks]
+
+    def _cells(self) -> list[list[str]]:
+        """The table of constraints."""
+        n = self.servers or self.evaluations[-1].servers
+        head = ["constraint", "drill", "promised", f"with {n:,}", f"with {n - 1:,}", "alone needs", "to spare", "by"]
+        rows = []
+        for name, row in self.constraints.iterrows():
+            unit, needs = row["unit"], "" if pd.isna(row["servers"]) else f"{row['bound']} {row['servers']:,}"
+            found, below = (value_text(row[column], unit) for column in ("found", "found_below"))
+            spare = "" if not math.isfinite(row["margin_ratio"]) else f"{row['margin_ratio']:.0%}"
+            mark = "binding" if name == self.binding else ""
+            promised = value_text(row["promised"], unit)
+            rows.append([name, row["drill"], promised, found, below, needs, spare, row["decided_by"], mark])
+        return [[*head, ""], *rows]
+
+    def _looked_at(self) -> list[list[str]]:
+        """The table of numbers that were looked at."""
+        rows = [["servers", "verdict", "broken", "by"]]
+        for one in self.evaluations:
+            runs = plural(one.replications, "replication") + " of " + ", ".join(one.results)
+            verdict = "kept" if one.kept else "broken"
+            by = runs if one.replications else "arithmetic"
+            rows.append([f"{one.servers:,}", verdict, ", ".join(one.broken), by])
+        return rows
+
+    def __str__(self) -> str:
+        lines = [self.headline, self.verdict, "", *aligned(self._cells(), left={0, 1, 7, 8})]
+        if self.next_binding:
+            lines.append(f"next: {self.next_binding}")
+        lines += ["", *aligned(self._looked_at(), left={1, 2, 3})]
+        for title, texts in self._lists():
+            lines += ["", title, *(f"  {text}" for text in texts)]
+        return "\n".join(lines)
+
+    def _lists(self) -> list[tuple[str, list[str]]]:
+        lists = [("alternatives", [_alternative(one) for one in self.alternatives])]
+        lists.append(("what would help", [remedy.text for remedy in self.remedies]))
+        lists.append(("taken for granted", list(self.assumptions)))
+        return [(title, texts) for title, texts in lists if texts]
+
+    def _repr_html_(self) -> str:
+        parts = [f"<h4>{html.escape(self.headline)}</h4>", f"<p>{html.escape(self.verdict)}</p>"]
+        for head, *rows in (self._cells(), self._looked_at()):
+            parts.append(pd.DataFrame(rows, columns=head).to_html(index=False, border=0))
+        for title, texts in self._lists():
+            items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
+            parts.append(f"<p>{title}</p><ul>{items}</ul>")
+        return "\n".join(parts)
 
     def to_plain(self) -> dict[str, object]:
-        """Plain dicts, lists and numbers, as JSON holds them."""
-        raise NotImplementedError
+        """Plain dicts, lists and numbers, as JSON holds them; NaN is null."""
+        plain = {
+            "version": __version__,
+            "scenario": self.scenario.to_plain(),
+            "servers": self.servers,
+            "confident": self.confident,
+            "headline": self.headline,
+            "verdict": self.verdict,
+            "binding": self.binding,
+            "next_binding": self.next_binding,
+            "blocked": None if self.blocked is None else self.blocked._asdict(),
+            "replications": self.replications,
+            "constraints": self.constraints.reset_index().astype({"servers": object}).to_dict("records"),
+            "evaluations": [
+                {
+                    "servers": one.servers, "kept": one.kept, "sure": one.sure, "broken": list(one.broken),
+                    "replications": one.replications, "checks": [asdict(check) for check in one.checks],
+                    "drills": {name: results.scenario.to_plain() for name, results in one.results.items()},
+                }
+                for one in self.evaluations
+            ],
+            "limits": self.limits.to_plain(),
+            "remedies": [
+                {"changes": dict(one.changes), "servers": one.servers, "text": one.text} for one in self.remedies
+            ],
+            "assumptions": list(self.assumptions),
+            "chosen": {path: _plain(value) for path, value in self.chosen.items()},
+            "alternatives": [
+                {"chosen": {path: _plain(value) for path, value in one.chosen.items()}, "servers": one.servers}
+                for one in self.alternatives
+            ],
+        }  # fmt: skip
+        return without_nan(plain)
 
     def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text of the plan; with `path` also written there, whole or not at all."""
-        raise NotImplementedError
+        """JSON text of the plan; with `path` also written there, whole or not at all.
+
+        Raises
+        ------
+        ScenarioError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            write_whole(Path(path), text)
+        return text
+
+
+def _figures(check: Check | None, end: str) -> dict[str, float]:
+    values = (math.nan,) * 3 if check is None else (check.found, check.low, check.high)
+    return {f"{name}{end}": value for name, value in zip(("found", "low", "high"), values, strict=True)}
+
+
+def _interval(check: Check) -> str:
+    found, low, high = (value_text(x, check.unit) for x in (check.found, check.low, check.high))
+    spread = "of one run, without an interval" if math.isnan(check.low) else f"[{low}, {high}]"
+    return f"{found} {spread}, promised {value_text(check.promised, check.unit)}"
+
+
+def _alternative(plan: Plan) -> str:
+    chosen = ", ".join(f"{path}={value}" for path, value in plan.chosen.items())
+    return f"{chosen}: " + ("no number suffices" if plan.servers is None else plural(plan.servers, "server"))
+
+
+def _plain(value: object) -> object:
+    """A chosen value as JSON holds it: parts of a scenario as their fields."""
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
