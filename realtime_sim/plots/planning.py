@@ -9,11 +9,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from realtime_sim.limits import Limit
+from realtime_sim.latency import QUANTILES
+from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Plan
-from realtime_sim.plots._style import BEHIND, COLOURS, STYLES, TICK_STEPS, axes_or_new, draw_legend, say, tidy
+from realtime_sim.plots._style import (
+    BEHIND,
+    COLOURS,
+    STYLES,
+    TICK_STEPS,
+    axes_or_new,
+    draw_legend,
+    say,
+    tidy,
+    time_text,
+)
 from realtime_sim.plots.latency import latency_cdf
-from realtime_sim.sizing.shares import share_of_promise, worst_of
+from realtime_sim.sizing.shares import limit_shares, share_of_promise, worst_of
 from realtime_sim.sizing.steps import lag_of, steps_of
 
 __all__ = ["latency_around", "limits_used", "promises_by_servers", "servers_by_step"]
@@ -29,6 +40,14 @@ SPREAD = 0.5
 """Of the distance between two counts, over which the points of several promises are spread."""
 
 _BAR = 0.36
+_LABEL_ROOM = 0.32
+"""Of the width left of a promise, what its label takes right of it."""
+_LAG = "autoscaler's lag"
+_KINDS = {
+    "the arithmetic": {"color": COLOURS[0]}, "added": {"color": COLOURS[1]},
+    "taken back": {"color": COLOURS[2], "hatch": "..."}, "the answer": {"color": COLOURS[4]},
+    "beyond the plan": {"color": COLOURS[3], "hatch": "///"},
+}  # fmt: skip
 
 
 def promises_by_servers(plan: Plan, ax: Axes | None = None) -> Axes:
@@ -61,15 +80,15 @@ def promises_by_servers(plan: Plan, ax: Axes | None = None) -> Axes:
     for i, name in enumerate(names):
         points = [(place, *shares[n][name]) for place, n in enumerate(counts) if name in shares[n]]
         _draw_promise(ax, name, np.array(points), i, SPREAD * ((i + 0.5) / len(names) - 0.5))
-    ax.axhspan(1, HIGHEST_RATIO * 1.1, color=COLOURS[1], alpha=0.08, linewidth=0)
+    ax.axhspan(1, HIGHEST_RATIO * 1.2, color=COLOURS[1], alpha=0.08, linewidth=0)
     ax.axhline(1, color="#000000", linewidth=1.2, linestyle="--", label="promised")
     if plan.servers in counts:
         at = counts.index(plan.servers)
         ax.axvspan(at - 0.5, at + 0.5, color="#777777", alpha=0.12, linewidth=0)
-        place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom", "fontsize": 9}
-        ax.annotate(f"answer: {plan.servers:,}", (at, 0.02), bbox=BEHIND, **place)
+        place = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "top", "fontsize": 9}
+        ax.annotate(f"answer: {plan.servers:,}", (at, 0.98), bbox=BEHIND, **place)
     highest = max(low_high[2] for found in shares.values() for low_high in found.values())
-    ax.set_ylim(0, HIGHEST_RATIO * 1.06 if highest > 2 else 2.0)
+    ax.set_ylim(-0.05, HIGHEST_RATIO * 1.12 if highest > 1.8 else 2.0)
     ax.set_xlim(-0.6, len(counts) - 0.4)
     ax.set_xticks(range(len(counts)), [f"{n:,}" for n in counts])
     draw_legend(ax)
@@ -126,49 +145,44 @@ def limits_used(plan: Plan, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Bars in per cent of all there is; where servers may be lost, a second bar for those that are left.
+        Bars in per cent; where servers may be lost, a second bar for those that are left. Of connections and memory
+        it is a share of what need not stay free.
     """
     ax = axes_or_new(ax)
-    limits = plan.limits
-    rows = [row for row in limits.rows if row.used_ratio is not None]
-    title = "Limits used" if limits.needed is None else f"Limits used with {limits.needed:,} servers, by arithmetic"
-    if not rows:
-        say(ax, "no number of servers is enough" if limits.needed is None else "nothing is limited")
+    servers, shares = limit_shares(plan)
+    title = f"Limits used with {plural(servers, 'server')}, by arithmetic"
+    if not shares:
+        say(ax, "nothing is limited")
         return tidy(ax, title, "", "")
-    sides = {"all servers": [row.used_ratio for row in rows]}
-    if limits.lost:
-        sides[f"{limits.lost:,} lost"] = [row.left_used_ratio or 0.0 for row in rows]
-    _draw_bars(ax, sides)
-    for place, row in enumerate(rows):
-        allowed = _allowed(plan, row) * 100
-        ax.plot(
-            [allowed] * 2, [place - 0.42, place + 0.42], color="#000000", linewidth=2, label="may be used" * (not place)
-        )
-    ax.set_yticks(range(len(rows)), [row.name + (" (binds)" if row.binding else "") for row in rows])
+    sides = {f"all {servers:,}": [share.used for share in shares]}
+    if any(share.left is not None for share in shares):
+        sides[f"{plan.limits.lost:,} lost"] = [share.left or 0.0 for share in shares]
+    shown = [x for side in sides.values() for x in side if math.isfinite(x)]
+    right = max(114.0, min(HIGHEST_RATIO, max(shown, default=1.0)) * 118)
+    _draw_bars(ax, sides, [share.allowed for share in shares], right)
+    ax.set_yticks(range(len(shares)), [share.name + " (binds)" * share.binds for share in shares])
     ax.invert_yaxis()
-    highest = max(max(shares) for shares in sides.values()) * 100
-    ax.set_xlim(0, max(highest * 1.14, 112))
+    ax.set_xlim(0, right)
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
     draw_legend(ax)
-    return tidy(ax, title, "used, % of all there is", "", grid="x")
+    return tidy(ax, title, "used, %", "", grid="x")
 
 
-def _draw_bars(ax: Axes, sides: Mapping[str, list[float]]) -> None:
+def _draw_bars(ax: Axes, sides: Mapping[str, list[float]], allowed: list[float], right: float) -> None:
+    """Bars of each side with their figures, which keep clear of the marks of what is allowed."""
     for i, (label, shares) in enumerate(sides.items()):
         at = np.arange(len(shares)) + (i - (len(sides) - 1) / 2) * (_BAR + 0.04)
         style = {"color": COLOURS[(0, 4)[i]], "hatch": ("", "///")[i], "edgecolor": "white", "linewidth": 0}
-        ax.barh(at, np.array(shares) * 100, height=_BAR, label=label, **style)
-        for y, share in zip(at, shares, strict=True):
+        ax.barh(at, np.minimum(np.array(shares) * 100, right), height=_BAR, label=label, **style)
+        for y, share, most in zip(at, shares, allowed, strict=True):
+            end = min(share * 100, right * 0.86)
+            end = most * 100 if -0.02 * right < most * 100 - end < 0.14 * right else end
             where = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
-            ax.annotate(f"{share * 100:,.3g} %", (share * 100, y), bbox=BEHIND, **where)
-
-
-def _allowed(plan: Plan, row: Limit) -> float:
-    """Share that a limit may be used: what must stay free is promised for connections and memory alone."""
-    slo = plan.scenario.slo
-    if row.name in ("connections", "memory"):
-        return 1.0 - ((slo.headroom if slo else None) or 0.0)
-    return plan.limits.target_utilization
+            text = f"{share * 100:,.3g} %" if share * 100 < 1_000 else f"{share:,.0f} times"
+            ax.annotate(text, (end, y), bbox=BEHIND, **where)
+    for place, most in enumerate(allowed):
+        label = "may be used" if not place else None
+        ax.plot([most * 100] * 2, [place - 0.44, place + 0.44], color="#000000", linewidth=2, label=label)
 
 
 def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
@@ -185,7 +199,7 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Steps against servers; blue is what was there, vermilion what is added, green what simulation takes back.
+        Steps against servers.
     """
     ax = axes_or_new(ax)
     title = "From the static answer to the plan"
@@ -194,13 +208,16 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
         say(ax, "no number of servers is enough")
         return tidy(ax, title, "", "")
     bars = [(step.name, step.servers - step.added, step.servers, "" if step.exact else "at most ") for step in steps]
-    bars += [("answer", 0, plan.servers, ""), ("autoscaler's lag", plan.servers, lag.needed, "")]
+    bars += [("answer", 0, plan.servers, ""), (_LAG, plan.servers, lag.needed, "")]
+    told: set[str] = set()
     for place, (name, before, after, doubt) in enumerate(bars):
-        whole = name in ("arithmetic", "answer")
-        colour = COLOURS[4] if name == "answer" else COLOURS[0] if whole else COLOURS[2 if after < before else 1]
-        hatch = {"hatch": "///", "edgecolor": "white"} if name == "autoscaler's lag" else {}
-        ax.bar(place, after - before, bottom=before, width=0.6, color=colour, linewidth=0, **hatch)
-        text = f"{after:,}" if whole else f"{doubt}{after - before:+,} = {after:,}"
+        kind = _kind(name, after - before)
+        label = None if kind in told else kind
+        told.add(kind)
+        ax.bar(
+            place, after - before, bottom=before, width=0.6, linewidth=0, edgecolor="white", label=label, **_KINDS[kind]
+        )
+        text = f"{after:,}" if not before else f"{doubt}{after - before:+,} = {after:,}"
         at = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 9}
         ax.annotate(text, (place, max(before, after)), bbox=BEHIND, **at)
         if place:
@@ -208,7 +225,16 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(bars)), [name.replace(" ", "\n") for name, *_ in bars])
     ax.set_ylim(0, max(max(before, after) for _, before, after, _ in bars) * 1.15)
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=True))
+    draw_legend(ax)
     return tidy(ax, title, "", "servers", grid="y")
+
+
+def _kind(name: str, added: int) -> str:
+    if name in ("arithmetic", "answer"):
+        return f"the {name}"
+    if name == _LAG:
+        return "beyond the plan"
+    return "taken back" if added < 0 else "added"
 
 
 def latency_around(plan: Plan, ax: Axes | None = None) -> Axes:
@@ -234,16 +260,22 @@ def latency_around(plan: Plan, ax: Axes | None = None) -> Axes:
         return tidy(ax, title, "", "")
     latency_cdf({f"{n:,} server{'s' * (n != 1)}": run for n, run in found.items()}, ax)
     several = max(run.n_replications for run in found.values())
-    left, right = ax.get_xlim()
-    slo = plan.scenario.slo
-    promises = {name: getattr(slo, name) for name in ("p50", "p90", "p95", "p99", "p999")}
-    for name, promised_s in promises.items():
-        if promised_s is not None:
-            level = float(f"{name[1:3]}.{name[3:] or 0}")
-            ax.plot(promised_s * 1e3, level, "D", color="#000000", markersize=6, zorder=4)
-            at = {"xytext": (-7, 0), "textcoords": "offset points", "ha": "right", "va": "center", "fontsize": 8}
-            ax.annotate(f"promised {name}", (promised_s * 1e3, level), bbox=BEHIND, **at)
-            left, right = min(left, promised_s * 1e3 / 1.1), max(right, promised_s * 1e3 * 1.1)
-    ax.set_xlim(left, right)
+    _mark_promises(ax, plan)
     note = f" (first of {several} replications)" if several > 1 else ""
     return tidy(ax, title + note, "latency, logarithmic scale", "deliveries within, %")
+
+
+def _mark_promises(ax: Axes, plan: Plan) -> None:
+    """Diamonds at the promised quantiles, with their figures at the lower right, which a curve leaves free."""
+    left, right = ax.get_xlim()
+    for name, p in QUANTILES.items():
+        promised_s = getattr(plan.scenario.slo, name)
+        if promised_s is None:
+            continue
+        x_ms = promised_s * 1e3
+        ax.plot(x_ms, p * 100, "D", color="#000000", markersize=6, zorder=4)
+        at = {"xytext": (7, -4), "textcoords": "offset points", "va": "top", "fontsize": 8}
+        ax.annotate(f"promised: {name} {time_text(x_ms)}", (x_ms, p * 100), bbox=BEHIND, **at)
+        left = min(left, x_ms / 1.1)
+        right = max(right, x_ms * (x_ms / left) ** _LABEL_ROOM)
+    ax.set_xlim(left, right)

@@ -7,17 +7,18 @@ import math
 from collections.abc import Iterator
 
 from realtime_sim.agreement.words import percent, value_text
-from realtime_sim.limits import Limit
+from realtime_sim.limits import Limit, Storm
 from realtime_sim.limits.table import number, plural
 from realtime_sim.planning import Plan
 from realtime_sim.profile_files import FILE_ENDINGS, find_profile
 from realtime_sim.profiles import BROKER_COSTS
 from realtime_sim.report import parts
-from realtime_sim.report.page import Cell, Code, Items, Mark, Picture, Section, Table, Text
+from realtime_sim.report.page import Cell, Code, Items, Picture, Section, Table, Text
 from realtime_sim.report.plan_words import DRILLS, figure_of
 from realtime_sim.scenario import Cohort, Scenario
-from realtime_sim.scenario.quantities import format_parameter, written_name
-from realtime_sim.sizing import share_of_promise
+from realtime_sim.scenario.quantities import written_name
+from realtime_sim.sizing.shares import LimitShare, limit_shares, share_of_promise
+from realtime_sim.transports import TRANSPORTS
 
 __all__ = ["assumptions", "limits_section", "risks"]
 
@@ -52,48 +53,44 @@ def limits_section(plan: Plan) -> Section:
     plan : Plan
         From `realtime_sim.plan`.
     """
-    limits = plan.limits
-    header = ["limit", "servers needed", "one has", "demand", "unit"]
-    header += [f"used with {limits.needed:,}"] if limits.needed is not None else []
-    header += [f"{limits.lost:,} lost"] if limits.lost and limits.needed is not None else []
+    limits, (servers, shares) = plan.limits, limit_shares(plan)
+    by_name = {share.name: share for share in shares}
+    header = ["limit", "servers needed", "one has", "demand", "unit", f"used with {servers:,}"]
+    header += [f"{limits.lost:,} lost"] if limits.lost else []
+    rows = [[*_limit_cells(row, by_name.get(row.name), limits.lost), _binds(row)] for row in limits.rows]
     right = frozenset({1, 2, 3, *range(5, len(header))})
-    rows = [[*_limit_cells(row, plan), _binds(row)] for row in limits.rows]
-    sums = "\n\n".join(_sum(row) for row in limits.rows)
-    storms = "\n\n".join(
-        f"{storm.lost:,} of {plural(storm.servers, 'server')} lost\n" + _indented(storm.arithmetic, storm.note)
-        for storm in limits.storms
-    )
-    told = ", ".join(f"{row.name} {percent(row.used_ratio)}" for row in limits.rows if row.used_ratio is not None)
+    told = ", ".join(f"{share.name} {percent(share.used)}" for share in shares)
+    alt = f"How far each limit is used with {plural(servers, 'server')}, by arithmetic: {told or 'nothing is limited'}."
     blocks = [
-        Picture("limits", f"How far each limit is used, by arithmetic: {told or 'no number of servers is enough'}.",
-                lambda: parts.drawing().limits_used(plan)),
+        Picture("limits", alt, lambda: parts.drawing().limits_used(plan)),
         Table("Limits, each on its own, by arithmetic", [*header, "note"], rows, right),
-        Code(sums, "text", "The arithmetic"),
-    ]  # fmt: skip
-    if storms:
-        blocks.append(Code(storms, "text", "The reconnect storm, by arithmetic"))
+        Text("What is used of connections and memory is a share of what need not stay free."),
+        Code("\n\n".join(_sum(row) for row in limits.rows), "text", "The arithmetic"),
+    ]
+    if storms := [_storm_sum(storm) for storm in limits.storms]:
+        blocks.append(Code("\n\n".join(storms), "text", "The reconnect storm, by arithmetic"))
     return Section("Which limit binds", blocks)
 
 
-def _limit_cells(row: Limit, plan: Plan) -> list[Cell]:
-    limits = plan.limits
+def _limit_cells(row: Limit, share: LimitShare | None, lost: int) -> list[Cell]:
     needed = "none is enough" if not row.possible else "-" if row.servers is None else f"{row.servers:,}"
     cells: list[Cell] = [row.name, needed, number(row.per_server_capacity), number(row.demand), row.unit]
-    cells += [_share(row.used_ratio)] if limits.needed is not None else []
-    cells += [_share(row.left_used_ratio)] if limits.lost and limits.needed is not None else []
+    cells.append("-" if share is None else percent(share.used))
+    if lost:
+        cells.append("-" if share is None or share.left is None else percent(share.left))
     return cells
 
 
-def _share(ratio: float | None) -> str:
-    return "-" if ratio is None else percent(ratio)
-
-
 def _binds(row: Limit) -> Cell:
-    return Mark("other", "binds", row.note) if row.binding else row.note
+    return f"binds. {row.note}".rstrip() if row.binding else row.note
 
 
 def _sum(row: Limit) -> str:
     return f"{row.name}\n{_indented(row.arithmetic)}"
+
+
+def _storm_sum(storm: Storm) -> str:
+    return f"{storm.lost:,} of {plural(storm.servers, 'server')} lost\n{_indented(storm.arithmetic, storm.note)}"
 
 
 def _indented(*texts: str) -> str:
@@ -137,12 +134,12 @@ def _near_the_ceiling(plan: Plan) -> Iterator[str]:
         if CLOSE <= share <= 1 and check.decided_by == "simulation":
             what = f"{check.constraint} ({DRILLS.get(check.drill, check.drill)})"
             yield f"{what} takes {percent(share)} of what is promised: {figure_of(check, 'found')}."
-    for row in plan.limits.rows:
-        used = row.left_used_ratio if row.left_used_ratio is not None else row.used_ratio
-        allowed = 1.0 if row.name in ("connections", "memory") else plan.limits.target_utilization
-        if used is not None and used >= CLOSE * allowed:
-            when = f" when {plural(plan.limits.lost, 'server')} are lost" if plan.limits.lost else ""
-            yield f"{row.name} is used to {percent(used)}{when}, of {percent(allowed)} that it may be."
+    lost = plan.limits.lost
+    when = f" when {plural(lost, 'server')} {'is' if lost == 1 else 'are'} lost" if lost else ""
+    for share in limit_shares(plan)[1]:
+        used = share.used if share.left is None else share.left
+        if used >= CLOSE * share.allowed:
+            yield f"{share.name} is used to {percent(used)}{when}, of {percent(share.allowed)} that it may be."
 
 
 def _of_the_costs(plan: Plan) -> Iterator[str]:
@@ -192,8 +189,8 @@ def assumptions(plan: Plan) -> Iterator[Section]:
 def _client_cells(cohort: Cohort) -> list[Cell]:
     stays = "for the whole run" if cohort.session is None else f"{value_text(cohort.session.length.mean_s, 's')}, mean"
     pings = "never" if cohort.keepalive is None else value_text(cohort.keepalive.interval, "s")
-    rtt = value_text(cohort.network.rtt.mean_s, "s")
-    policy = cohort.model_dump(mode="json")["reconnect"] or type(cohort.backoff).__name__
+    rtt = value_text(cohort.network.rtt.mean_s, "s") if cohort.network.rtt.mean_s else "none"
+    policy = cohort.model_dump(mode="json")["reconnect"] or TRANSPORTS[cohort.transport].reconnect_policy
     text = (
         policy if isinstance(policy, str) else ", ".join(f"{k} {v}" if k != "policy" else v for k, v in policy.items())
     )
@@ -205,7 +202,7 @@ def _server_figures(scenario: Scenario) -> Iterator[list[Cell]]:
     for field in dataclasses.fields(costs):
         name = written_name(field.name)
         source = sources[field.name].source if getattr(scenario.servers.costs, name) is None else _GIVEN
-        yield [name.replace("_", " "), str(format_parameter(field.name, getattr(costs, field.name))), source]
+        yield [name.replace("_", " "), _cost_text(field.name, getattr(costs, field.name)), source]
 
 
 def _broker_figures(scenario: Scenario) -> Iterator[list[Cell]]:
@@ -214,4 +211,8 @@ def _broker_figures(scenario: Scenario) -> Iterator[list[Cell]]:
         seconds = value if isinstance(value, float | int) else value.mean_s
         known = BROKER_COSTS[key]
         source = known.source if math.isclose(seconds, known.value) else _GIVEN
-        yield [field.removesuffix("_cost"), str(format_parameter(key, seconds)), source]
+        yield [field.removesuffix("_cost"), _cost_text(key, seconds), source]
+
+
+def _cost_text(name: str, value: float) -> str:
+    return f"{value:,.0f} B" if name.endswith("_bytes") else value_text(value, "s")

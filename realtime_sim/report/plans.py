@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.limits.table import plural
@@ -96,7 +96,7 @@ def _answer(plan: Plan, sizing: Sizing | None) -> Section:
     rows += [["what binds", plan.binding or "nothing"], ["what would bind next", plan.next_binding or "nothing"]]
     if plan.limits.needed is not None:
         rows.append(["what a static calculator says", plural(plan.limits.needed, "server")])
-    rows.append(["confident", Mark("good", "yes") if plan.confident else Mark("open", "no", plan.verdict)])
+    rows.append(["confident", Mark("good", "yes") if plan.confident else Mark("open", "no")])
     if cost := cost_text(plan, sizing):
         rows.append(["cost", cost])
     about = " ".join(plan.scenario.description.split())
@@ -118,7 +118,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     last = shown[-1]
     found = [{(check.constraint, check.drill): check for check in one.checks} for one in shown]
     rows = []
-    for key, check in found[-1].items():
+    for key, check in sorted(found[-1].items(), key=lambda item: _order(item[1])):
         cells = [found_cell(one.get(key)) for one in found]
         name = f"{check.constraint}, {DRILLS.get(check.drill, check.drill)}"
         rows.append([name, figure_of(check, "promised"), *cells, _share(check), verdict_mark(check)])
@@ -132,6 +132,11 @@ def _promises(plan: Plan) -> Iterator[Section]:
         _looked_at(plan),
     ]
     yield Section("Every promise", blocks)
+
+
+def _order(check: Check) -> tuple[bool, int]:
+    """Arithmetic first, then drill by drill."""
+    return check.decided_by == "simulation", [*DRILLS].index(check.drill)
 
 
 def _share(check: Check) -> str:
@@ -221,8 +226,8 @@ def _drills(plan: Plan) -> Iterator[Section]:
     for drill, run in plan.answer.results.items():
         if drill == "normal":
             continue
-        label = {f"{plan.servers:,} servers": run}
-        yield from parts.storms(label, lambda fault, run=run: parts.drawing().storm(run, fault, zoom=True), drill)
+        label = {plural(plan.servers, "server"): run}
+        yield from parts.storms(label, lambda fault, label=label: parts.drawing().storm(label, fault, zoom=True), drill)
         yield from parts.decisions(label, f"What the control plane did: {DRILLS.get(drill, drill)}")
 
 
@@ -251,11 +256,18 @@ def _engine(plan: Plan, servers: int, drill: str) -> list[str]:
 
 def _changes(scenario: Scenario, case: Scenario) -> Iterator[str]:
     """What turns the scenario into one of its drills."""
-    before, after = scenario.to_plain(), case.to_plain()
-    for field in dict.fromkeys([*before, *after]):
-        if field == "servers":
-            if case.servers.count != scenario.servers.count:
-                yield from ("--set", f"servers.count={case.servers.count}")
-        elif before.get(field) != after.get(field) and field not in ("name", "description"):
-            default = [] if field == "faults" else None
-            yield from ("--set", f"{field}={json.dumps(after.get(field, default), ensure_ascii=False)}")
+    whole = case.model_dump(mode="json", by_alias=True)
+    for path, value in _differences(scenario.to_plain(), case.to_plain(), whole):
+        if path not in ("name", "description"):
+            yield from ("--set", f"{path}={value if isinstance(value, str) else json.dumps(value)}")
+
+
+def _differences(before: object, after: object, whole: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Path and new value of every field that differs; lists are one value, and defaults are read from the whole."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        if before != after:
+            yield path, whole if after is None else after
+        return
+    for name in dict.fromkeys([*before, *after]):
+        inner = f"{path}.{name}".lstrip(".")
+        yield from _differences(before.get(name), after.get(name), whole[name], inner)

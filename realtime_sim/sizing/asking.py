@@ -11,6 +11,7 @@ import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits import server_limits
+from realtime_sim.planning import plan
 from realtime_sim.prices import Prices
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.sizing.growth import grown
@@ -121,8 +122,6 @@ def _part(progress: Callable[[float], None] | None, i: int, n: int) -> Callable[
 def _planned(
     case: Scenario, replications: int, at_most: int, n_jobs: int | None, progress: Callable[[float], None] | None
 ) -> dict[str, Any]:
-    from realtime_sim.planning import plan
-
     found = plan(case, replications=replications, at_most=at_most, n_jobs=n_jobs, progress=progress)
     return {
         "limits": found.limits, "servers": found.servers, "confident": found.confident, "binding": found.binding,

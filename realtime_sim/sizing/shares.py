@@ -1,12 +1,51 @@
-"""Shares of a promise: how much of what is promised was found, so that promises of all kinds stand on one scale."""
+"""Shares: how much of what is promised was found, and how far limits are used, so that all stand on one scale."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
-from realtime_sim.planning import Check
+from realtime_sim.planning import Check, Plan
+from realtime_sim.planning.judging import AT_LEAST
 
-__all__ = ["share_of_promise", "worst_of"]
+__all__ = ["LimitShare", "limit_shares", "share_of_promise", "worst_of"]
+
+
+class LimitShare(NamedTuple):
+    """How far one limit is used, by arithmetic (dimensionless).
+
+    Of connections and memory it is a share of what need not stay free; `left` is with as many servers lost as may be,
+    None where none may; `allowed` is how far the limit may be used.
+    """
+
+    name: str
+    used: float
+    left: float | None
+    allowed: float
+    binds: bool
+
+
+def limit_shares(plan: Plan) -> tuple[int, list[LimitShare]]:
+    """The number of servers that limits are shown for, and how far it uses each that there is.
+
+    That number is the answer; where there is none, what arithmetic needs, or else what the scenario has.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`.
+    """
+    limits = plan.limits
+    at_needed = plan.servers is None and limits.needed is not None
+    shares = []
+    for row in limits.rows:
+        used, left = (
+            (row.used_ratio, row.left_used_ratio) if at_needed else (row.given_used_ratio, row.given_left_used_ratio)
+        )
+        allowed = 1.0 if row.name in ("connections", "memory") else limits.target_utilization
+        if used is not None:
+            shares.append(LimitShare(row.name, used, left, allowed, row.binding))
+    return limits.needed if at_needed else limits.given, shares
 
 
 def share_of_promise(check: Check) -> tuple[float, float, float]:
@@ -28,7 +67,7 @@ def share_of_promise(check: Check) -> tuple[float, float, float]:
     ([0.5, 0.25, 0.75], [0.75, 0.75, 0.75])
     """
     promised, found, low, high = check.promised, check.found, check.low, check.high
-    if check.constraint == "headroom":
+    if check.constraint in AT_LEAST:
         promised, found, low, high = 1 - promised, 1 - found, 1 - high, 1 - low
     if promised > 0:
         return found / promised, low / promised, high / promised

@@ -63,8 +63,7 @@ def steps_of(plan: Plan) -> tuple[Step, ...]:
     limits = plan.limits
     if plan.servers is None or limits.needed is None:
         return ()
-    tightest = max((row for row in limits.rows if row.servers), key=lambda row: row.servers, default=None)
-    why = "nothing binds" if tightest is None else f"the tightest limit, {tightest.name}"
+    why = "nothing binds" if limits.binding is None else f"the tightest limit, {limits.binding}"
     steps = [Step("arithmetic", limits.needed - limits.lost, limits.needed - limits.lost, True, why)]
     if limits.lost:
         told = (

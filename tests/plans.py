@@ -1,0 +1,54 @@
+"""A small plan, made once for every test of a process that looks at one."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from realtime_sim.planning import Plan, plan
+from realtime_sim.scenario import Scenario
+
+CASE = Scenario(
+    name="chat",
+    description="Does <b>this</b> & that hold?",
+    duration=12,
+    warmup=1,
+    drain=5,
+    sample_interval=0.5,
+    clients=[
+        {"name": "phones", "count": 60, "network": {"rtt": {"median": "20ms", "p99": "80ms"}},
+         "reconnect": {"policy": "full_jitter", "base": "500ms", "cap": "5s"}},
+        {"name": "desks", "count": 20, "transport": "sse"},
+    ],
+    servers={
+        "max_connections": 40, "memory": "1GiB", "startup": 1, "grace": 2,
+        "costs": {"event": {"mean": "5ms", "cv": 1}, "handshake": "20ms", "wakeup": 0},
+    },
+    broker={"kind": "redis_pubsub", "subscription": "per_room"},
+    rooms=[{"name": "group", "count": 40, "members": 2}],
+    traffic=[{"name": "messages", "to": "group", "rate": "200/s"}],
+    slo={"p99": "80ms", "headroom": 0.2, "max_utilization": 0.6, "max_lost_ratio": 0.05, "recover_within": "5s",
+         "survive_servers": 1},
+)  # fmt: skip
+"""Eighty clients, whose messages take 5 ms each: a few servers, of which one may die."""
+
+NO_ANSWER = {"slo": {"p99": "5ms"}}
+"""Half a round trip takes longer."""
+
+
+@cache
+def planned(**changes: object) -> Plan:
+    """The plan of `CASE` with some fields changed, by two replications of the readable engine."""
+    return plan(CASE.replace(**{path.replace("__", "."): value for path, value in changes.items()}), replications=2,
+                engine="reference")  # fmt: skip
+
+
+@cache
+def without_an_answer() -> Plan:
+    """What no number of servers keeps."""
+    return plan(CASE.replace(**NO_ANSWER), engine="reference")
+
+
+@cache
+def by_arithmetic() -> Plan:
+    """The static calculator's."""
+    return plan(CASE, queueing=False)
