@@ -67,6 +67,8 @@ class Arithmetic:
         self.near = NEAR if target is None else 0.0
         busy = scenario.slo.max_utilization or 1.0 if target is None else target
         self.allowed = {"cpu": busy, "broker": busy, "egress": 1.0 if target is None else target}
+        promised = target is None and scenario.slo.max_utilization is not None
+        self._names = {"cpu": "utilization"} if promised else {}
 
     def checks(self, n: int) -> tuple[Check, ...]:
         """Every limit at `n` servers, with those lost that may be; the broker serves all of them."""
@@ -88,14 +90,17 @@ class Arithmetic:
         allowed = self.allowed[name]
         within = share <= allowed * (1 + 1e-9)
         kept = within or (False if share > allowed + self.near else None)
+        name = self._names.get(name, name)  # what loops may be at most is then a promise, which drills judge too
         return Check(name, drill, allowed, share, share, share, "busy", kept, kept is not None, BY)
 
     def own(self, at_most: int) -> dict[str, int | None]:
-        """Servers that each limit asks for on its own; None where no number up to `at_most` is enough."""
+        """Servers that each limit, and by theory each promised latency, asks for on its own; None: no number does."""
         needed: dict[str, int | None] = {}
         for check in self.checks(at_most):
             name = check.constraint
             needed[name] = least(self.lost + 1, at_most, lambda n, name=name: self._within(n, name))
+        for name, promised in self._promised():
+            needed[name] = least(self.lost + 1, at_most, lambda n, at=(name, promised): self._theory_keeps(n, *at))
         return needed
 
     def _within(self, n: int, name: str) -> bool:
@@ -120,9 +125,12 @@ class Arithmetic:
         """The least number from `lowest` on with which theory sees every promised latency kept; None if none does."""
 
         def fits(n: int) -> bool:
-            return all(self.latency_s(n - self.lost, QUANTILES[name]) <= s for name, s in self._promised())
+            return all(self._theory_keeps(n, name, promised) for name, promised in self._promised())
 
         return least(lowest, at_most, fits)
+
+    def _theory_keeps(self, n: int, name: str, promised: float) -> bool:
+        return self.latency_s(n - self.lost, QUANTILES[name]) <= promised
 
     def promising(self, at_most: int) -> int | None:
         """The least number that arithmetic allows and theory likes; None if there is none."""

@@ -35,7 +35,7 @@ SETTLED_RELAXATIONS, SETTLED_S = 100, 2.0
 RECOVERY_DUE_S = 30.0
 """Where no recovery is promised: from then on the survivors are judged."""
 
-MEASURED_S = 1.0
+MEASURED_S = 2.0
 """The least that is measured."""
 
 SAMPLES = 20

@@ -51,7 +51,8 @@ class Plan:
     blocked : Blocked or None
         Where no number suffices: what cannot be met, and why in words.
     own : mapping of str to int or None
-        Servers that each limit of `limits` asks for on its own, those to spare included; None: no number is enough.
+        Servers that each limit asks for on its own by arithmetic, and each promised latency by theory, those to spare
+        included; None: no number is enough.
     replications : int
         Runs that decide; 0 where nothing was simulated.
     lengths : Lengths or None
@@ -139,18 +140,23 @@ class Plan:
     def next_binding(self) -> str | None:
         """Which constraint would decide without that one, with the servers it needs on its own; None if none is known.
 
-        Of what simulation decides often only an upper bound is known: numbers far below the answer were not simulated.
+        A latency of which simulation knows an upper bound alone needs about what theory says; other promises of which
+        no more is known are left out.
         """
         if self.servers is None:
             return None
-        others = self.constraints.drop(index=[self.binding] if self.binding else [])
-        others = others[others["servers"].notna()]
-        if others.empty:
+        known: dict[str, tuple[int, str]] = {}
+        for name, row in self.constraints.iterrows():
+            if name == self.binding or pd.isna(row["servers"]):
+                continue
+            if row["bound"] == "=":
+                known[name] = (int(row["servers"]), "")
+            elif self.own.get(name):
+                known[name] = (min(self.own[name], int(row["servers"])), "about ")
+        if not known:
             return None
-        exact = others[others["bound"] == "="]
-        row = (exact if len(exact) else others).sort_values("servers", ascending=False, kind="stable").iloc[0]
-        at_most = "" if row["bound"] == "=" else "at most "
-        return f"{row.name}: {at_most}{plural(int(row['servers']), 'server')}"
+        name = max(known, key=lambda name: known[name][0])
+        return f"{name}: {known[name][1]}{plural(known[name][0], 'server')}"
 
     @cached_property
     def constraints(self) -> pd.DataFrame:
@@ -181,8 +187,8 @@ class Plan:
 
     def _alone(self, check: Check) -> tuple[int | None, str]:
         """The least number for one constraint, as far as it is known."""
-        if check.constraint in self.own:
-            return self.own[check.constraint], "="
+        if check.decided_by == "arithmetic":
+            return self.own.get(check.constraint), "="
         judged = [(one.servers, one.check(check.constraint)) for one in self.evaluations]
         judged = [(n, found.kept is not False) for n, found in judged if found is not None]
         broken = max((n for n, kept in judged if not kept), default=self.scenario.slo.survive_servers or 0)
