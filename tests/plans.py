@@ -21,15 +21,15 @@ CASE = Scenario(
     ],
     servers={
         "max_connections": 40, "memory": "1GiB", "startup": 1, "grace": 2,
-        "costs": {"event": {"mean": "5ms", "cv": 1}, "handshake": "20ms", "wakeup": 0},
+        "costs": {"event": {"mean": "10ms", "cv": 1}, "handshake": "20ms", "wakeup": 0},
     },
     broker={"kind": "redis_pubsub", "subscription": "per_room"},
     rooms=[{"name": "group", "count": 40, "members": 2}],
-    traffic=[{"name": "messages", "to": "group", "rate": "200/s"}],
-    slo={"p99": "80ms", "headroom": 0.2, "max_utilization": 0.6, "max_lost_ratio": 0.05, "recover_within": "5s",
+    traffic=[{"name": "messages", "to": "group", "rate": "100/s"}],
+    slo={"p99": "120ms", "headroom": 0.2, "max_utilization": 0.6, "max_lost_ratio": 0.05, "recover_within": "5s",
          "survive_servers": 1},
 )  # fmt: skip
-"""Eighty clients, whose messages take 5 ms each: a few servers, of which one may die."""
+"""Eighty clients, whose messages take 10 ms each: a few servers, of which one may die."""
 
 NO_ANSWER = {"slo": {"p99": "5ms"}}
 """Half a round trip takes longer."""

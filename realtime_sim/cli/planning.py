@@ -56,6 +56,10 @@ def plan(
     from realtime_sim.planning import plan as run
     from realtime_sim.prices import Prices
 
+    if report:
+        from realtime_sim.report.writing import format_of
+
+        format_of(Path(report))
     for path in (json_, report):
         if path not in ("", "-"):
             check_writable(Path(path))

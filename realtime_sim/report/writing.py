@@ -18,7 +18,7 @@ from realtime_sim.report.runs import page_of_run
 from realtime_sim.results import Results
 from realtime_sim.sizing import Sizing
 
-__all__ = ["FORMATS", "PAGES", "write_report"]
+__all__ = ["FORMATS", "PAGES", "format_of", "write_report"]
 
 PAGES: dict[type, Callable[..., Page]] = {Comparison: page_of_comparison, Plan: page_of_plan, Results: page_of_run}
 """What there is a page of."""
@@ -55,13 +55,24 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
     if sizing is not None and not isinstance(obj, Plan):
         step = "leave it out, or give the plan"
         raise ScenarioError(Problem("sizing", "must go with a Plan", type(obj).__name__, step))
-    ending = path.suffix.lower()
+    ending = format_of(path)
     if ending == ".json":
         write_whole(path, json_of_plan(obj, sizing) if isinstance(obj, Plan) else obj.to_json())
         return
-    if ending not in FORMATS:
-        endings = (*FORMATS, ".json")
-        rule = f"must end in {', '.join(endings[:-1])} or {endings[-1]}"
-        raise ScenarioError(Problem("path", rule, str(path), nearest(ending, endings) if ending else "add one of them"))
     page = page_of(obj, sizing) if isinstance(obj, Plan) else page_of(obj)
     write_whole(path, FORMATS[ending](page))
+
+
+def format_of(path: Path) -> str:
+    """The ending that tells what a report is written as.
+
+    Raises
+    ------
+    ScenarioError
+        If it is another one than those that are known.
+    """
+    ending, endings = path.suffix.lower(), (*FORMATS, ".json")
+    if ending not in endings:
+        rule = f"must end in {', '.join(endings[:-1])} or {endings[-1]}"
+        raise ScenarioError(Problem("path", rule, str(path), nearest(ending, endings) if ending else "add one of them"))
+    return ending
