@@ -11,7 +11,6 @@ from realtime_sim.plots.planning import HIGHEST_RATIO
 from realtime_sim.sizing import lag_of, share_of_promise, steps_of, worst_of
 from realtime_sim.sizing.shares import limit_shares
 from tests.plans import by_arithmetic, planned, without_an_answer
-from tests.test_plots import texts_of
 
 DRAWN = (plots.promises_by_servers, plots.limits_used, plots.servers_by_step, plots.latency_around)
 
@@ -19,6 +18,10 @@ DRAWN = (plots.promises_by_servers, plots.limits_used, plots.servers_by_step, pl
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     return planned()
+
+
+def texts_of(ax) -> list[str]:
+    return [text.get_text() for text in ax.texts]
 
 
 def lines(ax) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from realtime_sim.simulation import simulate
 from realtime_sim.sizing import Sizing, lag_of, steps_of
 from tests.chromium import Chromium
 from tests.conftest import small
-from tests.plans import CASE, by_arithmetic, planned, without_an_answer
+from tests.plans import CASE, by_arithmetic, deploying, planned, without_an_answer
 from tests.test_report import Tree
 
 ARTIFACTS = Path(__file__).parents[1] / "out" / "test-artifacts"
@@ -27,7 +27,6 @@ PRICES = {
     "currency": "EUR", "server_per_hour": {"websockets-asyncio": 0.1, "centrifugo": 0.2}, "broker_per_hour": 0.05,
     "egress_per_gb": 0.08, "source": "the list of <1 Nov>",
 }  # fmt: skip
-DEPLOY = {"slo__survive_deploy": True, "slo__p99": "300ms", "slo__recover_within": "10s"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def sizing(plan) -> Sizing:
 def pages(plan, sizing, tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("plans")
     reports = {"plan": (plan, sizing), "bare": (plan, None), "none": (without_an_answer(), None),
-               "static": (by_arithmetic(), None), "deploy": (planned(**DEPLOY), None)}  # fmt: skip
+               "static": (by_arithmetic(), None), "deploy": (deploying(), None)}  # fmt: skip
     for name, (one, table) in reports.items():
         write_report(one, folder / f"{name}.html", sizing=table)
     return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in reports}
@@ -91,7 +90,7 @@ def test_a_review_finds_everything(pages, plan):
         "one server less", "one server more", "CPU costs 1.3 times as much", "Sizes and growth", "EUR a month", "Risks",
         "they move by a factor of 1.3 to 2", "Assumptions and their sources",
         PROFILES["websockets-asyncio"].figures["send_s"].source, "given in the scenario", "Not modelled:",
-        "Source of the prices: the list of <1 Nov>", "realtime-sim plan chat.yaml --replications 2", "Versions",
+        "Source of the prices: the list of <1 Nov>", "realtime-sim plan chat.yaml --replications 3", "Versions",
         "survive_servers: 1",
     ):  # fmt: skip
         assert part in words, part

@@ -40,7 +40,7 @@ SPREAD = 0.5
 """Of the distance between two counts, over which the points of several promises are spread."""
 
 _BAR = 0.36
-_LABEL_ROOM = 0.32
+_LABEL_ROOM = 0.26
 """Of the width left of a promise, what its label takes right of it."""
 _LAG = "autoscaler's lag"
 _KINDS = {
@@ -123,7 +123,10 @@ def _draw_promise(ax: Axes, name: str, points: np.ndarray, i: int, shift: float)
     ax.plot(x, shown, marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.2, label=name, **style)
     known = np.isfinite(low) & (found <= HIGHEST_RATIO)
     if known.any():
-        ends = [np.maximum(found - low, 0)[known], np.maximum(np.minimum(high, HIGHEST_RATIO) - found, 0)[known]]
+        ends = [
+            np.maximum(found - np.maximum(low, 0), 0)[known],
+            np.maximum(np.minimum(high, HIGHEST_RATIO) - found, 0)[known],
+        ]
         ax.errorbar(x[known], found[known], yerr=ends, fmt="none", ecolor=style["color"], elinewidth=1, capsize=3)
     for place, value in zip(x, found, strict=True):
         if value > HIGHEST_RATIO:
@@ -207,23 +210,24 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
     if not steps or lag is None:
         say(ax, "no number of servers is enough")
         return tidy(ax, title, "", "")
-    bars = [(step.name, step.servers - step.added, step.servers, "" if step.exact else "at most ") for step in steps]
-    bars += [("answer", 0, plan.servers, ""), (_LAG, plan.servers, lag.needed, "")]
+    bars = [(step.name, step.servers - step.added, step.servers) for step in steps]
+    bars += [("answer", 0, plan.servers), (_LAG, plan.servers, lag.needed)]
+    names = [step.name if step.exact else f"{step.name}\n(at most)" for step in steps]
     told: set[str] = set()
-    for place, (name, before, after, doubt) in enumerate(bars):
+    for place, (name, before, after) in enumerate(bars):
         kind = _kind(name, after - before)
         label = None if kind in told else kind
         told.add(kind)
         ax.bar(
             place, after - before, bottom=before, width=0.6, linewidth=0, edgecolor="white", label=label, **_KINDS[kind]
         )
-        text = f"{after:,}" if not before else f"{doubt}{after - before:+,} = {after:,}"
+        text = f"{after:,}" if not before else f"{after - before:+,} = {after:,}"
         at = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 9}
         ax.annotate(text, (place, max(before, after)), bbox=BEHIND, **at)
         if place:
             ax.plot([place - 0.7, place - 0.3], [bars[place - 1][2]] * 2, color="#777777", linewidth=1)
-    ax.set_xticks(range(len(bars)), [name.replace(" ", "\n") for name, *_ in bars])
-    ax.set_ylim(0, max(max(before, after) for _, before, after, _ in bars) * 1.15)
+    ax.set_xticks(range(len(bars)), [*names, "answer", _LAG.replace(" ", "\n")])
+    ax.set_ylim(0, max(max(before, after) for _, before, after in bars) * 1.15)
     ax.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=True))
     draw_legend(ax)
     return tidy(ax, title, "", "servers", grid="y")

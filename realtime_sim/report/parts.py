@@ -107,7 +107,9 @@ def _back(row: Mapping[str, float]) -> list[str]:
     ]  # fmt: skip
 
 
-def decisions(runs: Mapping[str, Results], title: str = "What the control plane did") -> Iterator[Section]:
+def decisions(
+    runs: Mapping[str, Results], title: str = "What the control plane did", most: int = MOST_DECISIONS
+) -> Iterator[Section]:
     """What the control plane did in each run.
 
     Parameters
@@ -116,6 +118,8 @@ def decisions(runs: Mapping[str, Results], title: str = "What the control plane 
         By what to call them.
     title : str
         Of the section.
+    most : int
+        Rows of one table.
     """
     blocks: list[Table | Text] = []
     for label, run in runs.items():
@@ -126,9 +130,9 @@ def decisions(runs: Mapping[str, Results], title: str = "What the control plane 
             [f"{row.time_s:,.3f}", row.actor, row.action, str(row.target), row.reason] for row in frame.itertuples()
         ]
         header = ("time, s", "who", "did what", "to what", "why")
-        blocks.append(Table(f"Decisions, {label}", header, rows[:MOST_DECISIONS]))
-        if len(rows) > MOST_DECISIONS:
-            blocks.append(Text(f"And {len(rows) - MOST_DECISIONS:,} more, which the JSON of the run has."))
+        blocks.append(Table(f"Decisions, {label}", header, rows[:most]))
+        if len(rows) > most:
+            blocks.append(Text(f"And {len(rows) - most:,} more, which the JSON of the run has."))
     if blocks:
         yield Section(title, blocks)
 

@@ -62,7 +62,8 @@ def found_cell(check: Check | None) -> Cell:
         return Noted(text, "arithmetic")
     if math.isnan(check.low) or check.low == check.high:
         return text
-    return Noted(text, f"{figure_of(check, 'low')} to {figure_of(check, 'high')}")
+    low = check_text(max(0.0, check.low), check.unit)  # Student's interval of few runs may reach below
+    return Noted(text, f"{low} to {figure_of(check, 'high')}")
 
 
 def verdict_mark(check: Check) -> Mark:

@@ -20,6 +20,9 @@ from realtime_sim.sizing import Sizing, autoscaling_lag, lag_of, share_of_promis
 
 __all__ = ["json_of_plan", "page_of_plan"]
 
+MOST_DECISIONS = 12
+"""Rows of what the control plane did in a drill."""
+
 GROWTH_PER_MIN = (0.02, 0.1, 0.5)
 """For which growth a minute the lag of an autoscaler is told."""
 
@@ -37,7 +40,8 @@ def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
     scenario = plan.scenario
     title = "no number of servers is enough" if plan.servers is None else plural(plan.servers, "server")
     question = f"How many servers does “{scenario.name}” need, so that {promises_in_words(scenario.slo)}?"
-    kind = "bad" if plan.servers is None else "good" if plan.confident else "open"
+    simulated = plan.answer is not None and bool(plan.answer.results)
+    kind = "bad" if plan.servers is None else "good" if plan.confident and simulated else "open"
     answer = Mark(kind, f"{plan.headline} {plan.verdict}")
     return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing)])
 
@@ -91,17 +95,24 @@ def _sections(plan: Plan, sizing: Sizing | None) -> Iterator[Section]:
 
 def _answer(plan: Plan, sizing: Sizing | None) -> Section:
     rows: list[list[Cell]] = [["servers", "none is enough" if plan.servers is None else f"{plan.servers:,}"]]
+    rows.append(["what binds", plan.binding or "nothing"])
     if plan.servers is not None:
+        rows.append(["what would bind next", plan.next_binding or "nothing"])
         rows.append(["clients on each", f"{plan.scenario.n_clients / plan.servers:,.0f}"])
-    rows += [["what binds", plan.binding or "nothing"], ["what would bind next", plan.next_binding or "nothing"]]
+        rows.append(["confident", _confident(plan)])
     if plan.limits.needed is not None:
         rows.append(["what a static calculator says", plural(plan.limits.needed, "server")])
-    rows.append(["confident", Mark("good", "yes") if plan.confident else Mark("open", "no")])
     if cost := cost_text(plan, sizing):
         rows.append(["cost", cost])
     about = " ".join(plan.scenario.description.split())
     told = [Text(about)] if about else []
     return Section("The answer", [*told, Table("The answer in figures", ("question", "answer"), rows)])
+
+
+def _confident(plan: Plan) -> Mark:
+    if not plan.answer.results:
+        return Mark("open", "nothing was simulated")
+    return Mark("good", "yes") if plan.confident else Mark("open", "no")
 
 
 def _columns(plan: Plan) -> list[Evaluation]:
@@ -125,8 +136,9 @@ def _promises(plan: Plan) -> Iterator[Section]:
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
               f"verdict with {last.servers:,}"]  # fmt: skip
     right = frozenset(range(1, len(header) - 1))
+    picture = Picture("promises", _promises_alt(shown), lambda: parts.drawing().promises_by_servers(plan))
     blocks: list[Picture | Table | Text] = [
-        Picture("promises", _promises_alt(shown), lambda: parts.drawing().promises_by_servers(plan)),
+        *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
         Text("Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."),
         _looked_at(plan),
@@ -155,12 +167,18 @@ def _promises_alt(shown: list[Evaluation]) -> str:
 def _looked_at(plan: Plan) -> Table:
     rows = []
     for one in plan.evaluations:
-        mark = Mark("good" if one.kept else "bad", "keeps all" if one.kept else "breaks " + ", ".join(one.broken))
-        doubt = "" if one.sure else "not for sure"
         drills = ", ".join(DRILLS.get(drill, drill) for drill in one.results)
         how = f"{plural(one.replications, 'run')} of: {drills}" if one.results else "arithmetic"
-        rows.append([f"{one.servers:,}", Mark(mark.kind, mark.text, doubt), how])
+        first = one.results and one.replications < plan.replications
+        doubt = "a first look" if first else "" if one.sure else "not for sure"
+        rows.append([f"{one.servers:,}", _verdict(one, doubt), how])
     return Table("Numbers of servers that were looked at", ("servers", "verdict", "judged by"), rows)
+
+
+def _verdict(one: Evaluation, doubt: str) -> Mark:
+    if not one.kept:
+        return Mark("bad", "breaks " + ", ".join(one.broken), doubt)
+    return Mark("good", "keeps all", doubt) if one.results else Mark("open", "meets every limit")
 
 
 # --- what a static calculator leaves out ----------------------------------------------------------------------------
@@ -228,7 +246,8 @@ def _drills(plan: Plan) -> Iterator[Section]:
             continue
         label = {plural(plan.servers, "server"): run}
         yield from parts.storms(label, lambda fault, label=label: parts.drawing().storm(label, fault, zoom=True), drill)
-        yield from parts.decisions(label, f"What the control plane did: {DRILLS.get(drill, drill)}")
+        title = f"What the control plane did: {DRILLS.get(drill, drill)}"
+        yield from parts.decisions(label, title, MOST_DECISIONS)
 
 
 # --- how to get it again --------------------------------------------------------------------------------------------

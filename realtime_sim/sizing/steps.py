@@ -98,7 +98,7 @@ def _counts(check: Check, drills: tuple[str, ...]) -> bool:
 def _least(plan: Plan, counts: Callable[[Check], bool]) -> tuple[int, bool]:
     """The least number looked at, down from the answer, that keeps all checks that count, and whether it is the least.
 
-    A number that was given up before such checks were made ends the search.
+    Numbers that were given up before all such checks were made say nothing.
     """
     needed = {(check.constraint, check.drill) for check in plan.answer.checks if counts(check)}
     least = plan.servers
@@ -107,9 +107,8 @@ def _least(plan: Plan, counts: Callable[[Check], bool]) -> tuple[int, bool]:
             continue
         if _breaks(one, counts):
             return least, one.servers == least - 1
-        if not needed <= {(check.constraint, check.drill) for check in one.checks}:
-            break
-        least = one.servers
+        if needed <= {(check.constraint, check.drill) for check in one.checks}:
+            least = one.servers
     return least, least == 1
 
 
