@@ -122,10 +122,12 @@ class Arithmetic:
                 yield name, promised, takes_s
 
     def guess(self, lowest: int, at_most: int) -> int | None:
-        """The least number from `lowest` on with which theory sees every promised latency kept; None if none does."""
+        """The least number from `lowest` on with which theory sees every promise kept that it knows; None if none."""
 
         def fits(n: int) -> bool:
-            return all(self._theory_keeps(n, name, promised) for name, promised in self._promised())
+            return self._within(n, self._names.get("cpu", "cpu")) and all(
+                self._theory_keeps(n, name, promised) for name, promised in self._promised()
+            )
 
         return least(lowest, at_most, fits)
 

@@ -118,7 +118,8 @@ class Evaluation:
     def sure(self) -> bool:
         """Whether the verdict stands with whole intervals: one is broken so, or all are kept so."""
         if self.kept:
-            return all(check.sure for check in self.checks if check.kept is not None)
+            judged = (check for check in self.checks if check.decided_by == "simulation" or check.kept is not None)
+            return all(check.sure for check in judged)
         return any(check.sure for check in self.checks if check.kept is False)
 
     def check(self, constraint: str) -> Check | None:
@@ -135,7 +136,7 @@ def judge(
     enough: Callable[[Check], bool],
     first: str = "normal",
 ) -> Evaluation:
-    """Judge one number of servers: by arithmetic, and where that does not rule it out, drill by drill.
+    """Judge one number of servers that arithmetic does not rule out, drill by drill.
 
     Parameters
     ----------
@@ -153,8 +154,6 @@ def judge(
         The drill to begin with, the one that is likeliest to break a promise.
     """
     checks, results = list(arithmetic), {}
-    if any(check.kept is False for check in checks):
-        return Evaluation(servers, tuple(checks))
     for name in sorted(drills, key=lambda name: name != first):
         results[name] = run(drills[name])
         found = checks_of(name, results[name])

@@ -232,7 +232,11 @@ class Plan:
 
     def _open(self) -> list[str]:
         """What is not sure, with the interval that does not tell."""
-        checks = [(self.servers, check) for check in self.answer.checks if check.kept is True and not check.sure]
+        checks = [
+            (self.servers, check)
+            for check in self.answer.checks
+            if not check.sure and (check.kept or check.decided_by == "simulation")
+        ]
         if self.below is not None and not self.below.sure:
             checks += [(self.below.servers, check) for check in self.below.checks if check.kept is False]
         return [f"{check.constraint} with {n:,} is {_interval(check)}" for n, check in checks]
@@ -341,7 +345,7 @@ def _figures(check: Check | None, end: str) -> dict[str, float]:
 
 def _interval(check: Check) -> str:
     found, low, high = (value_text(x, check.unit) for x in (check.found, check.low, check.high))
-    spread = "of one run, without an interval" if math.isnan(check.low) else f"[{low}, {high}]"
+    spread = f"[{low}, {high}]" if not math.isnan(check.low) else f"without an interval ({check.note or 'of one run'})"
     return f"{found} {spread}, promised {value_text(check.promised, check.unit)}"
 
 
