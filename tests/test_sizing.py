@@ -17,6 +17,8 @@ from realtime_sim.prices import Prices
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
 from realtime_sim.sizing import autoscaling_lag, grown
+from tests.plans import CASE as PLANNED
+from tests.plans import planned
 
 CHAT = Scenario(
     name="chat",
@@ -212,3 +214,20 @@ def test_a_scenario_is_needed():
 def test_the_frame_has_types():
     frame = size(CHAT, growth=(1,), queueing=False).frame
     assert isinstance(frame["servers"].dtype, pd.Int64Dtype) and frame["growth"].dtype == float
+
+
+def test_by_simulation_each_row_is_a_plan():
+    """What queueing and storms add stands beside the arithmetic."""
+    table, found = size(PLANNED, growth=(1,), prices=PRICES | {"server_per_hour": 0.1}), planned()
+    (row,) = table.frame.itertuples()
+    assert (row.servers, row.confident) == (found.servers, found.confident)
+    assert (row.binding, row.next_binding) == (found.binding, found.next_binding)
+    assert row.by_arithmetic == found.limits.needed < row.servers
+    assert row.cost_servers == pytest.approx(found.servers * 0.1 * 730)
+    assert "by arithmetic" in str(table) and table.to_plain()["rows"][0]["confident"] is found.confident
+
+
+def test_a_row_that_no_number_serves_has_the_reason_of_its_plan():
+    table = size(PLANNED, {"p99": "5ms"}, growth=(1,))
+    assert table.frame["servers"].isna().all()
+    assert table.frame.loc[0, "note"].startswith("Half a round trip alone takes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from realtime_sim.agreement.comparison import changes_between
+from realtime_sim.agreement.words import percent
 from realtime_sim.limits import Limits, server_limits
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
@@ -21,6 +21,9 @@ __all__ = ["cost_sections", "cost_text", "sizing_section", "what_if"]
 
 COSTLIER = (1.3, 2.0)
 """How much more CPU everything may take elsewhere: figures move by such a factor from machine to machine."""
+
+WORTH_TELLING = 0.01
+"""Share of a limit that is used."""
 
 _BY = "arithmetic"
 
@@ -52,8 +55,8 @@ def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
         mark = Mark("bad", f"breaks {said}") if broken else Mark("good", "keeps everything too")
         yield ["one server less", f"{plan.servers - 1:,}", _judged(plan.below), mark]
     more = plan.answer_scenario.replace(**{"servers.count": plan.servers + 1})
-    used = [f"{row.name} {row.given_used_ratio:.0%}".replace("%", " %")
-            for row in _limits(plan, more).rows if row.given_used_ratio]  # fmt: skip
+    shares = {row.name: row.given_used_ratio or 0.0 for row in _limits(plan, more).rows}
+    used = [f"{name} {percent(share)}" for name, share in shares.items() if share >= WORTH_TELLING]
     yield ["one server more", f"{plan.servers + 1:,}", _BY, f"used: {', '.join(used) or 'nothing'}"]
 
 
@@ -73,14 +76,11 @@ def _remedies(plan: Plan) -> Iterator[list[Cell]]:
 
 def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
     for other in plan.alternatives:
-        if other is plan:
+        if other.chosen == plan.chosen:
             continue
-        changes = [
-            f"{one.path}: {one.b}" for one in changes_between(plan.scenario.to_plain(), other.scenario.to_plain())
-        ]
         count = "none" if other.servers is None else f"{other.servers:,}"
-        how = "simulation" if any(one.results for one in other.evaluations) else _BY
-        yield [", ".join(changes) or "as it is", count, how, other.verdict]
+        how = "simulation" if other.replications else _BY
+        yield [", ".join(f"{path}: {value}" for path, value in other.chosen.items()), count, how, other.verdict]
 
 
 def _other_loads(plan: Plan) -> Iterator[list[Cell]]:

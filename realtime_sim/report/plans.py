@@ -14,7 +14,7 @@ from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_se
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
 from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
-from realtime_sim.results import without_nan
+from realtime_sim.results import Results, without_nan
 from realtime_sim.scenario import Scenario
 from realtime_sim.sizing import Sizing, autoscaling_lag, lag_of, share_of_promise, steps_of
 
@@ -129,10 +129,11 @@ def _promises(plan: Plan) -> Iterator[Section]:
     last = shown[-1]
     found = [{(check.constraint, check.drill): check for check in one.checks} for one in shown]
     rows = []
-    for key, check in sorted(found[-1].items(), key=lambda item: _order(item[1])):
+    for key, check in sorted((found[0] | found[-1]).items(), key=lambda item: _order(item[1])):
         cells = [found_cell(one.get(key)) for one in found]
         name = f"{check.constraint}, {DRILLS.get(check.drill, check.drill)}"
-        rows.append([name, figure_of(check, "promised"), *cells, _share(check), verdict_mark(check)])
+        verdict = verdict_mark(check) if key in found[-1] else Mark("open", "not looked at")
+        rows.append([name, figure_of(check, "promised"), *cells, _share(found[-1].get(key)), verdict])
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
               f"verdict with {last.servers:,}"]  # fmt: skip
     right = frozenset(range(1, len(header) - 1))
@@ -151,8 +152,8 @@ def _order(check: Check) -> tuple[bool, int]:
     return check.decided_by == "simulation", [*DRILLS].index(check.drill)
 
 
-def _share(check: Check) -> str:
-    return percent(share_of_promise(check)[0])
+def _share(check: Check | None) -> str:
+    return "-" if check is None else percent(share_of_promise(check)[0])
 
 
 def _promises_alt(shown: list[Evaluation]) -> str:
@@ -234,20 +235,19 @@ def _latency(plan: Plan) -> Iterator[Section]:
     )
 
 
-def _quantile(run, name: str) -> str:
+def _quantile(run: Results, name: str) -> str:
     return value_text(run.latency_s()[name].value, "s")
 
 
 def _drills(plan: Plan) -> Iterator[Section]:
     if plan.answer is None:
         return
-    for drill, run in plan.answer.results.items():
-        if drill == "normal":
-            continue
-        label = {plural(plan.servers, "server"): run}
-        yield from parts.storms(label, lambda fault, label=label: parts.drawing().storm(label, fault, zoom=True), drill)
-        title = f"What the control plane did: {DRILLS.get(drill, drill)}"
-        yield from parts.decisions(label, title, MOST_DECISIONS)
+    for drill in filter(plan.answer.results.__contains__, DRILLS):
+        label = {plural(plan.servers, "server"): plan.answer.results[drill]}
+        storms = parts.storms(label, lambda fault, label=label: parts.drawing().storm(label, fault, zoom=True), drill)
+        for section in storms:
+            yield Section(f"{section.title}: {DRILLS[drill]}", section.blocks)
+        yield from parts.decisions(label, f"What the control plane did: {DRILLS[drill]}", MOST_DECISIONS)
 
 
 # --- how to get it again --------------------------------------------------------------------------------------------

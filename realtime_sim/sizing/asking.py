@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits import server_limits
 from realtime_sim.planning import plan
-from realtime_sim.prices import Prices
+from realtime_sim.prices import Cost, Prices
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.sizing.growth import grown
 from realtime_sim.sizing.table import COLUMNS, Sizing
@@ -24,6 +24,15 @@ BUSY = 0.7
 
 MOST_ROWS = 1_000
 """Of one table: nobody reads more, and each may be a plan."""
+
+
+class _Case(NamedTuple):
+    """One row: what its servers are called, how far it has grown, and the scenario that follows."""
+
+    profile: str
+    size: str
+    growth: float
+    scenario: Scenario
 
 
 def size(
@@ -94,13 +103,16 @@ def size(
     kinds = [(profile, name, changes) for profile in profiles or [asked.servers.profile]
              for name, changes in (sizes or {"": {}}).items()]  # fmt: skip
     _check(growth, len(kinds))
-    cases = [(kind, factor) for factor in growth for kind in kinds]
+    cases = [_Case(profile, name, float(factor), grown(asked.replace(**{"servers.profile": profile, **changes}), factor))
+             for factor in growth for profile, name, changes in kinds]  # fmt: skip
+    if table is not None:
+        for case in cases:  # a price that is missing is told before anything is planned
+            _cost(case, 1, 0.0, table)
     rows = []
-    for i, ((profile, name, changes), factor) in enumerate(cases):
-        case = grown(asked.replace(**{"servers.profile": profile, **changes}), factor)
+    for i, case in enumerate(cases):
         part = _part(progress, i, len(cases))
-        found = _planned(case, replications, at_most, n_jobs, part) if queueing else _reckoned(case)
-        rows.append({"profile": profile, "size": name, "growth": float(factor), **_row(case, found, table, name)})
+        found = _planned(case.scenario, replications, at_most, n_jobs, part) if queueing else _reckoned(case.scenario)
+        rows.append(_row(case, found, table))
         if progress is not None:
             progress((i + 1) / len(cases))
     return Sizing(asked, pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), queueing, table)
@@ -125,7 +137,7 @@ def _planned(
     found = plan(case, replications=replications, at_most=at_most, n_jobs=n_jobs, progress=progress)
     return {
         "limits": found.limits, "servers": found.servers, "confident": found.confident, "binding": found.binding,
-        "next_binding": found.next_binding, "note": "" if found.servers is not None else found.verdict,
+        "next_binding": found.next_binding, "note": "" if found.blocked is None else found.blocked.text,
     }  # fmt: skip
 
 
@@ -142,26 +154,28 @@ def _reckoned(case: Scenario) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _row(case: Scenario, found: dict[str, Any], prices: Prices | None, size_name: str) -> dict[str, Any]:
-    limits, servers = found.pop("limits"), found["servers"]
-    brokers, egress = brokers_of(case), limits.row("egress").demand or 0.0
+def _row(case: _Case, found: dict[str, Any], prices: Prices | None) -> dict[str, Any]:
+    limits, servers, clients = found.pop("limits"), found["servers"], case.scenario.n_clients
+    egress = limits.row("egress").demand or 0.0
     row = {
         **found,
-        "clients": case.n_clients,
-        "by_arithmetic": limits.needed,
-        "connections_per_server": math.nan if servers is None else case.n_clients / servers,
-        "brokers": brokers,
-        "egress_bytes_per_s": egress,
-    }
+        "profile": case.profile, "size": case.size, "growth": case.growth, "clients": clients,
+        "by_arithmetic": limits.needed, "connections_per_server": math.nan if servers is None else clients / servers,
+        "brokers": brokers_of(case.scenario), "egress_bytes_per_s": egress,
+    }  # fmt: skip
     if prices is None or servers is None:
         return row
-    names = [size_name, case.servers.profile] if size_name else [case.servers.profile]
-    cost = prices.monthly(servers, names, brokers=brokers, kind=case.broker.kind, egress_bytes_per_s=egress)
-    per_1000 = cost.total / case.n_clients * 1000
+    cost = _cost(case, servers, egress, prices)
     return row | {
         "cost_servers": cost.servers, "cost_broker": cost.broker, "cost_egress": cost.egress, "cost": cost.total,
-        "cost_per_1000_clients": per_1000,
+        "cost_per_1000_clients": cost.total / clients * 1000,
     }  # fmt: skip
+
+
+def _cost(case: _Case, servers: int, egress: float, prices: Prices) -> Cost:
+    names = [name for name in (case.size, case.scenario.servers.profile) if name]
+    kind, brokers = case.scenario.broker.kind, brokers_of(case.scenario)
+    return prices.monthly(servers, names, brokers=brokers, kind=kind, egress_bytes_per_s=egress)
 
 
 def brokers_of(scenario: Scenario) -> int:
