@@ -20,16 +20,16 @@ CASE = Scenario(
         {"name": "desks", "count": 20, "transport": "sse"},
     ],
     servers={
-        "max_connections": 40, "memory": "1GiB", "startup": 1, "grace": 2,
-        "costs": {"event": {"mean": "10ms", "cv": 1}, "handshake": "20ms", "wakeup": 0},
+        "max_connections": 120, "memory": "1GiB", "startup": 1, "grace": 2,
+        "costs": {"event": "10ms", "handshake": "20ms", "wakeup": 0},
     },
     broker={"kind": "redis_pubsub", "subscription": "per_room"},
     rooms=[{"name": "group", "count": 40, "members": 2}],
-    traffic=[{"name": "messages", "to": "group", "rate": "100/s"}],
-    slo={"p99": "120ms", "headroom": 0.2, "max_utilization": 0.6, "max_lost_ratio": 0.05, "recover_within": "5s",
+    traffic=[{"name": "messages", "to": "group", "rate": "95/s"}],
+    slo={"p99": "150ms", "headroom": 0.2, "max_utilization": 0.99, "max_lost_ratio": 0.05, "recover_within": "5s",
          "survive_servers": 1},
 )  # fmt: skip
-"""Eighty clients, whose messages take 10 ms each: a few servers, of which one may die."""
+"""Eighty clients, and messages of 10 ms each: of two servers one is left, busy for 95 % of the time; of three, two."""
 
 
 @cache

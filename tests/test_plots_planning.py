@@ -80,9 +80,9 @@ def test_latency_is_drawn_at_the_answer_and_below_it_with_what_is_promised(plan)
     with_runs = [one.servers for one in (plan.answer, plan.below) if "normal" in one.results]
     assert labels == [f"{n} servers" for n in with_runs]
     promised = [line.get_xydata()[0] for line in ax.get_lines() if line.get_marker() == "D"]
-    assert promised == [pytest.approx([120, 99])]
-    assert "promised: p99 120 ms" in texts_of(ax)
-    assert ax.get_xlim()[1] > 120
+    assert promised == [pytest.approx([150, 99])]
+    assert "promised: p99 150 ms" in texts_of(ax)
+    assert ax.get_xlim()[1] > 150
 
 
 @pytest.mark.parametrize("draw", DRAWN)

@@ -127,7 +127,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     if not shown:
         return
     last = shown[-1]
-    found = [{(check.constraint, check.drill): check for check in one.checks} for one in shown]
+    found = [{(check.constraint, check.drill, check.decided_by): check for check in one.checks} for one in shown]
     rows = []
     for key, check in sorted((found[0] | found[-1]).items(), key=lambda item: _order(item[1])):
         cells = [found_cell(one.get(key)) for one in found]

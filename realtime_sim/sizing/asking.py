@@ -103,8 +103,9 @@ def size(
     kinds = [(profile, name, changes) for profile in profiles or [asked.servers.profile]
              for name, changes in (sizes or {"": {}}).items()]  # fmt: skip
     _check(growth, len(kinds))
-    cases = [_Case(profile, name, float(factor), grown(asked.replace(**{"servers.profile": profile, **changes}), factor))
-             for factor in growth for profile, name, changes in kinds]  # fmt: skip
+    machines = {(profile, name): asked.replace(**{"servers.profile": profile, **changes})
+                for profile, name, changes in kinds}  # fmt: skip
+    cases = [_Case(*names, float(factor), grown(case, factor)) for factor in growth for names, case in machines.items()]
     if table is not None:
         for case in cases:  # a price that is missing is told before anything is planned
             _cost(case, 1, 0.0, table)

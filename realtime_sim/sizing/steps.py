@@ -100,16 +100,20 @@ def _least(plan: Plan, counts: Callable[[Check], bool]) -> tuple[int, bool]:
 
     Numbers that were given up before all such checks were made say nothing.
     """
-    needed = {(check.constraint, check.drill) for check in plan.answer.checks if counts(check)}
+    needed = {_name(check) for check in plan.answer.checks if counts(check)}
     least = plan.servers
     for one in sorted(plan.evaluations, key=lambda one: -one.servers):
         if one.servers >= plan.servers:
             continue
         if _breaks(one, counts):
             return least, one.servers == least - 1
-        if needed <= {(check.constraint, check.drill) for check in one.checks}:
+        if needed <= {_name(check) for check in one.checks}:
             least = one.servers
     return least, least == 1
+
+
+def _name(check: Check) -> tuple[str, str, str]:
+    return check.constraint, check.drill, check.decided_by
 
 
 def _breaks(one: Evaluation, counts: Callable[[Check], bool]) -> bool:
