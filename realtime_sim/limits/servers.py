@@ -102,15 +102,10 @@ def used_by(load: Load, n: int) -> dict[str, float | None]:
     >>> {name: None if share is None else round(share, 2) for name, share in used_by(Load(news), 8).items()}
     {'connections': 1.25, 'memory': None, 'cpu': 0.67, 'egress': None, 'broker': None}
     """
-    free = _headroom(load.scenario)
-    rows = [_connections(load, load.servers.max_connections, free), _memory(load, free), _egress(load, 1.0)]
-    shares = {row.name: _used(row, load, n) for row in rows}
-    broker = None if load.broker.kind == "none" else _broker_work(load, n)[1]
-    return {name: shares.get(name) for name in ("connections", "memory")} | {
-        "cpu": load.utilization(n),
-        "egress": shares["egress"],
-        "broker": broker,
-    }
+    free, unlimited = _headroom(load.scenario), (None, None, None, "", "")
+    rows = [_connections(load, load.servers.max_connections, free), _memory(load, free), Limit("cpu", *unlimited)]
+    rows += [_egress(load, 1.0), Limit("broker", *unlimited)]
+    return {row.name: _used(row, load, n) for row in rows}
 
 
 def _spared(row: Limit, lost: int) -> Limit:

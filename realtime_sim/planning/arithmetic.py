@@ -10,7 +10,8 @@ The guess where to begin takes each loop for an M/G/1 queue: what the network ta
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -73,12 +74,12 @@ class Arithmetic:
     def checks(self, n: int) -> tuple[Check, ...]:
         """Every limit at `n` servers, with those lost that may be; the broker serves all of them."""
         if n <= self.lost:
-            text = f"{self.lost:,} may be lost, and none is left"
+            text = f"{self.lost:,} may be lost, and none would be left"
             return (Check("survivors", "loss", 1.0, 0.0, 0.0, 0.0, "servers", False, True, BY, text),)
         drill, left = ("loss", used_by(self.load, n - self.lost)) if self.lost else ("normal", used_by(self.load, n))
         found = [self._check(name, drill, share, n - self.lost) for name, share in left.items() if name != "broker"]
-        broker = used_by(self.load, n)["broker"]
-        return tuple(check for check in (*found, self._check("broker", "normal", broker, n)) if check is not None)
+        found.append(self._check("broker", "normal", used_by(self.load, n)["broker"], n))
+        return (*(check for check in found if check is not None), *self._beyond_the_network)
 
     def _check(self, name: str, drill: str, share: float | None, n: int) -> Check | None:
         if share is None:
@@ -114,12 +115,17 @@ class Arithmetic:
 
         return least(self.lost + 1, at_most, fits)
 
-    def beyond_the_network(self) -> Iterator[tuple[str, float, float]]:
-        """Promised quantiles that half a round trip alone breaks: name, what is promised and what it takes, seconds."""
+    @cached_property
+    def _beyond_the_network(self) -> tuple[Check, ...]:
+        """Promised latencies that half a round trip alone breaks, with any number of servers."""
+        checks = []
         for name, promised in self._promised():
             takes_s = self._network_s(QUANTILES[name])
             if takes_s > promised * (1 + NEAR):
-                yield name, promised, takes_s
+                note = "half a round trip alone"
+                figures = (promised * 1e3, *[takes_s * 1e3] * 3)
+                checks.append(Check(name, "normal", *figures, "ms", False, True, BY, note))
+        return tuple(checks)
 
     def guess(self, lowest: int, at_most: int) -> int | None:
         """The least number from `lowest` on with which theory sees every promise kept that it knows; None if none."""
@@ -185,11 +191,15 @@ class Arithmetic:
 
     def _network_s(self, p: float) -> float:
         """What half a round trip takes at a quantile over all deliveries, seconds."""
-        ways = [samples_ns(cohort.network.rtt.sampler(), _DRAWS) / 2 for cohort in self.scenario.clients]
-        weights = np.repeat(self._shares(), len(_DRAWS))
-        each, order = np.concatenate(ways), np.argsort(np.concatenate(ways), kind="stable")
-        reached = np.searchsorted(np.cumsum(weights[order]), p * weights.sum())
-        return float(each[order][min(reached, len(order) - 1)]) / NS_PER_S
+        ways_ns, shares = self._ways
+        return float(ways_ns[min(np.searchsorted(shares, p), len(ways_ns) - 1)]) / NS_PER_S
+
+    @cached_property
+    def _ways(self) -> tuple[np.ndarray, np.ndarray]:
+        """Halves of round trips in ascending order, nanoseconds, and which share of the deliveries takes no longer."""
+        ways = np.concatenate([samples_ns(part.network.rtt.sampler(), _DRAWS) / 2 for part in self.scenario.clients])
+        weights, order = np.repeat(self._shares(), len(_DRAWS)), np.argsort(ways, kind="stable")
+        return ways[order], np.cumsum(weights[order]) / weights.sum()
 
     def _shares(self) -> np.ndarray:
         """How many of the deliveries go to each cohort."""

@@ -56,7 +56,7 @@ def plan(
     replications : int
         Independent runs that decide, 1 to 1,000; with one, most figures have no interval, and little is sure.
     queueing : bool
-        False is the static calculator: the tightest of connections, memory, CPU and bandwidth, with those to spare that
+        False is the static calculator: the tightest of connections, memory, CPU and bandwidth, and those to spare that
         may be lost. Loops, links and the broker are then filled to `slo.max_utilization`, or 70 %.
     over : mapping of str to sequence, optional
         Other fields to choose, as `Scenario.replace` takes them: every combination is planned, and the one with the
@@ -83,8 +83,8 @@ def plan(
 
     Examples
     --------
-    >>> news = Scenario(name="news", duration="20s", clients=[{"name": "phones", "count": 900}],
-    ...                 servers={"max_connections": 400}, broker={"kind": "redis_pubsub"},
+    >>> news = Scenario(name="news", duration="20s", clients=[{"name": "phones", "count": 90}],
+    ...                 servers={"max_connections": 40}, broker={"kind": "redis_pubsub"},
     ...                 traffic=[{"name": "headlines", "rate": "2/s"}], slo={"p99": "100ms", "survive_servers": 1})
     >>> found = plan(news)
     >>> found.servers, found.confident, found.binding
@@ -118,9 +118,7 @@ def _planned(trials: Trials) -> Plan:
     lowest = arithmetic.lowest(at_most)
     blocked = words.ruled_out(arithmetic, lowest, at_most)
     if blocked:
-        return _made(
-            arithmetic, None, trials.evaluations or _by_arithmetic(arithmetic, lowest or at_most), blocked, at_most
-        )
+        return _made(arithmetic, None, _by_arithmetic(arithmetic, lowest or at_most), blocked, at_most)
     guess = arithmetic.guess(lowest, at_most) or lowest
     trials.set_out(guess)
     answer = least_met(trials.look, lowest, guess, at_most)
@@ -157,27 +155,29 @@ def _made(
     trials: Trials | None = None,
 ) -> Plan:
     """Everything that was found, as a Plan."""
-    scenario = arithmetic.scenario
-    tight = answer is None or any(
-        check.constraint == "broker" and check.found > BUSY for check in arithmetic.checks(answer)
-    )
+    scenario, busy = arithmetic.scenario, arithmetic.scenario.slo.max_utilization or BUSY
     counted = scenario if answer is None else scenario.replace(**{"servers.count": answer, "faults": []})
-    below = evaluations.get((answer or 0) - 1)
+    confident = answer is not None and evaluations[answer].sure
+    if confident and answer - 1 in evaluations:
+        confident = not evaluations[answer - 1].kept and evaluations[answer - 1].sure
+    tight = blocked.constraint if blocked else "broker" if _broker_is_tight(arithmetic, answer) else None
     return Plan(
         scenario=scenario,
         servers=answer,
-        confident=answer is not None
-        and evaluations[answer].sure
-        and (below is None or (not below.kept and below.sure)),
+        confident=confident,
         evaluations=tuple(evaluations[n] for n in sorted(evaluations)),
-        limits=server_limits(counted, scenario.slo.max_utilization or BUSY),
-        remedies=remedies_of(scenario, at_most, answer) if tight else (),
+        limits=server_limits(counted, busy),
+        remedies=remedies_of(scenario, tight, at_most, answer) if tight else (),
         assumptions=words.assumptions(arithmetic, trials.lengths if trials else None),
         blocked=blocked,
         own=arithmetic.own(at_most),
         replications=trials.replications if trials else 0,
         lengths=trials.lengths if trials else None,
     )
+
+
+def _broker_is_tight(arithmetic: Arithmetic, answer: int) -> bool:
+    return any(check.constraint == "broker" and check.found > BUSY for check in arithmetic.checks(answer))
 
 
 def _with_promises(scenario: object, slo: Slo | Mapping[str, Any] | None) -> Scenario:

@@ -141,22 +141,20 @@ def drills_of(scenario: Scenario, servers: int, lengths: Lengths | None = None) 
     judged = {"servers.count": servers, "slo.survive_servers": None, "slo.survive_deploy": False}
     samples = min(scenario.sample_interval, measured_s / SAMPLES)
 
-    def drill(what: str, warmup_s: float, until_s: float, faults: list | None = None) -> Scenario:
-        changes = {"duration": until_s, "warmup": warmup_s, "sample_interval": samples}
-        changes |= {} if faults is None else {"faults": faults}
-        return scenario.replace(name=f"{scenario.name}, {what}", **judged, **changes)
+    def drill(warmup_s: float, until_s: float, **changes: object) -> Scenario:
+        times = {"duration": until_s, "warmup": warmup_s, "sample_interval": samples}
+        return scenario.replace(**judged, **times, **changes)
 
-    drills = {"normal": drill("normal", settle_s, settle_s + measured_s)}
-    if lengths.timed:
-        drills["normal"] = scenario.replace(name=f"{scenario.name}, normal", **judged)
+    normal = scenario.replace(**judged) if lengths.timed else drill(settle_s, settle_s + measured_s)
+    drills = {"normal": normal}
     if slo.survive_servers:
         due_s = settle_s + lengths.recover_s
         dies = {"kind": "kill_server", "at": settle_s, "server": 0, "count": slo.survive_servers}
-        drills["loss"] = drill("loss", due_s, due_s + measured_s, [dies])
+        drills["loss"] = drill(due_s, due_s + measured_s, faults=[dies])
     if slo.survive_deploy:
         deploy = _deploy_of(scenario).model_copy(update={"at": settle_s})
         until_s = settle_s + max(_deploy_s(scenario, deploy, servers) + lengths.recover_s, measured_s)
-        drills["deploy"] = drill("deploy", settle_s, until_s, [deploy])
+        drills["deploy"] = drill(settle_s, until_s, faults=[deploy])
     return drills
 
 

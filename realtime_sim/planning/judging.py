@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from realtime_sim.latency import QUANTILES
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
+from realtime_sim.units import from_ns
 
 __all__ = ["Check", "Evaluation", "judge"]
 
@@ -73,7 +74,7 @@ class Check:
     def margin(self) -> float:
         """What is left of the promise, as a share of it: negative where it is broken; NaN where that is not known."""
         if math.isnan(self.found) or math.isnan(self.promised):
-            return -math.inf if self.kept is False else math.nan
+            return math.nan
         spare = self.promised - self.found if self.constraint not in AT_LEAST else self.found - self.promised
         return spare / self.promised if self.promised else (0.0 if not spare else -math.inf)
 
@@ -125,7 +126,7 @@ class Evaluation:
     def check(self, constraint: str) -> Check | None:
         """The worst check of a constraint: a broken one, else the one with the least to spare; None if it has none."""
         found = [check for check in self.checks if check.constraint == constraint]
-        return min(found, key=lambda one: (one.kept is not False, one.margin), default=None)
+        return min(found, key=lambda one: (one.kept is not False, math.isnan(one.margin), one.margin), default=None)
 
 
 def judge(
@@ -185,4 +186,16 @@ def checks_of(drill: str, results: Results) -> list[Check]:
         checks.append(
             Check(row.Index, drill, row.promised, row.found, row.low, row.high, row.unit, row.kept, sure, note=row.note)
         )
-    return checks
+    return [*checks, _deployed(results)] if drill == "deploy" else checks
+
+
+def _deployed(results: Results) -> Check:
+    """Whether the deploy was done when the drill ended, in every replication, and how long it took."""
+    until_s, at_s = results.scenario.duration, results.scenario.faults[0].at
+    done_s = [
+        next((float(from_ns(one.time_ns)) - at_s for one in trace.decisions if one.action == "deployed"), math.inf)
+        for trace in results.traces
+    ]
+    note = f"the drill gave it {until_s - at_s:g} s"
+    found_s, kept = max(done_s), math.isfinite(max(done_s))
+    return Check("deploy", "deploy", math.nan, found_s, found_s, found_s, "s", kept, True, note=note)

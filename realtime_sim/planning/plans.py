@@ -143,7 +143,7 @@ class Plan:
         A latency of which simulation knows an upper bound alone needs about what theory says; other promises of which
         no more is known are left out.
         """
-        if self.servers is None:
+        if self.servers in (None, 1):
             return None
         known: dict[str, tuple[int, str]] = {}
         for name, row in self.constraints.iterrows():
@@ -209,7 +209,8 @@ class Plan:
     def verdict(self) -> str:
         """How sure the answer is, in one line."""
         if self.servers is None:
-            return "No number up to the most that may be taken was found."
+            looked = "simulation" if any(one.replications for one in self.evaluations) else "arithmetic"
+            return f"That is what {looked} says." + (" These changes would help." if self.remedies else "")
         if not self.replications:
             return "By arithmetic alone: queueing, storms and what they do to latency are left out."
         if self.confident:
@@ -217,18 +218,26 @@ class Plan:
             return (
                 f"With {self.servers:,} every promise holds with its whole 95 % interval, {runs}. {self._below_text()}"
             )
-        return f"Not decided at 95 %: {'; '.join(self._open())}. More replications would decide it."
+        return f"Not decided at 95 %: {'; '.join(self._open())}. {self._what_decides()}"
 
     def _below_text(self) -> str:
         if self.below is None:
-            return "Fewer than one there are not."
+            return "There is no smaller number."
         check = self.below.check(self.binding)
         promised = value_text(check.promised, check.unit)
-        if check.constraint == "survivors":
-            return f"With {self.below.servers:,} none would be left."
+        if math.isnan(check.found) or check.constraint == "survivors":
+            return f"With {self.below.servers:,} it cannot be: {check.note}."
         how = "by arithmetic" if check.decided_by == "arithmetic" else "with its whole interval"
         found = f"{value_text(check.found, check.unit)}, {promised} allowed"
         return f"With {self.below.servers:,} {check.constraint} is broken {how}: {found}."
+
+    def _what_decides(self) -> str:
+        unknown = [check for check in self.answer.checks if check.kept is None and check.decided_by == "simulation"]
+        if unknown:
+            return "As it stands the scenario cannot tell."
+        return (
+            "More replications decide it." if self.replications > 1 else "Replications give intervals: take 3, or more."
+        )
 
     def _open(self) -> list[str]:
         """What is not sure, with the interval that does not tell."""
@@ -244,7 +253,8 @@ class Plan:
     def _cells(self) -> list[list[str]]:
         """The table of constraints."""
         n = self.servers or self.evaluations[-1].servers
-        head = ["constraint", "drill", "promised", f"with {n:,}", f"with {n - 1:,}", "alone needs", "to spare", "by"]
+        under = [] if self.below is None else [f"with {n - 1:,}"]
+        head = ["constraint", "drill", "promised", f"with {n:,}", *under, "alone needs", "to spare", "by"]
         rows = []
         for name, row in self.constraints.iterrows():
             unit, needs = row["unit"], "" if pd.isna(row["servers"]) else f"{row['bound']} {row['servers']:,}"
@@ -252,7 +262,8 @@ class Plan:
             spare = "" if not math.isfinite(row["margin_ratio"]) else f"{row['margin_ratio']:.0%}"
             mark = "binding" if name == self.binding else ""
             promised = value_text(row["promised"], unit)
-            rows.append([name, row["drill"], promised, found, below, needs, spare, row["decided_by"], mark])
+            figures = [promised, found, *([below] if under else [])]
+            rows.append([name, row["drill"], *figures, needs, spare, row["decided_by"], mark])
         return [[*head, ""], *rows]
 
     def _looked_at(self) -> list[list[str]]:
@@ -266,7 +277,8 @@ class Plan:
         return rows
 
     def __str__(self) -> str:
-        lines = [self.headline, self.verdict, "", *aligned(self._cells(), left={0, 1, 7, 8})]
+        cells = self._cells()
+        lines = [self.headline, self.verdict, "", *aligned(cells, left={0, 1, len(cells[0]) - 2, len(cells[0]) - 1})]
         if self.next_binding:
             lines.append(f"next: {self.next_binding}")
         lines += ["", *aligned(self._looked_at(), left={1, 2, 3})]

@@ -10,8 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from realtime_sim.errors import ScenarioError
+from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import plural
 from realtime_sim.planning.arithmetic import Arithmetic
+from realtime_sim.planning.words import value_text
 from realtime_sim.profiles import PROFILES
 from realtime_sim.scenario import Scenario
 
@@ -19,6 +21,9 @@ __all__ = ["Remedy", "remedies_of"]
 
 SHARDS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 PARTITIONS = (12, 24, 48)
+
+WORK = (*QUANTILES, "cpu", "utilization", "egress", "broker")
+"""What arithmetic and theory know remedies for."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +48,24 @@ class Remedy:
     text: str
 
 
-def remedies_of(scenario: Scenario, at_most: int, needed: int | None) -> tuple[Remedy, ...]:
+def remedies_of(scenario: Scenario, constraint: str, at_most: int, needed: int | None) -> tuple[Remedy, ...]:
     """Every change that helps, of each kind the first that does, in the order in which they are cheap to make.
 
     Parameters
     ----------
     scenario : Scenario
         With its promises.
+    constraint : str
+        What is not met, or only just. Arithmetic knows remedies for work and for waiting, and for messages that are
+        lost; for others, as a storm that takes too long, there is none here.
     at_most : int
         Most servers.
     needed : int or None
         Servers that the scenario needs as it is; a remedy must need fewer. None where no number suffices.
     """
     found = []
-    for variants in _kinds(scenario):
+    kinds = _for_losses(scenario) if constraint == "lost ratio" else _kinds(scenario) if constraint in WORK else ()
+    for variants in kinds:
         for changes, what in variants:
             remedy = _tried(scenario, changes, what, at_most)
             if remedy is not None and (needed is None or remedy.servers < needed):
@@ -75,8 +84,19 @@ def _tried(scenario: Scenario, changes: Mapping[str, object], what: str, at_most
     if servers is None:
         return None
     shares = {check.constraint: check.found for check in arithmetic.checks(servers)}
-    busy = f", loops {shares['cpu']:.0%} busy" + (f", broker {shares['broker']:.0%}" if "broker" in shares else "")
+    loops = shares.get("cpu", shares.get("utilization"))
+    busy = f", loops {value_text(loops, 'busy')} busy"
+    busy += f", broker {value_text(shares['broker'], 'busy')}" if "broker" in shares else ""
     return Remedy(changes, changed, servers, f"{what}: {plural(servers, 'server')} by arithmetic{busy}")
+
+
+def _for_losses(scenario: Scenario) -> Iterator[list[tuple[dict[str, object], str]]]:
+    """A log that replays what clients have missed."""
+    resume = {f"clients[{i}].resume": True for i in range(len(scenario.clients))}
+    for kind, name in (("redis_streams", "Redis Streams"), ("kafka", "Kafka"), ("nats_jetstream", "JetStream")):
+        changes = {} if scenario.broker.kind == kind else {"broker": {"kind": kind}}
+        if not scenario.broker.has_log or not all(cohort.resumes for cohort in scenario.clients):
+            yield [(changes | resume, f"{name} with clients that resume, who get what they have missed")]
 
 
 def _kinds(scenario: Scenario) -> Iterator[list[tuple[dict[str, object], str]]]:

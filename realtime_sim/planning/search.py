@@ -1,12 +1,12 @@
 """The search for the smallest number that keeps every promise.
 
-    servers     1 ... | lowest ...           | ...          | ...
-    known by      arithmetic: ruled out   broken      ?       kept
+    servers    1 ...       lowest ...     ...     ...
+               ruled out   broken         ?       kept
 
 1. Arithmetic rules out everything below `lowest`.
-2. Theory guesses a number. There, and from there on, one short look at a time: down while the promises are met, up
-   while one is broken, by steps that double, until a broken number and a kept one are known; then what is between is
-   halved.
+2. Theory guesses a number. There, and from there on, one short look at a time, of one replication: down while the
+   promises are met, up while one is broken, by steps that double, until a broken number and a kept one are known; then
+   what is between is halved.
 3. The least that was met and the number below it are decided with all replications: up while one is broken, down while
    the number below keeps everything as well. So it is seen, and not assumed, that one server less is too few.
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import plural
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.planning.drills import Lengths
@@ -37,16 +38,16 @@ def value_text(value: float, unit: str) -> str:
     --------
     >>> [value_text(x, unit) for x, unit in ((12.345, "ms"), (0.4567, "ratio"), (50_000.0, "connections each"))]
     ['12.3 ms', '45.7 %', '50,000']
+    >>> value_text(138.9, "busy"), value_text(33_333.3, "connections each")
+    ('13,890 %', '33,333')
     >>> value_text(float("inf"), "s"), value_text(float("nan"), "ms"), value_text(0.00012, "ratio")
     ('never', '-', '0.012 %')
     """
     if not math.isfinite(value):
         return "-" if math.isnan(value) else "never"
-    if unit in ("ratio", "busy"):
-        return f"{value * 100:.3g} %"
-    if unit in ("ms", "s"):
-        return f"{value:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
-    return f"{value:,.0f}"
+    value, name = (value * 100, " %") if unit in ("ratio", "busy") else (value, f" {unit}")
+    digits = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
+    return digits + (name if unit in ("ratio", "busy", "ms", "s") else "")
 
 
 def ruled_out(arithmetic: Arithmetic, lowest: int | None, at_most: int) -> Blocked | None:
@@ -63,13 +64,10 @@ def ruled_out(arithmetic: Arithmetic, lowest: int | None, at_most: int) -> Block
     """
     checks = arithmetic.checks(lowest or at_most)
     broken = [check for check in checks if check.kept is False]
-    if broken:
-        return Blocked(broken[0].constraint, _too_much(arithmetic, broken[0], lowest, at_most))
-    for name, promised_s, takes_s in arithmetic.beyond_the_network():
-        found, promised = value_text(takes_s * 1e3, "ms"), value_text(promised_s * 1e3, "ms")
-        text = f"Half a round trip alone takes {found} at {name}, and {promised} are promised: bring servers nearer."
-        return Blocked(name, text)
-    return None
+    if not broken:
+        return None
+    worst = max(broken, key=lambda check: check.constraint in QUANTILES)  # that is so with any number
+    return Blocked(worst.constraint, _too_much(arithmetic, worst, lowest, at_most))
 
 
 def _too_much(arithmetic: Arithmetic, check: Check, lowest: int | None, at_most: int) -> str:
@@ -81,7 +79,9 @@ def _too_much(arithmetic: Arithmetic, check: Check, lowest: int | None, at_most:
         )
     if check.constraint == "survivors":
         return f"Not more than {plural(at_most, 'server')} may be taken (at_most), and {check.note}."
-    if check.constraint == "cpu":
+    if check.constraint in QUANTILES:
+        return f"At {check.constraint} {check.note} takes {found}, and {promised} are promised: bring servers nearer."
+    if check.constraint in ("cpu", "utilization"):
         why = ", as every server decodes every message" if arithmetic.load.every_server_decodes else ""
         return f"Loops are {found} busy even with {plural(at_most, 'server')}{why}; {promised} are allowed."
     return f"{plural(at_most, 'server')} (at_most) would hold {found} connections each, and have room for {promised}."
@@ -100,7 +100,8 @@ def given_up(evaluations: Mapping[int, Evaluation], at_most: int) -> Blocked:
     most = max(evaluations)
     check = hopeless(evaluations) or next(check for check in evaluations[most].checks if check.kept is False)
     found, promised = value_text(check.found, check.unit), value_text(check.promised, check.unit)
-    text = f"{check.constraint} is {found} with {plural(most, 'server')}, {promised} {_side(check)} are promised"
+    why = f" ({check.note})" if check.note else ""
+    text = f"{check.constraint} is {found}{why} with {plural(most, 'server')}, {promised} {_side(check)} are promised"
     few = [n for n in evaluations if 2 * n <= most and evaluations[n].check(check.constraint)]
     if not few:
         return Blocked(check.constraint, f"{text}; no more than {at_most:,} may be taken (at_most).")
@@ -127,17 +128,21 @@ def assumptions(arithmetic: Arithmetic, lengths: Lengths | None) -> tuple[str, .
     slo, servers = scenario.slo, scenario.servers
     texts = [
         f"Everybody is connected at once: {scenario.n_clients:,} clients, spread evenly where arithmetic decides.",
-        f"Servers cost what the profile {servers.profile} says, and each has its cores to itself.",
+        f"Work takes servers what the profile {servers.profile} says, and each has its cores to itself.",
     ]
-    if lengths is None:
-        busy = arithmetic.allowed["cpu"]
-        return (*texts, f"Loops, links and the broker are filled to {busy:.0%}; nothing waits (queueing is left out).")
-    texts.append(_lengths_text(lengths))
-    if slo.survive_servers:
+    if scenario.broker.kind == "none" and scenario.traffic:
         texts.append(
-            f"{plural(slo.survive_servers, 'server')} die at once and stay dead; the others are judged from "
-            f"{lengths.recover_s:g} s on. What is lost until then is not held against max_lost_ratio: no number of "
-            "servers prevents it, a broker with a log does."
+            "Without a broker a message reaches the clients of one server only; max_lost_ratio counts the rest."
+        )
+    if lengths is None:
+        busy = value_text(arithmetic.allowed["broker"], "busy")
+        return (*texts, f"Nothing was simulated: loops and the broker may be {busy} busy, and nothing waits.")
+    texts.append(_lengths_text(lengths))
+    if k := slo.survive_servers:
+        texts.append(
+            f"{plural(k, 'server')} {'dies' if k == 1 else 'die at once'} and {'stays' if k == 1 else 'stay'} dead; "
+            f"the others are judged from {lengths.recover_s:g} s on. What is lost until then is not held against "
+            "max_lost_ratio: no number of servers prevents it, a broker with a log does."
         )
     if slo.survive_deploy:
         texts.append("A rolling deploy is judged throughout, what it loses included.")

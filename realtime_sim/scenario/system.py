@@ -23,6 +23,7 @@ from realtime_sim.scenario.quantities import (
     Ratio,
     Size,
     fault,
+    plain_number,
     whole_number,
 )
 
@@ -231,7 +232,7 @@ class Slo(Part):
         when the broker stops, until deliveries are as before.
     max_utilization : float, optional
         Largest busy share of any server's event loops, and of any thread of the broker, mean over the measured time,
-        0 to 1.
+        0.01 to 1.
     headroom : float, optional
         Share of every server's `max_connections`, and of its `memory`, that must stay free at the peak, 0 to 1.
     survive_servers : int, optional
@@ -247,7 +248,7 @@ class Slo(Part):
     p999: Duration | None = None
     max_lost_ratio: Ratio | None = None
     recover_within: Duration | None = None
-    max_utilization: Ratio | None = None
+    max_utilization: plain_number(0.01, 1, 0.7) | None = None  # type: ignore[valid-type]
     headroom: Ratio | None = None
     survive_servers: Index | None = None
     survive_deploy: Flag = False
