@@ -82,7 +82,7 @@ def _limit_cells(row: Limit, share: LimitShare | None, lost: int) -> list[Cell]:
 
 
 def _binds(row: Limit) -> Cell:
-    return f"binds. {row.note}".rstrip() if row.binding else row.note
+    return "; ".join(filter(None, ("binds by arithmetic", row.note))) if row.binding else row.note
 
 
 def _sum(row: Limit) -> str:

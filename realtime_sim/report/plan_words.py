@@ -60,10 +60,9 @@ def found_cell(check: Check | None) -> Cell:
     text = figure_of(check, "found")
     if check.decided_by == "arithmetic":
         return Noted(text, "arithmetic")
-    if math.isnan(check.low) or check.low == check.high:
-        return text
     low = check_text(max(0.0, check.low), check.unit)  # Student's interval of few runs may reach below
-    return Noted(text, f"{low} to {figure_of(check, 'high')}")
+    high = figure_of(check, "high")
+    return text if math.isnan(check.low) or low == high else Noted(text, f"{low} to {high}")
 
 
 def verdict_mark(check: Check) -> Mark:
