@@ -10,7 +10,7 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench coverage validation soak clean
+.PHONY: help demo test check format bench coverage validation soak crowd clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
@@ -42,6 +42,9 @@ validation: $(READY) ## hold six scenarios against live runs at three loads, in 
 
 soak: $(READY) ## ten minutes of a live cluster at 40 % load: memory and losses
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+crowd: $(READY) ## hold ten thousand live connections, kill one of four servers, and count what is lost
+	$(BIN)/python -m benchmarks.crowd $(ARGS)
 
 clean: ## remove whatever make made: .venv, OUT, caches
 	rm -rf .venv "$(OUT)" build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis

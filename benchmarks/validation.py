@@ -38,7 +38,9 @@ SCENARIOS: dict[str, Callable[[float], Scenario]] = {
     "websocket rooms": lambda rate: _scenario("websocket-rooms", "websocket", rooms=True, rate=rate),
     "broadcast": lambda rate: _scenario("broadcast", "websocket", rooms=False, rate=rate),
     "sse": lambda rate: _scenario("sse", "sse", rooms=False, rate=rate),
-    "long polling": lambda rate: _scenario("long-polling", "long_polling", rooms=True, rate=rate),
+    "long polling": lambda rate: _scenario(
+        "long-polling", "long_polling", rooms=True, rate=rate, balancer={"affinity": "cookie"}
+    ),
     "streams": lambda rate: _scenario(
         "streams", "websocket", rooms=True, rate=rate, broker={"kind": "redis_streams"}
     ),

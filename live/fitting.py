@@ -1,16 +1,20 @@
 """Fitting: the costs that a live run shows at its own load, so that a simulation of it is that of this machine.
 
 A message costs several times more when it finds its process asleep than when it finds it busy, and processes wait for
-each other's cores, so that costs measured at one load are wrong by as much at another. These are therefore read from a
-run of the very scenario with other draws, in wall-clock time: what a process waits for a core is in them, and the
+each other's cores, so that costs measured at one load are wrong by as much at another. These are therefore read from
+runs of the very scenario with other draws, in wall-clock time: what a process waits for a core is in them, and the
 simulated host has a core for everybody.
 
-- A fan-out takes `event + k * send`: `send` is the median distance of two sends, `event` what is left of each fan-out,
-  as a distribution. A message that finds its server idle starts after the `way`, also a distribution.
-- A client process is a queue of its own: `receive` for each message, and `receive_wakeup` more for one that finds it
-  asleep, such that it is as far behind the sends as it was (M/G/1 with exceptional first service, Welch 1964).
+Servers and the processes of clients are queues whose first customer is an exception (M/G/1 with exceptional first
+service, Welch 1964). Each message of a run is sorted by whether its process was idle when it came:
 
-What is not fitted is what a simulation is for: waiting, in the queues of servers and clients, and after a fault.
+- If so, the time until the process took it up is one draw of `wakeup`, or of a client's `receive_wakeup`.
+- If not, the time from the end of the one before is a part of what it costs: of a fan-out's `event`, or of `receive`.
+  A process that had to give its core away costs its one message so much, and those behind it wait.
+
+A fan-out takes `event + k * send`, with `send` the distance of two sends of those that went on quickly; what others
+took longer is their `fanout_wait`. All of them but `send` are kept as distributions with long tails. What is not fitted is what a simulation is for: waiting, in the queues
+of servers and clients, and after a fault.
 """
 
 from __future__ import annotations
@@ -28,48 +32,61 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.units import NS_PER_S
 from realtime_sim.workload import draw_workload
 
-__all__ = ["Fit", "fit", "mean_of"]
+__all__ = ["Fit", "fit", "median_of"]
 
-PROBABILITIES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
-"""Quantiles that distributions are kept as."""
+PROBABILITIES = (
+    0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998,
+    0.9999, 1.0,
+)  # fmt: skip
+"""Quantiles that distributions are kept as. Tails are long, and between two of them a straight line is drawn."""
 
-LAGS = (0.5, 0.9, 0.95, 0.99)
-"""Quantiles of how far clients are behind the sends, which a fit must meet."""
+SHORTEST = 0.01
+"""Quantile of the ways to a server that is taken for the way alone."""
 
-_RECEIVE_US = tuple(range(4, 42, 2))
-_WAKEUP_US = (0, 20, 40, 60, 80, 100, 150, 200, 300, 400, 600, 800, 1000, 1300, 1600, 2000, 2500, 3000, 4000, 5000)
+QUICK = 0.05
+"""Quantile of how quickly fan-outs send that is taken for what a send costs alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Costs at the load of one run.
+    """Costs at the load of one run; distributions are quantiles at `PROBABILITIES`.
 
     Parameters
     ----------
-    send_s : float
-        One send, seconds.
-    event_s, way_s, lateness_s : tuple of float
-        Quantiles at `PROBABILITIES`, seconds: what is left of a fan-out, the way of a message from publisher to the
-        start of its fan-out at an idle server, and how late the publisher was.
-    receive_s, receive_wakeup_s : float
-        Of a client process, seconds.
+    send_s, way_s : float
+        One send, and the shortest way of a message from the publisher to a server that is awake, seconds.
+    event_s, fanout_wait_s, wakeup_s : tuple of float
+        What a fan-out takes before it sends, what it waits while it sends, and until a server that was asleep begins
+        one, seconds.
+    receive_s, receive_wakeup_s : tuple of float
+        Of a client process, one message, and what it takes longer where it finds the process asleep, seconds.
+    lateness_s : tuple of float
+        How late the publisher was, seconds.
+    http_request_s : float or None
+        One poll, seconds; None where nobody polls.
     """
 
     send_s: float
+    way_s: float
     event_s: tuple[float, ...]
-    way_s: tuple[float, ...]
+    fanout_wait_s: tuple[float, ...]
+    wakeup_s: tuple[float, ...]
+    receive_s: tuple[float, ...]
+    receive_wakeup_s: tuple[float, ...]
     lateness_s: tuple[float, ...]
-    receive_s: float
-    receive_wakeup_s: float
+    http_request_s: float | None = None
 
-    def corrected(self, way_s: float, event_s: float, clients: float) -> Fit:
-        """The same with so much added to every way and every event, and clients that take so many times as long."""
+    def corrected(self, to_server: float, to_client: float) -> Fit:
+        """The same with what servers, and what clients, take longer to begin multiplied by so much."""
+
+        def times(factor: float, values_s: tuple[float, ...]) -> tuple[float, ...]:
+            return tuple(factor * value_s for value_s in values_s)
+
         return dataclasses.replace(
             self,
-            way_s=tuple(max(0.0, value + way_s) for value in self.way_s),
-            event_s=tuple(max(0.0, value + event_s) for value in self.event_s),
-            receive_s=self.receive_s * clients,
-            receive_wakeup_s=self.receive_wakeup_s * clients,
+            wakeup_s=times(to_server, self.wakeup_s),
+            receive_s=times(to_client, self.receive_s),
+            receive_wakeup_s=times(to_client, self.receive_wakeup_s),
         )
 
     def apply(self, scenario: Scenario, client_processes: int = 1, **costs: float) -> Scenario:
@@ -92,30 +109,31 @@ class Fit:
             "host": {
                 "cores": 1024,
                 "client_processes": client_processes,
-                "receive": self.receive_s,
-                "receive_wakeup": self.receive_wakeup_s,
+                "wakeup": _distribution(self.wakeup_s),
+                "fanout_wait": _distribution(self.fanout_wait_s),
+                "receive": _distribution(self.receive_s),
+                "receive_wakeup": _distribution(self.receive_wakeup_s),
                 "slice": 10**6,
             },
         }
+        if self.http_request_s is not None:
+            changes["servers.costs.http_request"] = self.http_request_s
         changes |= {f"servers.costs.{name}": value for name, value in costs.items()}
         if scenario.broker.kind == "none":
-            changes["broker.publisher_link"] = _distribution(_sum(self.lateness_s, self.way_s))
+            changes["broker.publisher_link"] = _distribution(tuple(late_s + self.way_s for late_s in self.lateness_s))
         else:
             changes["broker.publisher_link"] = _distribution(self.lateness_s)
-            changes["broker.server_link"] = _distribution(self.way_s)
+            changes["broker.server_link"] = self.way_s
         return scenario.replace(**changes)
 
 
-def mean_of(fits: Sequence[Fit]) -> Fit:
-    """The mean of several, field by field."""
-    rows = zip(*(dataclasses.astuple(one) for one in fits), strict=True)
-    return Fit(
-        *(tuple(np.mean(row, axis=0).tolist()) if isinstance(row[0], tuple) else float(np.mean(row)) for row in rows)
-    )
-
-
-def _sum(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
-    return tuple(x + y for x, y in zip(a, b, strict=True))
+def median_of(fits: Sequence[Fit]) -> Fit:
+    """The median of several, field by field and quantile by quantile: of three, one may have been disturbed."""
+    found = {}
+    for field in dataclasses.fields(Fit):
+        values = [getattr(one, field.name) for one in fits]
+        found[field.name] = None if None in values else np.median(values, axis=0).tolist()
+    return Fit(**{name: tuple(value) if isinstance(value, list) else value for name, value in found.items()})
 
 
 def _distribution(values_s: tuple[float, ...]) -> Any:
@@ -145,16 +163,22 @@ def fit(results: Results) -> Fit:
     if not len(rows["message"]):
         raise ScenarioError(Problem("results", "must have deliveries", 0, "run for longer, or with more traffic"))
     fanouts = _fanouts(rows)
-    send_s, event_s = _service(fanouts)
-    receive_s, wakeup_s = _reception(results, rows)
+    send_s, event_ns, wait_ns = _service(fanouts)
+    way_ns, waking_ns, starting_ns = _starts(fanouts)
+    receive_ns, receive_wakeup_ns = _reception(results, rows)
     _, first = np.unique(rows["message"], return_index=True)
     late_ns = (rows["at_broker_ns"] - rows["published_ns"])[first]
-    return Fit(send_s, _quantiles(event_s * NS_PER_S), _quantiles(_ways_ns(fanouts)), _quantiles(late_ns),
-               receive_s, wakeup_s)  # fmt: skip
+    return Fit(
+        send_s, way_ns / NS_PER_S, _quantiles(event_ns + starting_ns), _quantiles(wait_ns), _quantiles(waking_ns),
+        _quantiles(receive_ns), _quantiles(receive_wakeup_ns), _quantiles(late_ns),
+        _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
+    )  # fmt: skip
 
 
 def _quantiles(values_ns: np.ndarray) -> tuple[float, ...]:
-    """Quantiles in seconds, whole microseconds, never falling."""
+    """Quantiles in seconds, whole microseconds, never falling; 0 where there are no values."""
+    if not len(values_ns):
+        return (0.0,) * len(PROBABILITIES)
     found = np.maximum(np.quantile(values_ns, PROBABILITIES), 0.0) / NS_PER_S
     return tuple(np.maximum.accumulate(np.round(found, 6)).tolist())
 
@@ -186,50 +210,65 @@ def _fanouts(rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: column[by_time] for name, column in found.items()}
 
 
-def _service(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray]:
-    """Seconds of one send, and for each fan-out what is left of it, so that its copies leave as late on average."""
-    n = fanouts["n"]
-    begin_s = (fanouts["first_ns"] - fanouts["started_ns"]) / NS_PER_S
-    spread_s = (fanouts["last_ns"] - fanouts["first_ns"]) / NS_PER_S
-    several = n > 1
-    send_s = float(np.median(spread_s[several] / (n[several] - 1))) if several.any() else float(np.median(begin_s)) / 2
-    return send_s, np.maximum(begin_s + spread_s / 2 - send_s * (n + 1) / 2, 0.0)
+def _service(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray, np.ndarray]:
+    """Seconds of one send, and for each fan-out nanoseconds before its sends, and those it waited while it sent."""
+    n, begin_ns = fanouts["n"], fanouts["first_ns"] - fanouts["started_ns"]
+    spread_ns, several = fanouts["last_ns"] - fanouts["first_ns"], n > 1
+    each_ns = spread_ns[several] / (n[several] - 1)
+    send_ns = float(np.quantile(each_ns, QUICK) if several.any() else np.median(begin_ns) / 2)
+    wait_ns = np.maximum(spread_ns - send_ns * (n - 1), 0.0)
+    return send_ns / NS_PER_S, np.maximum(begin_ns - send_ns - wait_ns / n, 0.0), wait_ns
 
 
-def _ways_ns(fanouts: Mapping[str, np.ndarray]) -> np.ndarray:
-    """From the broker to the start, of messages that found their server idle."""
-    found = []
-    for server in np.unique(fanouts["server"]):
-        mine = fanouts["server"] == server
-        handed, started, ended = (fanouts[name][mine] for name in ("handed_ns", "started_ns", "last_ns"))
-        idle = np.append(True, ended[:-1] <= handed[1:])
-        found.append((started - handed)[idle if idle.sum() > 20 else slice(None)])
-    return np.concatenate(found)
+def _starts(fanouts: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray, np.ndarray]:
+    """The shortest way from the broker, how long servers that were asleep took to begin, and for each fan-out how long
+    its server took to begin although it was awake; nanoseconds."""
+    handed, started, ended, server = (fanouts[name] for name in ("handed_ns", "started_ns", "last_ns", "server"))
+    way_ns = float(np.quantile(started - handed, SHORTEST))
+    waking, starting = [], np.zeros(len(started))
+    for number in np.unique(server):
+        mine = np.flatnonzero(server == number)
+        there = handed[mine] + way_ns
+        free = np.append(-np.inf, np.maximum.accumulate(ended[mine])[:-1])
+        took = np.maximum(started[mine] - np.maximum(there, free), 0.0)
+        asleep = free < there
+        waking.append(took[asleep])
+        starting[mine] = np.where(asleep, 0.0, took)
+    return way_ns, np.concatenate(waking), starting
 
 
-def _reception(results: Results, rows: dict[str, np.ndarray]) -> tuple[float, float]:
-    """`receive` and `receive_wakeup` with which a queue is behind the sends as the client processes were."""
+def _reception(results: Results, rows: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Nanoseconds that client processes took for a message behind another, and longer for one that woke them."""
     workload = draw_workload(results.scenario.replace(traffic=[], services=[], events=[]))
     n_processes = sum(one["name"].startswith("clients") for one in results.conditions["processes"])
-    left, process = rows["left_server_ns"], rows["client"] % n_processes
-    lag = np.maximum(rows["received_ns"] - workload.rtt_ns[rows["client"]] // 2 - left, 0)
-    chosen = process == 0
-    order = np.argsort(left[chosen], kind="stable")[:60_000]
-    sent, target = left[chosen][order].tolist(), np.quantile(lag[chosen][order], LAGS)
-    best, found = np.inf, (0.0, 0.0)
-    for receive_us in _RECEIVE_US:
-        for wakeup_us in _WAKEUP_US:
-            behind = np.quantile(_lags(sent, receive_us * 1_000, wakeup_us * 1_000), LAGS)
-            miss = float((((behind - target) / (target + 50_000)) ** 2 * (4, 1, 2, 1)).sum())
-            if miss < best:
-                best, found = miss, (receive_us / 1e6, wakeup_us / 1e6)
-    return found
+    client, left = rows["client"], rows["left_server_ns"]
+    received = rows["received_ns"] - workload.rtt_ns[client] // 2
+    behind, woken = [np.zeros(0)], [np.zeros(0)]
+    for process in range(n_processes):
+        mine = np.flatnonzero(client % n_processes == process)
+        mine = mine[np.lexsort((client[mine], received[mine]))]
+        came = np.flatnonzero(np.diff(received[mine], prepend=-1) > 0)  # answers to polls have several messages
+        mine = mine[came]
+        free = np.append(-np.inf, received[mine][:-1])
+        took = np.maximum(received[mine] - np.maximum(left[mine], free), 0.0)
+        asleep = free < left[mine]
+        behind.append(took[~asleep])
+        woken.append(took[asleep])
+    receive_ns, wakeup_ns = np.concatenate(behind), np.concatenate(woken)
+    if not len(receive_ns):
+        return wakeup_ns[:0], wakeup_ns
+    return receive_ns, np.maximum(wakeup_ns - np.median(receive_ns), 0.0)
 
 
-def _lags(sent_ns: list[int], receive_ns: int, wakeup_ns: int) -> np.ndarray:
-    """How far behind each send a queue is that takes so long, and longer when it is empty (Lindley's recursion)."""
-    free, behind = -1, []
-    for at in sent_ns:
-        free = free + receive_ns if free >= at else at + wakeup_ns + receive_ns
-        behind.append(free - at)
-    return np.array(behind)
+def _poll_s(results: Results, fanouts: Mapping[str, np.ndarray], send_s: float, events_ns: np.ndarray) -> float | None:
+    """Seconds of a server for one poll: what is left of its time, waits for a core included, when its fan-outs are
+    done."""
+    if any(cohort.transport != "long_polling" for cohort in results.scenario.clients):
+        return None
+    shares = [
+        one["cpu_ratio"] + one["wait_ratio"] for one in results.conditions["processes"] if "server" in one["name"]
+    ]
+    measured_s = results.scenario.duration - results.scenario.warmup_s
+    fanouts_s = (send_s * fanouts["n"].sum() + events_ns.sum() / NS_PER_S) / measured_s
+    polls_per_s = fanouts["n"].sum() / measured_s  # nearly each message has an answer of its own
+    return max(0.0, float((sum(shares) - fanouts_s) / polls_per_s))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from live.foreign.target import Target
 from live.options import Options
 from realtime_sim.errors import UnsupportedFeature
-from realtime_sim.scenario import Scenario
+from realtime_sim.scenario import Cohort, Scenario
 from realtime_sim.wire.frames import LEAST_MESSAGE_BYTES
 
 __all__ = ["check_supported"]
@@ -61,6 +61,11 @@ def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
             yield f"clients.{cohort.name}.network.idle_timeout", "use a balancer, which has one: nginx or haproxy"
         if cohort.polling_handshake and scenario.servers.stack == "native":
             yield f"clients.{cohort.name}.polling_handshake", "set it to false, or servers.stack to socketio"
+        if _needs_stickiness(scenario, cohort) and options.balancer == "none":
+            yield (
+                f"balancer.affinity: none for the polls of clients.{cohort.name}, without a balancer",
+                "a client keeps its server then: set it to cookie, or use nginx or haproxy, which part them",
+            )
     if scenario.servers.stack == "socketio":
         yield from _beyond_socketio(scenario, options)
     if scenario.servers.workers > 1:
@@ -80,6 +85,13 @@ def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
             yield f"faults[{number}].kind: slow_broker", "use stop_broker or partition, or simulate it"
         elif fault.kind in ("stop_broker", "start_broker") and "://" in options.broker:
             yield f"faults[{number}].kind: {fault.kind} of a broker that is not ours", "use an embedded broker"
+
+
+def _needs_stickiness(scenario: Scenario, cohort: Cohort) -> bool:
+    """Whether requests of one session may reach several servers, as the scenario has it."""
+    several = scenario.servers.count > 1 or scenario.autoscaling is not None
+    polls = cohort.transport == "long_polling" or cohort.polling_handshake
+    return several and polls and scenario.balancer.affinity == "none" and "hash" not in scenario.balancer.policy
 
 
 def _beyond_socketio(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:

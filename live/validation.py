@@ -1,20 +1,19 @@
 """Validation: is the model right? Fit its costs, simulate, run the same for real, and hold one against the other.
 
-The costs come from a live run of the very scenario with other draws (`live.fitting`), or from a profile that was
+The costs come from live runs of the very scenario with other draws (`live.fitting`), or from a profile that was
 calibrated before. Messages, their times and recipients, backoffs and faults are those of the scenario's own seed, in
 the simulation as in every live run that it is compared with.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from live.calibration import Calibration, read_calibration
-from live.fitting import fit, mean_of
+from live.fitting import fit, median_of
 from live.options import Options
 from live.running import run
 from realtime_sim.agreement import Comparison, compare
@@ -31,11 +30,14 @@ MOST_RUNS = 100
 OTHER_DRAWS = 1_000_003
 """What is added to the seed for the run that costs are fitted to: it has nothing in common with those compared."""
 
-N_FITTED = 2
+N_FITTED = 3
 """Live runs that costs are fitted to."""
 
-N_CORRECTIONS = 3
-"""How often a fit is corrected by a simulation of what it was fitted to."""
+MOST_CORRECTED = 2.0
+"""Largest factor by which a simulation of what a fit was made of corrects it."""
+
+SHORTEST_S = 1e-6
+"""Least time that a correction takes a part of the way for."""
 
 
 def validate(
@@ -59,7 +61,7 @@ def validate(
     runs : int
         Live runs; figures are compared with their median.
     profile : Calibration, str or Path, optional
-        What was calibrated before, or the file it was written to; costs are fitted to one more live run if left out.
+        What was calibrated before, or the file it was written to; left out, costs are fitted to three further runs.
     progress : callable, optional
         Called now and then with the share that is done; left out, a bar shows on a terminal or in a notebook.
 
@@ -110,8 +112,8 @@ def _in_turns(others: list[Scenario], own: list[Scenario]) -> list[Scenario]:
 def fitted(scenario: Scenario, shown: Sequence[Results], n_processes: int) -> Scenario:
     """The scenario with the costs that live runs of it show, with other draws.
 
-    Simulated with these costs, those runs must be as long on every part of the way as they were on average: what a
-    fit cannot see, such as how the servers' loads meet at one client process, is corrected for.
+    Simulated with these costs, those runs must be as long on the way to the server, and from there on, as they were on
+    average: what a fit cannot see, such as how several processes wait for each other, is corrected for.
 
     Parameters
     ----------
@@ -122,16 +124,13 @@ def fitted(scenario: Scenario, shown: Sequence[Results], n_processes: int) -> Sc
     n_processes : int
         Processes that played its clients.
     """
-    found, target = mean_of([fit(one) for one in shown]), _parts_s(shown)
-    for _ in range(N_CORRECTIONS):
-        simulated = [simulate(found.apply(shown[0].scenario, n_processes), progress=lambda _: None)]
-        to_server, fanout, to_client = _parts_s(simulated)
-        clients = math.sqrt(target[2] / max(to_client, 1e-9))
-        found = found.corrected(target[0] - to_server, target[1] - fanout, clients)
-    return found.apply(scenario, n_processes)
+    found, target = median_of([fit(one) for one in shown]), _parts_s(shown)
+    simulated = _parts_s([simulate(found.apply(shown[0].scenario, n_processes), progress=lambda _: None)])
+    factors = np.clip(target / np.maximum(simulated, SHORTEST_S), 1 / MOST_CORRECTED, MOST_CORRECTED)
+    return found.corrected(*factors).apply(scenario, n_processes)
 
 
 def _parts_s(runs: Sequence[Results]) -> np.ndarray:
-    """Mean seconds to the server, in its fan-out, and to the client, over several runs."""
-    hops = np.mean([one.hops["mean_s"].to_numpy() for one in runs], axis=0)
-    return np.array([hops[:4].sum(), hops[4], hops[5:8].sum()])
+    """Mean seconds to the server, and from there to the client, the median over several runs."""
+    hops = np.median([one.hops["mean_s"].to_numpy() for one in runs], axis=0)
+    return np.array([hops[:4].sum(), hops[4:8].sum()])

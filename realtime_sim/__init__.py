@@ -28,6 +28,7 @@ _EXPORTS = {
     "choose_transport": "choose",
     "compare": "agreement",
     "compare_backoff": "backoffs",
+    "deployment": "deployment",
     "plan": "planning",
     "plots": "plots",
     "policies": "policies",

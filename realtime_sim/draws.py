@@ -82,6 +82,10 @@ class Stream:
     FAILURE = 24  # ids: service, event, attempt
     AGE = 25  # ids: client, connection, 0 for the age and 1 for the part of it that is over at the start
     IDLE = 26  # ids: client, connection, ping that races the proxy; ping 0: since when it was idle at the start
+    WAKEUP = 27  # ids: publish, server, traffic
+    RECEIVE = 28  # ids: publish, client, traffic; of an answer to a long poll the last publish in it
+    RECEIVE_WAKEUP = 29  # ids: as those of RECEIVE
+    FANOUT_WAIT = 30  # ids: publish, server, traffic
 
 
 @njit(inline="always")

@@ -168,8 +168,10 @@ def hosts(draw) -> Callable[[dict], dict]:
     drawn = {
         "cores": draw(st.sampled_from([1, 2, 3, 8])),
         "client_processes": draw(st.sampled_from([1, 2, 3])),
-        "receive": draw(st.sampled_from([0, "50us", "5ms"])),
-        "receive_wakeup": draw(st.sampled_from([0, "200us"])),
+        "wakeup": draw(st.sampled_from([0, "1ms", {"mean": "2ms"}])),
+        "fanout_wait": draw(st.sampled_from([0, {"mean": "1ms"}])),
+        "receive": draw(st.sampled_from([0, "50us", {"mean": "5ms"}])),
+        "receive_wakeup": draw(st.sampled_from([0, "200us", {"low": 0, "high": "1ms"}])),
         "connect": draw(st.sampled_from([0, "1ms", "50ms"])),
         "publish": draw(st.sampled_from([0, "100us", "20ms"])),
         "slice": draw(st.sampled_from([1, 2, 7, 25])),

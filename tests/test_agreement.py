@@ -142,6 +142,15 @@ def test_a_simulation_that_loses_what_no_rule_explains_determines_nothing():
         assert row["verdict"] == "not determined" and "does not keep up" in row["why"]
 
 
+def test_a_simulation_that_loses_what_live_runs_deliver_is_off():
+    crowded = ticking("3ms", drain=1, traffic=[{"name": "t", "rate": 500, "arrivals": "constant"}])
+    found = compare(simulate(crowded), as_live(simulate(crowded.replace(**{"servers.costs.event": "1ms"}))))
+    row = found.figures.loc["deliveries lost"]
+    assert row["a"] > 0 == row["b"]
+    assert row["verdict"] == f"off by {row['a']:,.0f} (must be equal)"
+    assert not found.agrees
+
+
 def test_recovery_is_held_to_a_fifth_of_what_was_measured():
     """One client of two is cut off at 5 s, and back after a fixed second and its handshake."""
     name, cohort = "recovery from fault 0 (kill_server)", {"name": "c", "count": 2, "tls": False}

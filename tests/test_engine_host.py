@@ -124,6 +124,35 @@ def test_a_message_that_finds_its_process_asleep_wakes_it():
     assert stamps_ms(case, n=6) == [3, 4, 5, 6, 7, 8]
 
 
+def test_a_server_that_sleeps_takes_a_message_up_later_and_is_waited_for():
+    """Two sends of 1 ms each. The first message of a second wakes the server, 5 ms; the second comes 2 ms later, and
+    its copies leave behind the first ones. Until the server is awake the message waits for it."""
+    traffic = [
+        {"name": "a", "rate": 1, "arrivals": "constant"},
+        {"name": "b", "rate": 1, "arrivals": "constant", "start": "2ms"},
+    ]
+    case = scenario(
+        2, {"cores": 9, "wakeup": "5ms"}, traffic=traffic, duration=1,
+        servers={"profile": "zero", "costs": {"send": "1ms"}},
+    )  # fmt: skip
+    assert stamps_ms(case, "started_ns") == [5, 5, 7, 7]
+    assert stamps_ms(case, "sent_ns") == [6, 7, 8, 9]
+
+
+def test_what_a_fan_out_waits_is_spread_over_its_sends():
+    """Four sends of 1 ms, and 2 ms of waiting: every 1.5 ms one leaves."""
+    case = scenario(4, {"cores": 9, "fanout_wait": "2ms"}, servers={"profile": "zero", "costs": {"send": "1ms"}})
+    assert stamps_ms(case, "sent_ns") == [1.5, 3, 4.5, 6]
+
+
+def test_a_message_dies_with_the_server_that_it_was_about_to_wake():
+    case = scenario(
+        2, {"cores": 9, "wakeup": "5ms"}, duration=2,
+        faults=[{"at": "1002ms", "kind": "kill_server", "server": 0}],
+    )  # fmt: skip
+    assert simulate(case).deliveries.loc["total", ["expected", "delivered", "lost"]].tolist() == [4, 2, 2]
+
+
 def test_a_connection_attempt_costs_its_process_time_before_the_request_leaves():
     """All drop at 1 s and try again at 2 s: 10 ms each, one after the other, then three ways of 50 ms, for TCP, TLS 1.3
     and the request, and the answer."""
@@ -455,3 +484,18 @@ def test_a_client_process_that_sleeps_has_an_exceptional_first_service(utilizati
     assert holds(received, theory.mg1_exceptional_first(rate, 1e-3, 0.0, 1.5e-3, 0.0).mean_sojourn_s, WIDER)
     results = simulate(case.replace(host={"cores": 9, "publish": 1e-3}))
     assert holds(results.latency_s(hop="publisher_to_broker")["mean"], theory.md1(rate, 1e-3).mean_sojourn_s, WIDER)
+
+
+@pytest.mark.parametrize("utilization", [0.2, 0.5, 0.8])
+def test_a_server_that_is_scheduled_late_has_an_exceptional_first_service(utilization):
+    """Poisson messages of 1 ms; who finds the loop asleep waits for the scheduler, exponential with a mean of 0.5 ms,
+    before it is taken up: in Welch's terms a part of its service, here a part of its wait."""
+    rate, first_s = utilization / 1e-3, 1.5e-3
+    duration = {0.2: 20_000, 0.5: 20_000, 0.8: 40_000}[utilization] / rate
+    case = scenario(
+        1, {"cores": 9, "wakeup": {"mean": 0.5e-3}}, duration=duration, warmup=duration / 20, seed=904,
+        sample_interval=duration / 200, traffic=[{"name": "t", "rate": rate}],
+        servers={"profile": "zero", "costs": {"event": 1e-3}},
+    )  # fmt: skip
+    welch = theory.mg1_exceptional_first(rate, 1e-3, 0.0, first_s, 0.5e-3 / first_s)
+    assert holds(simulate(case).latency_s()["mean"], welch.mean_sojourn_s, WIDER)

@@ -40,6 +40,7 @@ FLOORS = {
     "prices": 2,
     "profile_files": 2,
     "profiles": 2,
+    "proxies": 2,
     "recorder": 2,
     "scenario": 2,
     "trace": 2,
@@ -63,6 +64,7 @@ FLOORS = {
     "agreement": 5,
     "backoffs": 5,
     "choose": 5,
+    "deployment": 5,
     "limits": 5,
     "planning": 5,
     "progress": 5,
@@ -94,6 +96,7 @@ THIRD_PARTY = {
 
 THIRD_PARTY_OF_ONE = {
     ("engines.fast", "llvmlite"): "a type of its own for compiled code",
+    ("deployment", "yaml"): "manifests are YAML",
     ("cli", "rich"): "tables and progress on a terminal",
     ("cli", "typer"): "the command line",
     ("cli", "yaml"): "values of --set are YAML",
@@ -106,6 +109,7 @@ THIRD_PARTY_OF_ONE = {
 
 SAME_FLOOR = {
     ("agreement", "limits"): "tables of text are aligned in one way",
+    ("deployment", "limits"): "how fast servers accept clients is theirs, and so are figures in words",
     ("__main__", "cli"): "python -m realtime_sim is the command",
     ("backoffs", "progress"): "a long comparison shows how far it is",
     ("backoffs", "simulation"): "each policy is a simulation",
@@ -167,6 +171,7 @@ SAME_FLOOR = {
     ("storms", "recovery"): "how long a storm lasts is when all are back",
     ("storms", "stats"): "figures of replications are means",
     ("profile_files", "profiles"): "a file may build on a profile",
+    ("proxies", "scenario"): "how long a proxy waits follows from pings and polls",
     ("scenario", "profile_files"): "a scenario may name a file",
     ("scenario", "profiles"): "a scenario may name a profile",
     ("trace", "scenario"): "a trace says what was asked",

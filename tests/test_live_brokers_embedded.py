@@ -290,6 +290,26 @@ async def started(url: str, broker) -> None:
 
 
 @pytest.mark.live
+def test_what_a_user_may_not_publish_is_one_error(children):
+    """Core NATS answers the ping behind the message all the same."""
+    from live.brokers.programs import PROGRAMS
+
+    (port,) = free_ports(1)
+    command = PROGRAMS["auto", NATS].command(port, children.folder, part(NATS), "x", "monitor=0")
+    may = '{publish: "_INBOX.>", subscribe: ">"}'
+    with Path(command[-1]).open("a") as file:
+        file.write(f"authorization {{ users: [{{user: me, password: s3cret, permissions: {may}}}] }}\n")
+    assert wait_for_port(port, children.spawn(command, name="guarded"))
+
+    async def run():
+        async with servers(f"nats://me:s3cret@127.0.0.1:{port}", part(NATS), 1) as (_, publisher):
+            with pytest.raises(LiveError, match=r"permissions violation for publish.*; see the broker's configuration"):
+                await publisher.publish(5, body(1))
+
+    asyncio.run(run())
+
+
+@pytest.mark.live
 @pytest.mark.parametrize(("kind", "url"), [(VALKEY, "redis://:s3cret@{}/3"), (NATS, "nats://me:s3cret@{}")])
 def test_the_right_password_lets_us_in(children, guarded, kind, url):
     where = url.format(guarded(kind))

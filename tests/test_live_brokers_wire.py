@@ -1,4 +1,4 @@
-"""What goes over the connections is what others understand, whole or in pieces; positions keep their form."""
+"""What stands at the broker is what its other clients understand; positions keep their form; examples run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import doctest
 from importlib import import_module
 from pathlib import Path
 
-import hiredis
 import nats
 import pytest
 import redis.asyncio
@@ -16,9 +15,7 @@ from hypothesis import strategies as st
 
 import live.brokers
 from live.brokers.embedded import start_broker
-from live.brokers.nats_wire import NatsConnection
 from live.brokers.offsets import MOST_PARTITIONS, Offsets, offsets_from
-from live.brokers.resp import RespConnection
 from live.processes import Children
 from realtime_sim.errors import LiveError
 from tests.brokers import body, eventually, part, publish, servers, until_heard
@@ -32,11 +29,11 @@ def test_examples_run(module):
     assert tested.failed == 0
 
 
-# --- other people's clients -----------------------------------------------------------------------------------------
+# --- other clients of the broker ------------------------------------------------------------------------------------
 
 
 @pytest.mark.live
-def test_redis_py_hears_us_and_is_heard():
+def test_another_client_of_redis_hears_a_link_and_is_heard():
     async def run(children):
         running = await start_broker("auto", part("redis_pubsub"), children)
         other = redis.asyncio.from_url(running.url)
@@ -54,7 +51,7 @@ def test_redis_py_hears_us_and_is_heard():
 
 
 @pytest.mark.live
-def test_redis_py_finds_our_stream_with_a_group_for_each_server_and_nothing_pending():
+def test_a_stream_has_a_group_for_each_server_and_nothing_pending():
     async def run(children):
         running = await start_broker("auto", part("redis_streams"), children)
         other = redis.asyncio.from_url(running.url)
@@ -127,7 +124,7 @@ def test_a_stream_that_was_deleted_is_read_from_its_new_beginning():
 
 
 @pytest.mark.live
-def test_nats_py_hears_us_and_is_heard():
+def test_another_client_of_nats_hears_a_link_and_is_heard():
     async def run(children):
         running = await start_broker("auto", part("nats"), children)
         other = await nats.connect(running.url.partition("?")[0])
@@ -145,7 +142,7 @@ def test_nats_py_hears_us_and_is_heard():
 
 
 @pytest.mark.live
-def test_nats_py_finds_our_stream_and_what_we_have_acknowledged():
+def test_jetstream_knows_what_a_link_has_acknowledged():
     async def run(children):
         running = await start_broker("auto", part("nats_jetstream"), children)
         other = await nats.connect(running.url.partition("?")[0])
@@ -167,50 +164,6 @@ def test_nats_py_finds_our_stream_and_what_we_have_acknowledged():
 
     with Children() as children:
         asyncio.run(run(children))
-
-
-# --- pieces ---------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.integers(1, 40), max_size=40))
-def test_redis_messages_may_arrive_in_any_pieces(sizes):
-    sent = b"".join(hiredis.pack_command(("message", "x:5", b"\r\n*3\r\n" * number)) for number in range(8))
-    heard = []
-    connection = RespConnection(lambda reply: heard.append(reply[2]), lambda: None)
-    for piece in pieces(sent, sizes):
-        connection.data_received(piece)
-    assert heard == [b"\r\n*3\r\n" * number for number in range(8)]
-
-
-@given(st.lists(st.integers(1, 40), max_size=40))
-def test_nats_messages_may_arrive_in_any_pieces(sizes):
-    async def run():
-        heard, turns = [], []
-        connection = NatsConnection({}, lambda: None, lambda: turns.append(len(heard)))
-        connection.hear(b"1", lambda *message: heard.append(message))
-        text = b"\r\nMSG x 1 3\r\n"
-        sent = b"PING\r\nMSG s.5 1 %d\r\n%s\r\nMSG s.6 1 back 0\r\n\r\n" % (len(text), text)
-        sent += b"HMSG s.7 1 12 15\r\nNATS/1.0\r\n\r\nabc\r\n"
-        sent += b"HMSG s.8 1 back 16 16\r\nNATS/1.0 404\r\n\r\n\r\nMSG x 9 1\r\n.\r\n"
-        for piece in pieces(sent, sizes):
-            connection.data_received(piece)
-        assert heard == [
-            (b"s.5", b"", b"", text),
-            (b"s.6", b"back", b"", b""),
-            (b"s.7", b"", b"NATS/1.0\r\n\r\n", b"abc"),
-            (b"s.8", b"back", b"NATS/1.0 404\r\n\r\n", b""),
-        ]
-        assert turns[-1] == 4
-
-    asyncio.run(run())
-
-
-def pieces(data: bytes, sizes: list[int]) -> list[bytes]:
-    cut = []
-    for size in sizes:
-        cut.append(data[:size])
-        data = data[size:]
-    return [*cut, data]
 
 
 # --- positions ------------------------------------------------------------------------------------------------------

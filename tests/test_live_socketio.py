@@ -335,7 +335,7 @@ def test_a_run_delivers_everything_and_clients_come_back_from_a_dead_server():
         duration=4, drain=4,
         clients=[direct, direct | {"name": "polling", "polling_handshake": True}],
         rooms=[{"name": "group", "count": 5, "members": 8}],
-        servers={"count": 2, "stack": "socketio", "profile": "zero"},
+        servers={"count": 2, "stack": "socketio", "profile": "zero"}, balancer={"affinity": "cookie"},
         traffic=[stream | {"stop": 1.5} for stream in traffic],
         faults=[{"at": 2, "kind": "kill_server", "server": 0}],
     )  # fmt: skip
@@ -373,7 +373,7 @@ def test_what_the_library_cannot_do_is_named(change, field):
 
 def test_polls_first_are_for_this_stack_alone():
     polling = {"clients.c.polling_handshake": True}
-    check_supported(chat().replace(**polling), Options())
+    check_supported(chat(balancer={"affinity": "cookie"}).replace(**polling), Options())
     with pytest.raises(UnsupportedFeature, match="clients.c.polling_handshake.*servers.stack to socketio"):
         check_supported(chat(servers={"count": 2}).replace(**polling), Options())
 

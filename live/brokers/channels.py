@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from live.brokers.base import Delivered
-from live.brokers.resp import RespConnection, connect
+from live.brokers.redis_connection import RedisConnection, connect
 from live.brokers.rooms import RoomsLink
 
 __all__ = ["RedisPubSubLink", "clients"]
@@ -18,11 +18,11 @@ __all__ = ["RedisPubSubLink", "clients"]
 class RedisPubSubLink(RoomsLink):
     """A process's link to Redis Pub/Sub; a room is the channel `namespace:room`."""
 
-    _commands: RespConnection | None = None
-    _listener: RespConnection | None = None
+    _commands: RedisConnection | None = None
+    _listener: RedisConnection | None = None
 
     @property
-    def _asks(self) -> RespConnection:
+    def _asks(self) -> RedisConnection:
         """The connection for commands; one that is gone is an error of the network."""
         if self._commands is None:
             raise ConnectionResetError("there is no connection to the broker")
@@ -40,7 +40,7 @@ class RedisPubSubLink(RoomsLink):
         """Let both connections go."""
         for connection in (self._listener, self._commands):
             if connection is not None:
-                connection.drop()
+                self.leave(*connection.drop())
         self._listener = self._commands = None
 
     def hold_reading(self, held: bool) -> None:
@@ -56,17 +56,21 @@ class RedisPubSubLink(RoomsLink):
 
     async def hear_all(self) -> None:
         """One pattern, as Socket.IO's adapter has it."""
-        answer = asyncio.get_running_loop().create_future()
-        self._listener.send((("PSUBSCRIBE", f"{self.namespace}:*"), ("PING",)), answer)
-        await answer
+        await self._subscribe(("PSUBSCRIBE", f"{self.namespace}:*"))
 
-    def say(self, new: list[int], old: list[int]) -> asyncio.Future:
-        """Subscriptions are answered one by one; the ping behind them is once."""
-        answer = asyncio.get_running_loop().create_future()
+    async def say(self, new: list[int], old: list[int]) -> None:
+        """Two commands at most."""
         words = (("SUBSCRIBE", new), ("UNSUBSCRIBE", old))
-        commands = [(word, *(f"{self.namespace}:{room}" for room in rooms)) for word, rooms in words if rooms]
+        rooms_of = [(word, *(f"{self.namespace}:{room}" for room in rooms)) for word, rooms in words if rooms]
+        await self._subscribe(*rooms_of)
+
+    async def _subscribe(self, *commands: tuple[str, ...]) -> None:
+        """Subscriptions are answered one by one; the ping behind them is once."""
+        if self._listener is None:
+            raise ConnectionResetError("there is no connection to the broker")
+        answer = asyncio.get_running_loop().create_future()
         self._listener.send((*commands, ("PING",)), answer)
-        return answer
+        await answer
 
     async def send(self, room: int, body: bytes) -> None:
         """The answer is how many connections got it."""

@@ -1,22 +1,24 @@
 """Core NATS: at most once, like Redis Pub/Sub; a room is a subject.
 
-Nothing is acknowledged here: a ping behind each message says that the broker has read it.
+Nothing is acknowledged here: a ping behind each message says that the broker has read it. Rooms that are subscribed one
+by one have a queue each in nats-py: their messages come in the order of each room.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
+from typing import Any
 
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from live.brokers.addresses import Address
 from live.brokers.base import Delivered
-from live.brokers.nats_wire import NatsConnection, connect
+from live.brokers.nats_connection import NatsConnection
 from live.brokers.rooms import RoomsLink
 
 __all__ = ["NatsLink", "monitored"]
-
-_EVERY_ROOM = b"1"
-"""Number of the subscription to all rooms; those to single rooms come after it."""
 
 
 class NatsLink(RoomsLink):
@@ -24,18 +26,32 @@ class NatsLink(RoomsLink):
 
     _connection: NatsConnection | None = None
 
+    def __init__(self, address: Address, broker: Any, member: str, namespace: str) -> None:
+        super().__init__(address, broker, member, namespace)
+        self._before_room = len(self.namespace) + 1
+        self._subscriptions: dict[int, Subscription] = {}
+
+    @property
+    def _there(self) -> NatsConnection:
+        """The connection; one that is gone is an error of the network."""
+        if self._connection is None:
+            raise ConnectionResetError("there is no connection to the broker")
+        return self._connection
+
     async def open(self, first: bool) -> None:
         """Connect, and subscribe to what is wanted."""
         what = "asks" if self.receive is None else "reads"
-        self._connection = await connect(self.address, f"{self.namespace}:{what}:{self.member}", self.broken)
+        self._connection = NatsConnection(self.broken)
+        await self._there.connect(self.address, f"{self.namespace}:{what}:{self.member}")
         if self.receive is not None:
             await self.hear_anew()
 
     def drop(self) -> None:
         """Let the connection go."""
         if self._connection is not None:
-            self._connection.drop()
+            self.leave(self._connection.drop())
         self._connection = None
+        self._subscriptions.clear()
 
     def hold_reading(self, held: bool) -> None:
         """Read nothing, or read on."""
@@ -43,35 +59,27 @@ class NatsLink(RoomsLink):
 
     async def hear_all(self) -> None:
         """One subject with a wildcard."""
-        cut = len(self.namespace) + 1
-        receive = self.receive
+        connection = self._there
+        await connection.hear(f"{self.namespace}.*", self._hear)
+        await connection.read()
 
-        def heard(subject: bytes, reply: bytes, header: bytes, body: bytes) -> None:
-            receive(Delivered(int(subject[cut:]), body, ""))
-
-        self._connection.hear(_EVERY_ROOM, heard)
-        await self._connection.ping(b"SUB %s.* %s\r\n" % (self.namespace.encode(), _EVERY_ROOM))
-
-    def say(self, new: list[int], old: list[int]) -> asyncio.Future:
-        """A line for each room, and a ping behind them."""
-        lines = []
+    async def say(self, new: list[int], old: list[int]) -> None:
+        """A subscription for each room, and a ping behind them."""
+        connection = self._there
         for room in new:
-            self._connection.hear(_number(room), partial(self._hear, room))
-            lines.append(b"SUB %s.%d %s\r\n" % (self.namespace.encode(), room, _number(room)))
+            self._subscriptions[room] = await connection.hear(f"{self.namespace}.{room}", self._hear)
         for room in old:
-            self._connection.forget(_number(room))
-            lines.append(b"UNSUB %s\r\n" % _number(room))
-        return self._connection.ping(b"".join(lines))
+            await connection.forget(self._subscriptions.pop(room))
+        await connection.read()
 
-    def _hear(self, room: int, subject: bytes, reply: bytes, header: bytes, body: bytes) -> None:
-        self.receive(Delivered(room, body, ""))
+    async def _hear(self, message: Msg) -> None:
+        self.receive(Delivered(int(message.subject[self._before_room :]), message.data, ""))
 
     async def send(self, room: int, body: bytes) -> None:
-        """One line, the message, and a ping."""
-        connection = self._connection
-        if connection is None:
-            raise ConnectionResetError("there is no connection to the broker")
-        await connection.ping(b"PUB %s.%d %d\r\n%s\r\n" % (self.namespace.encode(), room, len(body), body))
+        """The message, and a ping."""
+        connection = self._there
+        await connection.send(f"{self.namespace}.{room}", body)
+        await connection.read()
 
     async def count(self) -> int | None:
         """Subjects that the servers' connections hear, if the address names the port of its monitoring."""
@@ -82,10 +90,6 @@ class NatsLink(RoomsLink):
         ours = [one for one in report["connections"] if one.get("name", "").startswith(f"{self.namespace}:reads:")]
         subjects = [subject for one in ours for subject in one.get("subscriptions_list", ())]
         return sum(subject.startswith(f"{self.namespace}.") for subject in subjects)
-
-
-def _number(room: int) -> bytes:
-    return b"%d" % (room + 2)
 
 
 async def monitored(host: str, port: int, path: str) -> dict:

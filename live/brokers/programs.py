@@ -160,7 +160,7 @@ async def ask_about(address: Address) -> str:
 
 
 async def _about_redis(address: Address) -> str:
-    from live.brokers.resp import connect
+    from live.brokers.redis_connection import connect
 
     connection = await connect(address, "realtime-sim:asks", None, lambda: None)
     try:
@@ -170,7 +170,7 @@ async def _about_redis(address: Address) -> str:
             raise
         return f"fakeredis {importlib.metadata.version('fakeredis')}"  # it answers everything but this
     finally:
-        connection.drop()
+        await asyncio.wait(connection.drop())
         await asyncio.sleep(0)
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     valkey = fields.get("valkey_version")
@@ -178,12 +178,16 @@ async def _about_redis(address: Address) -> str:
 
 
 async def _about_nats(address: Address) -> str:
-    from live.brokers.nats_wire import connect
+    from live.brokers.nats_connection import NatsConnection
 
-    connection = await connect(address, "realtime-sim:asks", lambda: None)
-    connection.drop()
-    await asyncio.sleep(0)
-    return f"NATS {connection.info['version']}"
+    connection = NatsConnection(lambda: None)
+    try:
+        await connection.connect(address, "realtime-sim:asks")
+        version = connection.client.connected_server_version
+    finally:
+        await asyncio.wait({connection.drop()})
+        await asyncio.sleep(0)
+    return f"NATS {version.major}.{version.minor}.{version.patch}"
 
 
 async def _about_kafka(address: Address) -> str:

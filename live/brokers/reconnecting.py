@@ -74,6 +74,7 @@ class ReconnectingLink:
         self._up = self._silent = self._partitioned = self._closed = self._was_up = self._fell = False
         self._why = ""
         self._return: asyncio.Task | None = None
+        self._left: set[asyncio.Task] = set()
         self._tickets = itertools.count()
         self._turns: list[tuple[int, asyncio.Event]] = []
 
@@ -172,7 +173,17 @@ class ReconnectingLink:
                     await self.say_goodbye()
         self._up = False
         self.drop()
+        if self._left:
+            _, hanging = await asyncio.wait(self._left, timeout=1.0)
+            for task in hanging:
+                task.cancel()  # its broker takes nothing
         await asyncio.sleep(0)  # the loop closes the sockets in its next turn
+
+    def leave(self, *tasks: asyncio.Task) -> None:
+        """Let tasks come to their end by themselves; `close` waits for them."""
+        for task in tasks:
+            self._left.add(task)
+            task.add_done_callback(self._left.discard)
 
     # Protocols.
 

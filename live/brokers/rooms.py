@@ -23,7 +23,7 @@ class RoomsLink(ReconnectingLink):
         self.per_room = broker.subscription == "per_room"
         self._wanted: set[int] = set()
         self._heard: set[int] = set()
-        self._answer: asyncio.Future | None = None
+        self._answer: asyncio.Task | None = None
 
     async def subscribe(self, rooms: Iterable[int]) -> None:
         """Hear these rooms; returns when the broker has answered, or at once when it cannot."""
@@ -64,8 +64,9 @@ class RoomsLink(ReconnectingLink):
         if new or old:
             self._heard |= new
             self._heard -= old
-            self._answer = self.say(sorted(new), sorted(old))
+            self._answer = asyncio.get_running_loop().create_task(self.say(sorted(new), sorted(old)))
             self._answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+            self.leave(self._answer)
 
     async def _answered(self) -> None:
         if self._answer is not None and not self._answer.done():
@@ -79,6 +80,6 @@ class RoomsLink(ReconnectingLink):
         """Subscribe to every room at once."""
         raise NotImplementedError
 
-    def say(self, new: list[int], old: list[int]) -> asyncio.Future:
-        """Write what is to be heard and what no more; the future is done when the broker has read it."""
+    async def say(self, new: list[int], old: list[int]) -> None:
+        """Write what is to be heard and what no more; returns when the broker has read it. Raises `ConnectionError`."""
         raise NotImplementedError

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import re
 
-import hiredis
-
 from live.brokers.base import Delivered
 from live.brokers.channels import clients
 from live.brokers.reconnecting import ReconnectingLink, Refused
-from live.brokers.resp import RespConnection, connect
+from live.brokers.redis_connection import RedisConnection, connect
 
 __all__ = ["RedisStreamsLink"]
 
@@ -27,8 +25,8 @@ _AT_ONCE = 1_000
 class RedisStreamsLink(ReconnectingLink):
     """A process's link to the stream `namespace:log`; its group has its own name."""
 
-    _commands: RespConnection | None = None
-    _reader: RespConnection | None = None
+    _commands: RedisConnection | None = None
+    _reader: RedisConnection | None = None
     _position = ""
 
     @property
@@ -46,7 +44,7 @@ class RedisStreamsLink(ReconnectingLink):
         return ("XREADGROUP", "GROUP", group, group, "COUNT", count, "BLOCK", 0, "STREAMS", self._stream, ">")
 
     @property
-    def _asks(self) -> RespConnection:
+    def _asks(self) -> RedisConnection:
         """The connection for commands; one that is gone is an error of the network."""
         if self._commands is None:
             raise ConnectionResetError("there is no connection to the broker")
@@ -103,7 +101,7 @@ class RedisStreamsLink(ReconnectingLink):
 
     def _take(self, reply: object) -> None:
         """The answer to a request for more: hand over, acknowledge, ask again."""
-        if isinstance(reply, hiredis.ReplyError):
+        if isinstance(reply, Refused):
             self.broken()  # the group is gone, or the broker does not want: open again
         elif reply is None:
             self._reader.send((self._ask_for_more,), self._take)
@@ -111,7 +109,7 @@ class RedisStreamsLink(ReconnectingLink):
             entries = reply[0][1]
             self._hand_over(entries)
             acknowledge = ("XACK", self._stream, self.member, *(entry[0] for entry in entries))
-            self._reader.send((acknowledge, self._ask_for_more), _ignore, self._take)
+            self._reader.send((acknowledge, self._ask_for_more), None, self._take)
 
     def _hand_over(self, entries: list) -> None:
         receive = self.receive
@@ -124,7 +122,7 @@ class RedisStreamsLink(ReconnectingLink):
         """Let both connections go."""
         for connection in (self._reader, self._commands):
             if connection is not None:
-                connection.drop()
+                self.leave(*connection.drop())
         self._reader = self._commands = None
 
     def hold(self, held: bool) -> None:
@@ -177,7 +175,3 @@ def _order(place: str) -> tuple[int, ...]:
     True
     """
     return tuple(int(part) for part in place.split("-"))
-
-
-def _ignore(reply: object) -> None:
-    """How many entries were acknowledged."""

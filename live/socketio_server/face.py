@@ -113,6 +113,7 @@ class Face:
         try:
             gate.admit(len(self._door.connections) + gate.n_handshaking)
         except Refused as refused:
+            self._door.page.add("refused")
             return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)
         handshake = request["handshake"] = Handshake(gate, request, self._door.settings.header_timeout_s)
         is_begun = False

@@ -225,10 +225,10 @@ def _counts(a: Sheet, b: Sheet) -> tuple[dict[str, str], dict[str, str]]:
     why_so, why_not = determined(a.scenario), undetermined(a.scenario)
     none = [name for name in ("lost", "dropped", "duplicate") if name in why_so]
     for name in none:
-        simulated = a.figures[_DELIVERIES + name].estimate.value
-        if simulated:  # the rule takes a system for granted that keeps up
+        simulated, live = (side.figures[_DELIVERIES + name].estimate.value for side in (a, b))
+        if simulated and live:  # the rule takes a system for granted that keeps up
             n = value_text(simulated, "per run")
-            why = f"the simulation itself has {n} {name}: it does not keep up, or ends early"
+            why = f"the simulation has {n} {name} as well: it does not keep up, or ends early"
             why_so = {key: text for key, text in why_so.items() if key not in (name, "delivered")}
             why_not |= {name: why, "delivered": why}
     return why_so, why_not
@@ -273,7 +273,16 @@ def _held(
     if math.isinf(deviation):
         return found | {"verdict": f"off: nothing in {labels[0] if a == 0 else labels[1]}"}
     found["verdict"] = f"off by {percent(abs(deviation))} (allowed {percent(allowed)})"
-    return found | {"why": _where(table, key_of(name), b - a, labels) if name.startswith(LATENCY) else ""}
+    where = _where(table, key_of(name), b - a, labels) if name.startswith(LATENCY) else ""
+    return found | {"why": "; ".join(filter(None, (where, _spread(row, labels))))}
+
+
+def _spread(row: Mapping[str, object], labels: tuple[str, str]) -> str:
+    """That the runs are further apart from each other than the figure is from them, where they are."""
+    a, low, high, unit = float(row["a"]), float(row["b_low"]), float(row["b_high"]), str(row["unit"])
+    if not low <= a <= high:
+        return ""
+    return f"{labels[1]} runs themselves are from {value_text(low, unit)} to {value_text(high, unit)}"
 
 
 def _where(table: pd.DataFrame, figure: str, difference_s: float, labels: tuple[str, str]) -> str:

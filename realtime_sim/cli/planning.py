@@ -55,11 +55,10 @@ def plan(
     from realtime_sim.files import check_writable
     from realtime_sim.planning import plan as run
     from realtime_sim.prices import Prices
+    from realtime_sim.report import check_format
 
     if report:
-        from realtime_sim.report.writing import format_of
-
-        format_of(Path(report))
+        check_format(report)
     for path in (json_, report):
         if path not in ("", "-"):
             check_writable(Path(path))

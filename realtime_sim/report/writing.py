@@ -18,7 +18,7 @@ from realtime_sim.report.runs import page_of_run
 from realtime_sim.results import Results
 from realtime_sim.sizing import Sizing
 
-__all__ = ["FORMATS", "PAGES", "format_of", "write_report"]
+__all__ = ["FORMATS", "PAGES", "check_format", "write_report"]
 
 PAGES: dict[type, Callable[..., Page]] = {Comparison: page_of_comparison, Plan: page_of_plan, Results: page_of_run}
 """What there is a page of."""
@@ -45,7 +45,7 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
     ScenarioError
         If there is no report about such a thing, the ending is another one, or the file cannot be written.
     """
-    path = Path(path)
+    path = check_format(path)
     page_of = next((make for known, make in PAGES.items() if isinstance(obj, known)), None)
     if page_of is None:
         *first, last = (known.__name__ for known in PAGES)
@@ -55,7 +55,7 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
     if sizing is not None and not isinstance(obj, Plan):
         step = "leave it out, or give the plan"
         raise ScenarioError(Problem("sizing", "must go with a Plan", type(obj).__name__, step))
-    ending = format_of(path)
+    ending = path.suffix.lower()
     if ending == ".json":
         write_whole(path, json_of_plan(obj, sizing) if isinstance(obj, Plan) else obj.to_json())
         return
@@ -63,16 +63,17 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
     write_whole(path, FORMATS[ending](page))
 
 
-def format_of(path: Path) -> str:
-    """The ending that tells what a report is written as.
+def check_format(path: str | Path) -> Path:
+    """The path of a report, whose ending is one of those there are: found out before a long run, and not after it.
 
     Raises
     ------
     ScenarioError
-        If it is another one than those that are known.
+        If it is another one.
     """
-    ending, endings = path.suffix.lower(), (*FORMATS, ".json")
+    path, endings = Path(path), (*FORMATS, ".json")
+    ending = path.suffix.lower()
     if ending not in endings:
         rule = f"must end in {', '.join(endings[:-1])} or {endings[-1]}"
         raise ScenarioError(Problem("path", rule, str(path), nearest(ending, endings) if ending else "add one of them"))
-    return ending
+    return path

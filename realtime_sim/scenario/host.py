@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from realtime_sim.scenario.distributions import Constant, Distribution
 from realtime_sim.scenario.quantities import Count, Duration, Part, whole_number
 
 __all__ = ["Host"]
@@ -25,11 +26,17 @@ class Host(Part):
     client_processes : int
         Processes that play the clients, at most as many as there are clients: client i is in process i modulo
         their number.
-    receive : float or str
-        CPU of such a process for one message that it receives, or for one answer to a long poll, whatever is in it,
-        seconds.
-    receive_wakeup : float or str
-        Further CPU of a message that finds its process asleep, seconds.
+    wakeup : Distribution
+        Time until a loop of a server that is asleep takes up a message from the broker, seconds: that of the scheduler,
+        drawn for each. What the loop itself costs more then is `servers.costs.wakeup`.
+    fanout_wait : Distribution
+        Time that a fan-out in one job waits for a core while it sends, seconds: drawn for each message at each server,
+        and spread evenly over its sends.
+    receive : Distribution
+        CPU of a process that plays clients for one message that it receives, or for one answer to a long poll,
+        whatever is in it, seconds: drawn for each, the mean for an answer that has no message.
+    receive_wakeup : Distribution
+        Further CPU of a message that finds its process asleep, seconds; drawn likewise.
     connect : float or str
         CPU of such a process for one connection attempt, spent before the request leaves, seconds. How long a client
         waits for an answer counts from then on.
@@ -42,8 +49,10 @@ class Host(Part):
 
     cores: _Cores  # type: ignore[valid-type]
     client_processes: _Processes = 1  # type: ignore[valid-type]
-    receive: Duration = 0.0
-    receive_wakeup: Duration = 0.0
+    wakeup: Distribution = Constant(value=0.0)
+    fanout_wait: Distribution = Constant(value=0.0)
+    receive: Distribution = Constant(value=0.0)
+    receive_wakeup: Distribution = Constant(value=0.0)
     connect: Duration = 0.0
     publish: Duration = 0.0
     slice: Count = 25

@@ -128,7 +128,7 @@ class Connection:
         """A copy is at the client's door; it has the copy when its process is done with it, where it has a process."""
         process = self.client.process
         if process is not None and self._brings(stamps):
-            self.clock.call_at(process.receive(), self._received, message, stamps)
+            self.clock.call_at(process.receive(message, self.client.id), self._received, message, stamps)
         else:
             self._received(message, stamps)
 
@@ -245,7 +245,8 @@ class LongPollingConnection(Connection):
     def receive(self) -> Generator:
         """The whole answer is received at once, by the client's process; a broken connection brings nothing."""
         if self.alive:
-            yield self.client.process.receive()
+            last = self.coming[-1][0] if self.coming else None
+            yield self.client.process.receive(last, self.client.id)
         coming, self.coming = self.coming, []
         for message, stamps in coming:
             self._received(message, stamps)

@@ -10,6 +10,9 @@ meanwhile does not change it.
 - A piece is a job of a loop, a request at the broker, a message received, a connection attempt, a publish. A job that
   sends to many, a fan-out or a replay, is done in pieces of `slice` sends that follow one another: before each of them
   the loop sees who is at work then, and which of its recipients still wait.
+- A loop that is asleep takes a message from the broker up after `wakeup`, a client's process its own after
+  `receive_wakeup`: a first customer that is an exception (Welch 1964). It waits for the loop, and is served by the
+  process. Meanwhile the loop is at work, for it wants a core.
 - At one time, what ends later in the written order is still at work.
 - A client has a message when its process is done with it, if its connection still stands; of a long poll it has the
   whole answer at once. That its server closes the connection it reads in its turn, behind what was sent before. A
@@ -31,10 +34,12 @@ from typing import TYPE_CHECKING
 
 import simpy
 
+from realtime_sim.draws import Stream
 from realtime_sim.engines.order import Phase
 from realtime_sim.units import to_ns
 
 if TYPE_CHECKING:
+    from realtime_sim.engines.reference.ledger import Message
     from realtime_sim.engines.reference.system import System
 
 __all__ = ["ClientProcess", "Host", "Process", "Publisher"]
@@ -108,13 +113,20 @@ class ClientProcess(Process):
 
     def __init__(self, system: System, number: int) -> None:
         super().__init__(system, number)
-        parameters = system.scenario.host
-        self.receive_ns, self.wakeup_ns = to_ns(parameters.receive), to_ns(parameters.receive_wakeup)
+        self.system, parameters = system, system.scenario.host
+        costs = parameters.receive, parameters.receive_wakeup
+        self.receive_costs = [cost.sampler() for cost in costs]
+        self.mean_costs_ns = [to_ns(cost.mean_s) for cost in costs]
         self.connect_ns = to_ns(parameters.connect)
 
-    def receive(self) -> simpy.Event:
-        """A message has arrived, or an answer to a long poll: the event is when its client has it."""
-        return self.work(self.receive_ns, self.wakeup_ns)
+    def receive(self, message: Message | None, client: int) -> simpy.Event:
+        """A message has arrived, or an answer to a long poll that ends with it, or has none: the event is when its
+        client has it."""
+        if message is None:
+            return self.work(*self.mean_costs_ns)
+        address = message.number, client, message.traffic
+        streams = zip(self.receive_costs, (Stream.RECEIVE, Stream.RECEIVE_WAKEUP), strict=True)
+        return self.work(*(self.system.draw_ns(cost, stream, *address) for cost, stream in streams))
 
     def connect(self) -> simpy.Event:
         """A client wants to connect: the event is when its request leaves."""

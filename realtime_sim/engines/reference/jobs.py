@@ -32,6 +32,10 @@ class Job:
     idle = False
     arrived_ns = 0
 
+    def scheduled_ns(self, server: Server) -> int:
+        """Until a loop that is asleep is on a core of the host and takes it up."""
+        return 0
+
     def start(self, server: Server, wakeup_ns: int) -> int:
         """Nanoseconds of the loop it costs, `wakeup_ns` included."""
         raise NotImplementedError
@@ -59,12 +63,16 @@ class Fanout(Job):
         self.again = again
         self.tasks: list[Send] = []
 
+    def scheduled_ns(self, server: Server) -> int:
+        """Drawn for the message."""
+        address = self.message.number, server.id, self.message.traffic
+        return server.system.draw_ns(server.system.host_wakeup, Stream.WAKEUP, *address)
+
     def pieces(self, server: Server, wakeup_ns: int) -> Iterator[int]:
         """The k-th recipient's copy leaves after the first k sends."""
-        message, now = self.message, server.clock.now
-        decode_ns = server.system.draw_ns(
-            server.system.event_cost, Stream.EVENT_COST, message.number, server.id, message.traffic
-        )
+        message, now, system = self.message, server.clock.now, server.system
+        address = message.number, server.id, message.traffic
+        decode_ns = system.draw_ns(system.event_cost, Stream.EVENT_COST, *address)
         stamps = (message.published_ns, message.at_broker_ns, self.left_broker_ns, self.arrived_ns, now)
         send_ns = server.send_ns(message.payload_bytes)
         cost_ns = wakeup_ns + server.paced(decode_ns)
@@ -74,6 +82,8 @@ class Fanout(Job):
             message.copies += len(self.tasks)
             yield cost_ns
             return
+        if recipients:
+            send_ns += system.draw_ns(system.fanout_wait, Stream.FANOUT_WAIT, *address) // len(recipients)
         for part in server.slices(recipients):
             for connection in part:
                 if server.gets(connection, message, self.again):

@@ -76,6 +76,10 @@ class Server:
                 self.host.rests((self, loop))
             else:
                 self.host.works((self, loop))
+            if free_since_ns < started_ns and (scheduled_ns := job.scheduled_ns(self)):
+                yield self.clock.at(started_ns + scheduled_ns, Phase.JOB_END, self.id, loop)
+                if self.dead:
+                    return
             for cost_ns in job.pieces(self, wakeup_ns):
                 end_ns = started_ns + cost_ns if job.idle else self.after_ns(cost_ns)
                 yield self.clock.at(end_ns, Phase.JOB_END, self.id, loop)

@@ -77,6 +77,8 @@ class System:
         self.clock = Clock()
         shared = scenario.host
         self.host = Host(None if shared is None else shared.cores)
+        self.host_wakeup = _NOTHING if shared is None else shared.wakeup.sampler()
+        self.fanout_wait = _NOTHING if shared is None else shared.fanout_wait.sampler()
         self.client_processes = [ClientProcess(self, i) for i in range(shared.client_processes if shared else 0)]
         self.publisher = Publisher(self) if shared else None
         self.jitter = [cohort.network.jitter.sampler() for cohort in scenario.clients]
