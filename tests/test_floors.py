@@ -37,6 +37,7 @@ FLOORS = {
     # 2 statement
     "pipeline": 2,
     "presets": 2,
+    "prices": 2,
     "profile_files": 2,
     "profiles": 2,
     "proxies": 2,
@@ -71,6 +72,7 @@ FLOORS = {
     "replications": 5,
     "simulation": 5,
     "sweeps": 5,
+    "sizing": 5,
     # 6 faces
     "__main__": 6,
     "cli": 6,
@@ -146,6 +148,9 @@ SAME_FLOOR = {
     ("planning", "progress"): "a long search shows how far it is",
     ("planning", "simulation"): "the drills are simulations",
     ("replications", "processes"): "replications may run at a time",
+    ("prices", "scenario"): "what a user writes is read in one way",
+    ("sizing", "limits"): "a row may be arithmetic alone",
+    ("sizing", "planning"): "each row is a plan",
     ("simulation", "replications"): "a simulation is one run or several",
     ("simulation", "progress"): "a long run shows how far it is",
     ("sweeps", "limits"): "servers needed may be the figure, and tables of text are aligned in one way",
