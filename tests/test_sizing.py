@@ -161,6 +161,23 @@ def test_costs_are_those_of_the_price_table_and_the_cheapest_row_is_marked():
     assert str(table).count("best") == 2 and "EUR a month" in table.headline
 
 
+def test_a_broker_that_is_not_enough_is_told_of():
+    case = CHAT.replace(**{"broker.publish": "30ms"})  # 81 messages a second: 2.4 threads, 3.5 at 70 %
+    table = size(case, growth=(1,), queueing=False)
+    assert table.frame.loc[0, "binding"] == "broker"
+    assert table.frame.loc[0, "note"] == "more servers do not help the broker: 4 instances needed"
+
+
+@pytest.mark.parametrize(
+    ("broker", "brokers"),
+    [({"kind": "redis_pubsub", "shards": 3}, 3), ({"kind": "kafka"}, 1), ({"kind": "none"}, 0)],
+)
+def test_a_broker_is_paid_for_each_of_its_shards(broker, brokers):
+    (row,) = size(CHAT.replace(broker=broker), growth=(1,), prices=PRICES | {"server_per_hour": 0}, queueing=False
+                  ).frame.itertuples()  # fmt: skip
+    assert row.brokers == brokers and row.cost_broker == pytest.approx(brokers * 0.2 * 730)
+
+
 def test_a_row_without_an_answer_says_why():
     case = CHAT.replace(**{"servers.costs.event": "1s"})
     table = size(case, growth=(1,), queueing=False, prices=PRICES | {"server_per_hour": 1})
@@ -230,4 +247,4 @@ def test_by_simulation_each_row_is_a_plan():
 def test_a_row_that_no_number_serves_has_the_reason_of_its_plan():
     table = size(PLANNED, {"p99": "5ms"}, growth=(1,))
     assert table.frame["servers"].isna().all()
-    assert table.frame.loc[0, "note"].startswith("Half a round trip alone takes")
+    assert "half a round trip alone takes" in table.frame.loc[0, "note"]

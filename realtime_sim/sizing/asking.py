@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.limits import server_limits
+from realtime_sim.limits import Limits, server_limits
+from realtime_sim.limits.table import plural
 from realtime_sim.planning import plan
 from realtime_sim.prices import Cost, Prices
 from realtime_sim.scenario import Scenario, Slo
@@ -151,8 +152,17 @@ def _reckoned(case: Scenario) -> dict[str, Any]:
     return {
         "limits": limits, "servers": limits.needed, "confident": None, "binding": limits.binding,
         "next_binding": None if following is None else following.name,
-        "note": "" if limits.needed is not None else limits.headline.partition(": ")[2],
+        "note": _reckoned_note(limits),
     }  # fmt: skip
+
+
+def _reckoned_note(limits: Limits) -> str:
+    if limits.needed is None:
+        return limits.headline.partition(": ")[2]
+    if limits.binding != "broker":
+        return ""
+    needed = limits.row("broker").brokers
+    return "more servers do not help the broker" + (f": {plural(needed, 'instance')} needed" if needed else "")
 
 
 def _row(case: _Case, found: dict[str, Any], prices: Prices | None) -> dict[str, Any]:
