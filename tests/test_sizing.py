@@ -165,7 +165,7 @@ def test_a_broker_that_is_not_enough_is_told_of():
     case = CHAT.replace(**{"broker.publish": "30ms"})  # 81 messages a second: 2.4 threads, 3.5 at 70 %
     table = size(case, growth=(1,), queueing=False)
     assert table.frame.loc[0, "binding"] == "broker"
-    assert table.frame.loc[0, "note"] == "more servers do not help the broker: 4 instances needed"
+    assert table.frame.loc[0, "note"] == "4 brokers needed"
 
 
 @pytest.mark.parametrize(

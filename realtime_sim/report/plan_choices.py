@@ -22,6 +22,9 @@ __all__ = ["cost_sections", "cost_text", "sizing_section", "what_if"]
 COSTLIER = (1.3, 2.0)
 """How much more CPU everything may take elsewhere: figures move by such a factor from machine to machine."""
 
+LONGEST_NOTE = 40
+"""Letters of a note that stands in a narrow column; a longer one is the reason why there is no answer."""
+
 WORTH_TELLING = 0.01
 """Share of a limit that is used."""
 
@@ -139,6 +142,7 @@ def sizing_section(sizing: Sizing) -> Section:
         "what goes to everyone, and sessions stay as they are."
     )
     right = frozenset(range(len(head))) - words
+    rows = [[*cells, Mark("bad", "no answer", note) if len(note) > LONGEST_NOTE else note] for *cells, note in rows]
     return Section("Sizes and growth", [Table(sizing.headline, head, rows, right), Text(f"{how} {grows}")])
 
 

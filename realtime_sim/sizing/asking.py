@@ -162,7 +162,7 @@ def _reckoned_note(limits: Limits) -> str:
     if limits.binding != "broker":
         return ""
     needed = limits.row("broker").brokers
-    return "more servers do not help the broker" + (f": {plural(needed, 'instance')} needed" if needed else "")
+    return f"{plural(needed, 'broker')} needed" if needed else "the broker is full"
 
 
 def _row(case: _Case, found: dict[str, Any], prices: Prices | None) -> dict[str, Any]:
