@@ -9,7 +9,7 @@ from realtime_sim import plots
 from realtime_sim.planning import Plan
 from realtime_sim.plots.planning import HIGHEST_RATIO
 from realtime_sim.sizing import lag_of, share_of_promise, steps_of, worst_of
-from realtime_sim.sizing.shares import limit_shares
+from realtime_sim.sizing.shares import drill_of_both, limit_shares
 from tests.plans import by_arithmetic, planned, without_an_answer
 
 DRAWN = (plots.promises_by_servers, plots.limits_used, plots.servers_by_step, plots.latency_around)
@@ -77,7 +77,8 @@ def test_bars_of_steps_lead_to_the_answer_and_beyond_it_to_the_lag(plan):
 def test_latency_is_drawn_at_the_answer_and_below_it_with_what_is_promised(plan):
     ax = plots.latency_around(plan)
     labels = [text.get_text().split(":")[0] for text in ax.get_legend().get_texts()]
-    with_runs = [one.servers for one in (plan.answer, plan.below) if "normal" in one.results]
+    drill = drill_of_both(plan)
+    with_runs = [one.servers for one in (plan.answer, plan.below) if drill in one.results]
     assert labels == [f"{n} servers" for n in with_runs]
     promised = [line.get_xydata()[0] for line in ax.get_lines() if line.get_marker() == "D"]
     assert promised == [pytest.approx([150, 99])]

@@ -24,7 +24,7 @@ from realtime_sim.plots._style import (
     time_text,
 )
 from realtime_sim.plots.latency import latency_cdf
-from realtime_sim.sizing.shares import limit_shares, share_of_promise, worst_of
+from realtime_sim.sizing.shares import drill_of_both, limit_shares, share_of_promise, worst_of
 from realtime_sim.sizing.steps import lag_of, steps_of
 
 __all__ = ["latency_around", "limits_used", "promises_by_servers", "servers_by_step"]
@@ -40,7 +40,7 @@ SPREAD = 0.5
 """Of the distance between two counts, over which the points of several promises are spread."""
 
 _BAR = 0.36
-_LABEL_ROOM = 0.26
+_LABEL_ROOM = 0.3
 """Of the width left of a promise, what its label takes right of it."""
 _LAG = "autoscaler's lag"
 _KINDS = {
@@ -258,14 +258,16 @@ def latency_around(plan: Plan, ax: Axes | None = None) -> Axes:
     """
     ax = axes_or_new(ax)
     title = "Delivery latency at the answer and below it"
-    found = {one.servers: one.results["normal"] for one in (plan.answer, plan.below) if one and "normal" in one.results}
+    drill = drill_of_both(plan)
+    found = {one.servers: one.results[drill] for one in (plan.answer, plan.below) if one and drill in one.results}
     if not found:
         say(ax, "no run was simulated")
         return tidy(ax, title, "", "")
     latency_cdf({f"{n:,} server{'s' * (n != 1)}": run for n, run in found.items()}, ax)
     several = max(run.n_replications for run in found.values())
     _mark_promises(ax, plan)
-    note = f" (first of {several} replications)" if several > 1 else ""
+    note = "" if drill == "normal" else f", drill “{drill}”"
+    note += f" (first of {several} replications)" if several > 1 else ""
     return tidy(ax, title + note, "latency, logarithmic scale", "deliveries within, %")
 
 

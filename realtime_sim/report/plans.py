@@ -17,6 +17,7 @@ from realtime_sim.report.runs import hop_blocks
 from realtime_sim.results import Results, without_nan
 from realtime_sim.scenario import Scenario
 from realtime_sim.sizing import Sizing, autoscaling_lag, lag_of, share_of_promise, steps_of
+from realtime_sim.sizing.shares import drill_of_both
 
 __all__ = ["json_of_plan", "page_of_plan"]
 
@@ -223,15 +224,17 @@ def _steps(plan: Plan) -> Iterator[Section]:
 def _latency(plan: Plan) -> Iterator[Section]:
     if plan.answer is None or "normal" not in plan.answer.results:
         return
-    run = plan.answer.results["normal"]
-    below = plan.below.results.get("normal") if plan.below else None
-    told = f"with {plural(plan.servers, 'server')} p50 {_quantile(run, 'p50')} and p99 {_quantile(run, 'p99')}"
+    drill = drill_of_both(plan)
+    run, below = plan.answer.results[drill], plan.below.results.get(drill) if plan.below else None
+    told = (
+        f"{DRILLS[drill]}, {plural(plan.servers, 'server')}: p50 {_quantile(run, 'p50')}, p99 {_quantile(run, 'p99')}"
+    )
     if below is not None:
-        told += f"; with one less p50 {_quantile(below, 'p50')} and p99 {_quantile(below, 'p99')}"
+        told += f"; one less: p50 {_quantile(below, 'p50')}, p99 {_quantile(below, 'p99')}"
     alt = f"Share of deliveries within a latency: {told}."
     yield Section(
         f"What clients see with {plural(plan.servers, 'server')}",
-        [Picture("cdf", alt, lambda: parts.drawing().latency_around(plan)), *hop_blocks(run)],
+        [Picture("cdf", alt, lambda: parts.drawing().latency_around(plan)), *hop_blocks(plan.answer.results["normal"])],
     )
 
 

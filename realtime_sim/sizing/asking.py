@@ -92,9 +92,9 @@ def size(
     >>> print(table)
     chat: servers by arithmetic, without queueing; EUR a month at this load around the clock
     <BLANKLINE>
-    growth  clients  servers  clients each  binding      next  a month  per 1,000 clients
-        x1  100,000       10        10,000  connections  cpu       730               7.30
-        x2  200,000       20        10,000  connections  cpu     1,460               7.30
+    growth  clients  servers    each  binding      next  a month  per 1,000
+        x1  100,000       10  10,000  connections  cpu       730       7.30
+        x2  200,000       20  10,000  connections  cpu     1,460       7.30
     """
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"

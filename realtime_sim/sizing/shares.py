@@ -8,7 +8,7 @@ from typing import NamedTuple
 from realtime_sim.planning import Check, Plan
 from realtime_sim.planning.judging import AT_LEAST
 
-__all__ = ["LimitShare", "limit_shares", "share_of_promise", "worst_of"]
+__all__ = ["LimitShare", "drill_of_both", "limit_shares", "share_of_promise", "worst_of"]
 
 
 class LimitShare(NamedTuple):
@@ -46,6 +46,19 @@ def limit_shares(plan: Plan) -> tuple[int, list[LimitShare]]:
         if used is not None:
             shares.append(LimitShare(row.name, used, left, allowed, row.binding))
     return limits.needed if at_needed else limits.given, shares
+
+
+def drill_of_both(plan: Plan) -> str | None:
+    """The drill that was run at the answer and with one server less, `"normal"` before others; else one of the answer.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`.
+    """
+    here = list(plan.answer.results) if plan.answer else []
+    both = [drill for drill in here if plan.below and drill in plan.below.results] or here
+    return "normal" if "normal" in both else next(iter(both), None)
 
 
 def share_of_promise(check: Check) -> tuple[float, float, float]:

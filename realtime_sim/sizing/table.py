@@ -70,7 +70,7 @@ class Sizing:
         shown = [name for name in ("profile", "size") if name in several]
         header = [*shown, "growth", "clients", "servers"]
         header += ["by arithmetic"] if self.queueing else []
-        header += ["clients each", "binding", "next"] + (["a month", "per 1,000 clients"] if self.prices else []) + [""]
+        header += ["each", "binding", "next"] + (["a month", "per 1,000"] if self.prices else []) + [""]
         rows = []
         for index, row in frame.iterrows():
             cells = [str(row[name]) for name in shown]
