@@ -394,5 +394,6 @@ def read_calibration(path: Path) -> Calibration:
         figures |= {name: Estimate(plain["clients"][name]) for name in OF_CLIENTS}
         return Calibration(figures, tuple(plain["lateness_s"]), tuple(plain["way_s"]), plain["measured"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
-        rule = f"must be a file that calibrate has written ({type(error).__name__}: {error})"
+        why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        rule = f"must be a file that calibrate has written ({why})"
         raise ScenarioError(Problem("profile", rule, str(path), step)) from None

@@ -38,9 +38,9 @@ from live.supported import check_supported
 from realtime_sim.control import Control, start_control
 from realtime_sim.engines.clock import Clock
 from realtime_sim.engines.services import draw
-from realtime_sim.errors import LiveError, Problem, ScenarioError
+from realtime_sim.errors import LiveError, Problem, ScenarioError, nearest
 from realtime_sim.progress import progress_bar
-from realtime_sim.recorder import Recorder
+from realtime_sim.recorder import LEVELS, Recorder
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import NS_PER_S, to_ns
@@ -148,11 +148,13 @@ def run(
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
         raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
+    if record not in LEVELS:
+        raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
     asked = Target(target, target_token, target_time_field) if target else None
     options = Options(broker, balancer, client_library, client_processes, slice, asked)
     check_supported(scenario, options, others=bool(control or watchers))
     _check_descriptors(scenario, options)
-    bar = progress_bar(f"Running {scenario.name}", scenario.duration + scenario.drain)
+    bar = progress_bar(f"Running {scenario.name}", scenario.duration + scenario.drain, silent=True, wall_clock=True)
     with nullcontext(progress) if progress else bar as report:
         if asked is not None:
             from live.foreign.running import TargetRun  # which is a LiveRun

@@ -18,7 +18,9 @@ PROGRESS_AFTER_S = 2.0
 
 
 @contextmanager
-def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterator[Callable[[float], None]]:
+def progress_bar(
+    title: str, simulated_s: float, silent: bool = False, wall_clock: bool = False
+) -> Iterator[Callable[[float], None]]:
     """A function to report the share done to, from 0 to 1; nothing shows where nobody watches.
 
     Parameters
@@ -26,9 +28,11 @@ def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterat
     title : str
         What is being done.
     simulated_s : float
-        Simulated seconds of the whole work, all replications together; 0 where that is not known.
+        Seconds of the whole work, all replications together; 0 where that is not known.
     silent : bool
         Long times may pass without a report, as when other processes do the work: the bar is shown in any case.
+    wall_clock : bool
+        The seconds are real ones, which pass as fast as they do: no speed is shown.
 
     Examples
     --------
@@ -47,8 +51,13 @@ def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterat
             if shown is None:
                 shown = _bar(title)  # what it needs is imported only for work that takes long
             done_s = share * simulated_s
-            speed = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
-            text = speed if simulated_s else ""
+            text = f"{done_s:,.1f} of {simulated_s:,.0f} s"
+            if not simulated_s:
+                text = ""
+            elif not wall_clock:
+                text += f" simulated, {done_s / elapsed_s:,.3g} s/s"
+            elif share == 0:
+                text = "starting"
             shown.update(shown.task_ids[0], completed=share, simulated=text)
 
     waiting = threading.Timer(PROGRESS_AFTER_S, lambda: report(done))

@@ -36,6 +36,15 @@ def test_live_prints_and_saves_a_run(tmp_path):
 
 
 @pytest.mark.live
+def test_live_says_why_a_run_is_not_valid_beside_json_on_standard_output():
+    done = command("live", "examples/chat.yaml", *SHORT, "--json", "-")
+    plain = json.loads(done.stdout)
+    told = [line for line in done.stderr.splitlines() if line.startswith("NOT VALID: ")]
+    assert told == [f"NOT VALID: {reason}" for reason in plain["conditions"]["reasons"]]
+    assert done.returncode == (INVALID if told else VALID)
+
+
+@pytest.mark.live
 def test_validate_writes_its_report(tmp_path):
     report, path = tmp_path / "chat.html", tmp_path / "chat.json"
     done = command(
@@ -63,8 +72,12 @@ def test_a_foreign_broker_that_is_not_there_is_one_message():
         (["live", "examples/chat.yaml", "--balancer", "ngnix"], "did you mean 'nginx'?"),
         (["live", "chatt"], "scenario must be a preset or a file"),
         (["live", "examples/chat.yaml", "--set", "servers.workers=2"], "servers.workers"),
+        (["live", "examples/chat.yaml", "--record", "fulll"], "did you mean 'full'?"),
+        (["live", "examples/chat.yaml", "--dashboard", "--port", "70000"], "from 0 to 65_535"),
+        (["live", "examples/chat.yaml", "--port", "8000"], "port must be left out without a page"),
+        (["live", "examples/chat.yaml", "--port", "x"], "as an integer. See realtime-sim --help."),
         (["validate", "examples/chat.yaml", "--runs", "0"], "runs must be a whole number from 1"),
-        (["validate", "examples/chat.yaml", "--profile", "no.yaml"], "profile must be a file"),
+        (["validate", "examples/chat.yaml", "--profile", "no.yaml"], "written (No such file or directory)"),
         (["validate", "examples/chat.yaml", "--report", "out/chat.pdf"], "path must end in .html, .md or .json"),
         (["validate", "examples/chat.yaml", "--report", "-"], "path must end in .html, .md or .json"),
         (["calibrate", "--repeats", "0"], "repeats must be a whole number from 1"),

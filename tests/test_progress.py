@@ -43,6 +43,23 @@ def test_a_bar_says_how_far_the_run_is_and_how_fast(monkeypatch: pytest.MonkeyPa
     assert "30.0 of 60 s simulated, 10 s/s" in text
 
 
+@pytest.mark.parametrize(("share", "text"), [(0.0, "starting"), (0.5, "30.0 of 60 s")])
+def test_real_seconds_have_no_speed(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float], share: float, text: str
+) -> None:
+    """A live run takes as long as it says; before its time 0 servers start and clients connect."""
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "160")
+    with progress_bar("Running chat", simulated_s=60, wall_clock=True) as report:
+        clock[0] += 3
+        report(share)
+    assert text in stream.getvalue()
+    assert "simulated" not in stream.getvalue()
+    assert "s/s" not in stream.getvalue()
+
+
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     assert shown(monkeypatch, clock, Terminal(), after_s=1.9) == ""
 

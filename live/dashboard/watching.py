@@ -11,6 +11,7 @@ import numpy as np
 
 from live.dashboard.feed import Dashboard
 from live.dashboard.snapshot import Snapshot
+from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.stats import histogram_quantile_ns
 from realtime_sim.units import NS_PER_S
 
@@ -24,6 +25,8 @@ EVERY_S = 0.5
 WINDOW = 6
 """Snapshots that latency percentiles are over: three seconds."""
 
+HIGHEST_PORT = 65_535
+
 
 class Watching:
     """A watcher of a live run.
@@ -34,9 +37,17 @@ class Watching:
         Where the page is; 0 for any.
     announce : callable
         Takes the address of the page when it is there.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such port.
     """
 
     def __init__(self, port: int, announce: Callable[[str], None]) -> None:
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= HIGHEST_PORT:
+            rule = f"must be a whole number from 0 to {HIGHEST_PORT:_}"
+            raise ScenarioError(Problem("port", rule, port, "use 0 for any that is free"))
         self._port, self._announce = port, announce
         self._dashboard = Dashboard()
         self._task: asyncio.Task | None = None
@@ -50,7 +61,7 @@ class Watching:
         """The run is over."""
         if self._task is not None:
             self._task.cancel()
-        await self._dashboard.finish("the run is over")
+        await self._dashboard.finish("figures of the whole run are where it was started")
         await self._dashboard.close()
 
     async def _watch(self, running: Running) -> None:

@@ -38,7 +38,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
-        fail(f"{error.format_message()} See realtime-sim --help.", BAD_INPUT)
+        fail(f"{error.format_message().rstrip('.')}. See realtime-sim --help.", BAD_INPUT)
     except EngineError as error:
         fail(f"internal error, please report it: {error}", INTERNAL)
     except RealtimeSimError as error:

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -20,7 +20,7 @@ from realtime_sim.cli.inputs import (
     give_json,
     scenario_of,
 )
-from realtime_sim.errors import LiveError
+from realtime_sim.errors import LiveError, Problem, ScenarioError
 
 __all__: list[str] = []  # commands are found by the program
 
@@ -75,6 +75,8 @@ def live(
     from realtime_sim.tables import report_text
 
     asked = scenario_of(scenario, set_)
+    if port and not dashboard:
+        raise ScenarioError(Problem("port", "must be left out without a page", port, "add --dashboard"))
     figure = Path(plots) / f"{file_name(asked.name)}-live.png"
     for path in ([Path(json_)] if json_ not in ("", "-") else []) + ([figure] if plots else []):
         check_writable(path)
@@ -85,7 +87,9 @@ def live(
         asked, broker, balancer=balancer, client_library=client_library, client_processes=client_processes,
         target=target, target_token=target_token, target_time_field=target_time_field, record=record, watchers=watchers,
     )  # fmt: skip
-    if json_ != "-":
+    if json_ == "-":
+        _print_reasons(results.conditions, sys.stderr)
+    else:
         print(report_text(results))
         _print_conditions(results.conditions)
     if plots:
@@ -107,8 +111,12 @@ def _print_conditions(conditions: dict) -> None:
         print(f"\nMeasured with {conditions['broker']}, balancer {conditions['balancer']}.")
     for what in conditions["unknown"]:
         print(f"NOT KNOWN: {what}")
+    _print_reasons(conditions, sys.stdout)
+
+
+def _print_reasons(conditions: dict, stream: TextIO) -> None:
     for reason in conditions["reasons"]:
-        print(f"NOT VALID: {reason}")
+        print(f"NOT VALID: {reason}", file=stream)
 
 
 @app.command()
