@@ -74,7 +74,7 @@ class Sensitivity:
     @property
     def headline(self) -> str:
         """The answer in one line."""
-        row, path = self.frame.iloc[0], self.frame.index[0]
+        row, path = self.frame.to_dict("records")[0], self.frame.index[0]  # a Series would make floats of counts
         if not row[METHODS[self.method].by] > 0:
             return f"{self.scenario.name}: {self.of} does not move with any of {', '.join(self.frame.index)}"
         if self.method == "tornado":

@@ -105,10 +105,10 @@ def sweep(
     >>> found = sweep(chat, {"servers.costs.send": ["1ms", "2ms"], "servers.workers": [1, 2]}, figures=["p50_s"])
     >>> print(found.frame.round(4).to_string(index=False))
      servers.costs.send  servers.workers  replication  p50_s
-                  0.001                1            0 0.0111
-                  0.001                2            0 0.0111
-                  0.002                1            0 0.0212
-                  0.002                2            0 0.0212
+                  0.001                1            0 0.0163
+                  0.001                2            0 0.0114
+                  0.002                1            0 0.0657
+                  0.002                2            0 0.0244
     """
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
