@@ -97,8 +97,9 @@ class Arithmetic:
     def own(self, at_most: int) -> dict[str, int | None]:
         """Servers that each limit, and by theory each promised latency, asks for on its own; None: no number does."""
         needed: dict[str, int | None] = {}
-        for check in self.checks(at_most):
-            name = check.constraint
+        for name in sorted(
+            {check.constraint for check in self.checks(at_most)} - {"broker"}
+        ):  # more servers do not help it
             needed[name] = least(self.lost + 1, at_most, lambda n, name=name: self._within(n, name))
         for name, promised in self._promised():
             needed[name] = least(self.lost + 1, at_most, lambda n, at=(name, promised): self._theory_keeps(n, *at))
