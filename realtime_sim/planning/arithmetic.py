@@ -37,6 +37,13 @@ _DRAWS = (np.arange(2_000) + 0.5) / 2_000
 def least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
     """The least number from `low` to `high` that fits, where more always fit too; None if `high` does not.
 
+    Parameters
+    ----------
+    low, high : int
+        Where to look.
+    fits : callable
+        Whether a number fits.
+
     Examples
     --------
     >>> least(1, 100, lambda n: n >= 13), least(1, 100, lambda n: False), least(5, 5, lambda n: True)
