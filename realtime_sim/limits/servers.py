@@ -100,7 +100,7 @@ def used_by(load: Load, n: int) -> dict[str, float | None]:
     >>> news = Scenario(name="news", duration=60, clients=[{"name": "phones", "count": 100_000}],
     ...                 servers={"max_connections": 10_000}, traffic=[{"name": "headlines", "rate": "2/s"}])
     >>> {name: None if share is None else round(share, 2) for name, share in used_by(Load(news), 8).items()}
-    {'connections': 1.25, 'memory': None, 'cpu': 0.67, 'egress': None, 'broker': None}
+    {'connections': 1.25, 'memory': None, 'cpu': 0.62, 'egress': None, 'broker': None}
     """
     free, unlimited = _headroom(load.scenario), (None, None, None, "", "")
     rows = [_connections(load, load.servers.max_connections, free), _memory(load, free), Limit("cpu", *unlimited)]

@@ -37,6 +37,13 @@ _DRAWS = (np.arange(2_000) + 0.5) / 2_000
 def least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
     """The least number from `low` to `high` that fits, where more always fit too; None if `high` does not.
 
+    Parameters
+    ----------
+    low, high : int
+        Where to look.
+    fits : callable
+        Whether a number fits.
+
     Examples
     --------
     >>> least(1, 100, lambda n: n >= 13), least(1, 100, lambda n: False), least(5, 5, lambda n: True)
@@ -97,8 +104,9 @@ class Arithmetic:
     def own(self, at_most: int) -> dict[str, int | None]:
         """Servers that each limit, and by theory each promised latency, asks for on its own; None: no number does."""
         needed: dict[str, int | None] = {}
-        for check in self.checks(at_most):
-            name = check.constraint
+        for name in sorted(
+            {check.constraint for check in self.checks(at_most)} - {"broker"}
+        ):  # more servers do not help it
             needed[name] = least(self.lost + 1, at_most, lambda n, name=name: self._within(n, name))
         for name, promised in self._promised():
             needed[name] = least(self.lost + 1, at_most, lambda n, at=(name, promised): self._theory_keeps(n, *at))

@@ -134,7 +134,7 @@ def drills_of(scenario: Scenario, servers: int, lengths: Lengths | None = None) 
     ...                 traffic=[{"name": "news", "rate": "20/s"}],
     ...                 slo={"p99": "100ms", "recover_within": "10s", "survive_servers": 1})
     >>> {name: (drill.duration, drill.warmup) for name, drill in drills_of(chat, 3).items()}
-    {'normal': (102.0, 2.0), 'loss': (112.0, 12.0)}
+    {'normal': (56.0, 2.0), 'loss': (66.0, 12.0)}
     """
     lengths = lengths or lengths_of(Arithmetic(scenario), servers)
     slo, settle_s, measured_s = scenario.slo, lengths.settle_s, lengths.measured_s

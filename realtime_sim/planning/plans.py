@@ -209,7 +209,8 @@ class Plan:
     def _alone(self, check: Check) -> tuple[int | None, str]:
         """The least number for one constraint, as far as it is known."""
         if check.decided_by == "arithmetic":
-            return self.own.get(check.constraint), "="
+            own = self.own.get(check.constraint)
+            return own, "" if own is None else "="
         judged = [(one.servers, one.check(check.constraint)) for one in self.evaluations]
         judged = [(n, found.kept is not False) for n, found in judged if found is not None]
         broken = max((n for n, kept in judged if not kept), default=self.scenario.slo.survive_servers or 0)

@@ -31,10 +31,12 @@ def least_met(look: Callable[[int], Evaluation], lowest: int, guess: int, at_mos
     ----------
     look : callable
         A short look at a number.
-    lowest, at_most : int
-        The least number that is not ruled out, and the most that may be taken.
+    lowest : int
+        The least number that is not ruled out.
     guess : int
-        Where to begin, between them.
+        Where to begin.
+    at_most : int
+        The most that may be taken.
 
     Examples
     --------
