@@ -16,7 +16,7 @@ SERVICE_S, P = 0.010, 0.99
 CVS = (0.0, 0.5, 1.0, 2.0)
 
 
-def services_s(cv: float, n: int = 4_000) -> np.ndarray:
+def services_s(cv: float, n: int = 1_000) -> np.ndarray:
     """Quantiles at equal steps of the gamma service time (Stuart and Ord: shape 1 / cv^2)."""
     if not cv:
         return np.array([SERVICE_S])
@@ -77,9 +77,9 @@ def test_the_number_planned_is_that_of_theory(number):
     rate = n * busy / SERVICE_S
     enough, too_few = sojourn_p99_s(rate / n, cv), sojourn_p99_s(rate / (n - 1), cv)
     promised = math.sqrt(enough * min(too_few, 3 * enough))
-    by_theory = next(m for m in range(1, 100) if sojourn_p99_s(rate / m, cv) <= promised)
+    assert enough < promised < too_few  # the fewer the servers, the longer the waits: so n is the least of theory
     found = plan(scenario(rate, cv, promised, seed=number))
-    assert found.servers == by_theory == n
+    assert found.servers == n
     assert found.confident, found.verdict
     p99 = found.answer.check("p99")
     assert p99.low < p99.found < p99.high <= p99.promised == pytest.approx(1e3 * promised)
