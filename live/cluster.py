@@ -116,9 +116,10 @@ class LiveCluster:
             task.result()
 
     async def settle(self) -> None:
-        """Wait until all that was begun is done."""
+        """Wait until all that was begun is done, but not for long, and raise what has gone wrong in it."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5.0)
+        self.check()
         for task in self._tasks:
             task.cancel()
 

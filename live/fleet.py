@@ -42,6 +42,9 @@ TOKEN_LIFE_S = 3_600
 START_S = 30.0
 """Time a process has to be ready; a start takes less than two seconds on a quiet machine."""
 
+LOOK_EVERY_S = 0.01
+"""Between two looks whether a server that ends has given its ports back."""
+
 LEAST_CLIENT_RATE_PER_S = 50.0
 
 PROGRAMS = MappingProxyType({"native": "live.server", "socketio": "live.socketio_server"})
@@ -56,6 +59,8 @@ class Instance:
     ----------
     child : Popen
         The process.
+    name : str
+        What messages and its log call the process.
     channel : Channel
         To it.
     page, sends, fanouts : Page and Logbook
@@ -67,6 +72,7 @@ class Instance:
     """
 
     child: subprocess.Popen
+    name: str
     channel: Channel
     page: Page
     sends: Logbook
@@ -78,7 +84,7 @@ class Instance:
     is_alive: bool = True
     is_open: bool = False
     is_wanted: bool = True
-    is_stopped: bool = False
+    plays_dead: bool = False
     is_partitioned: bool = False
     started_ns: int = 0
     died_ns: int = -1
@@ -116,6 +122,7 @@ class Fleet:
         self.instances: list[Instance] = []
         self.broker_url, self.namespace = "", f"run-{secrets.token_hex(4)}"
         self._spare: list[Instance] = []
+        self._n_processes = 0
         publishes = workload.publishes
         self._n_sends = 2 * int(np.diff(workload.rooms.member_offsets)[publishes.room].sum()) + 100_000
         self._arrays = {
@@ -135,39 +142,54 @@ class Fleet:
             sends = Logbook(SENDS, self._n_sends, None)
             fanouts = Logbook(FANOUTS, 2 * len(self.workload.publishes) + 1_000, None)
             fds = [there.fileno(), *(shared.fd for shared in (page, sends, fanouts))]
+            name = f"server {self._n_processes}"
+            self._n_processes += 1
             child = self.children.spawn(
                 [sys.executable, "-m", PROGRAMS[self.scenario.servers.stack], *map(str, fds)],
-                name=f"server {len(self.instances) + len(self._spare)}",
+                name=name,
                 pass_fds=[fd for fd in fds if fd is not None],
             )
             there.close()
-            self._spare.append(Instance(child, await Channel.open(here), page, sends, fanouts))
+            self._spare.append(Instance(child, name, await Channel.open(here), page, sends, fanouts))
 
     async def start(self) -> Instance:
-        """One more server: a process that waited is told what to do, and opens its ports."""
+        """One more server: a process that waited is told what to do, and opens its ports, unless it is ended first."""
         if not self._spare:
             await self.prepare(1)
         instance = self._spare.pop(0)
         instance.number = len(self.instances)
-        taken = {one.slot for one in self.instances if one.is_alive}
-        instance.slot = next((slot for slot in range(len(self.slots)) if slot not in taken), -1)
-        if instance.slot < 0:
-            raise LiveError("servers", f"there are places for {len(self.slots)} at a time", "start fewer at a time")
+        self.instances.append(instance)
+        instance.slot = await self._free_slot()
         slot = self.slots[instance.slot]
         instance.websocket_port, instance.http_port = slot.websocket_port, slot.http_port
         instance.started_ns = time.monotonic_ns()
-        self.instances.append(instance)
         instance.channel.send({"settings": self._settings(instance).to_plain()}, **self._arrays)
         try:
             async with asyncio.timeout(START_S):
                 await instance.channel.receive()
         except (TimeoutError, ChannelClosed):
+            if not instance.is_alive:
+                return instance
             raise LiveError(
-                f"server {instance.number}", f"is not ready ({self.children.log_of(f'server {instance.number}')})",
+                f"server {instance.number}", f"is not ready ({self.children.log_of(instance.name)})",
                 "look whether its broker can be reached",
             ) from None  # fmt: skip
-        instance.is_open = True
+        instance.is_open = instance.is_alive
         return instance
+
+    async def _free_slot(self) -> int:
+        """The first slot whose ports no process holds: one that is ending does so until its end, and one that was
+        stopped to play dead until the end of the run."""
+        deadline = time.monotonic() + START_S
+        while True:
+            taken = {one.slot for one in self.instances if one.child.poll() is None}
+            free = [slot for slot in range(len(self.slots)) if slot not in taken]
+            if free:
+                return free[0]
+            is_ending = any(not one.is_alive and not one.plays_dead for one in self.instances)
+            if not is_ending or time.monotonic() > deadline:
+                raise LiveError("servers", f"there are places for {len(self.slots)} at a time", "start fewer at a time")
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _settings(self, instance: Instance) -> ServerSettings:
         scenario, servers = self.scenario, self.scenario.servers
@@ -220,20 +242,18 @@ class Fleet:
     def kill(self, instance: Instance, silent: bool) -> None:
         """A server dies: by SIGKILL, which resets its connections; or by SIGSTOP, and nobody is told."""
         os.kill(instance.child.pid, signal.SIGSTOP if silent else signal.SIGKILL)
+        instance.plays_dead = silent
         instance.account()
         instance.is_alive, instance.died_ns = False, time.monotonic_ns()
 
     def pause(self, instance: Instance) -> None:
         """A server stands still."""
         os.kill(instance.child.pid, signal.SIGSTOP)
-        instance.is_stopped = True
 
     def go_on(self, instance: Instance) -> None:
-        """And goes on."""
-        instance.is_stopped = False
-        if instance.is_alive:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(instance.child.pid, signal.SIGCONT)
+        """And goes on, be it only to end as it was told meanwhile."""
+        if not instance.plays_dead:
+            instance.child.send_signal(signal.SIGCONT)  # which is nothing if it has ended
 
     def stop(self, instance: Instance) -> None:
         """A server ends in order."""

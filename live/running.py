@@ -7,11 +7,13 @@ plane acts on the wall clock, and after the drain what everybody wrote down beco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import resource
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -165,20 +167,30 @@ def _in_a_loop(work: Callable[[], Any]) -> Results:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work())
-    found: list[Any] = []
+    found: Future[Results] = Future()
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task]] = []
+
+    async def watched() -> Results:
+        running.append((asyncio.get_running_loop(), asyncio.current_task()))
+        return await work()
 
     def there() -> None:
         try:
-            found.append(asyncio.run(work()))
+            found.set_result(asyncio.run(watched()))
         except BaseException as error:
-            found.append(error)
+            found.set_exception(error)
 
     thread = threading.Thread(target=there, name="live run")
     thread.start()
-    thread.join()
-    if isinstance(found[0], BaseException):
-        raise found[0]
-    return found[0]
+    try:
+        return found.result()
+    except KeyboardInterrupt:  # which reaches this thread alone, as when a cell of a notebook is interrupted
+        for loop, task in running:
+            with contextlib.suppress(RuntimeError):  # it is over already
+                loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        thread.join()
 
 
 def _check_descriptors(scenario: Scenario, options: Options) -> None:
@@ -284,21 +296,18 @@ class LiveRun:
         self._own_ns, self._broker_ns = time.process_time_ns(), self._broker_busy_ns()
         for account in self._accounts():
             account()
-        end_ns = to_ns(self.scenario.duration)
-        beside = asyncio.create_task(self._keep_watch())
-        try:
-            await step_on_the_wall_clock(self.clock, self.begun_ns, end_ns)
-            self.used = machine_now()
-            self.own_ns = time.process_time_ns() - self._own_ns
-            self.broker_ns = self._broker_busy_ns() - self._broker_ns
-            for account in self._accounts():
-                account()
-            await self._drain()
-        finally:
-            beside.cancel()
+        await _until_first(self._play(), self._keep_watch())
         await self.cluster.settle()
-        if beside.done() and not beside.cancelled():
-            beside.result()
+
+    async def _play(self) -> None:
+        """From time 0 on: what the control plane does, and what is left to come."""
+        await step_on_the_wall_clock(self.clock, self.begun_ns, to_ns(self.scenario.duration))
+        self.used = machine_now()
+        self.own_ns = time.process_time_ns() - self._own_ns
+        self.broker_ns = self._broker_busy_ns() - self._broker_ns
+        for account in self._accounts():
+            account()
+        await self._drain()
 
     def _accounts(self):
         yield from (one.account for one in self.fleet.instances)
@@ -327,7 +336,7 @@ class LiveRun:
     def _check_processes(self) -> None:
         """A process that nobody has ended must not be gone."""
         gone = self.children.ended()
-        expected = {f"server {one.number}" for one in self.fleet.instances if not one.is_alive}
+        expected = {one.name for one in self.fleet.instances if not one.is_alive}
         for name, code in gone.items():
             if name not in expected and not (name.startswith("broker") and not self.cluster.is_broker_up):
                 raise LiveError(name, f"ended with code {code} ({self.children.log_of(name)})", "see what it says")
@@ -364,6 +373,20 @@ class LiveRun:
         if self.services:
             trace = dataclasses.replace(trace, services=dict(self.services))
         return Results([trace], "real processes and sockets", conditions=conditions)
+
+
+async def _until_first(*works: Coroutine) -> None:
+    """Do several things at the same time until the first of them is done or has failed; the others end with it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _more_servers(scenario: Scenario, control: Sequence[Control]) -> int:

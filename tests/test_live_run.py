@@ -19,6 +19,7 @@ from tests.test_live_shared import is_running, wait_until
 
 ROOT = Path(__file__).parent.parent
 
+SOON = {"restart_after": 0.2}
 QUICK = {"policy": "full_jitter", "base": "200ms", "cap": "1s"}
 
 
@@ -119,6 +120,39 @@ def test_a_silent_death_is_noticed_by_keepalives_alone():
 
 
 @pytest.mark.live
+def test_a_server_that_plays_dead_keeps_its_ports_and_another_takes_its_place():
+    case = scenario(duration=4, faults=[{"at": 1, "kind": "kill_server", "notice": "silent", "server": 0} | SOON])
+    found = run(case)
+    assert found.decisions["action"].tolist()[-1] == "start server"
+    assert found.timeseries["servers_ready"].iloc[-1] == 2
+
+
+@pytest.mark.live
+def test_a_server_that_is_told_to_end_while_it_stands_still_does_so_when_it_goes_on():
+    """Its clients, who never time out here, are sent away then, and not lost until the run is over."""
+    still = {"at": 1, "kind": "pause_server", "server": 0, "lasts": 1.5}
+    case = scenario(duration=5, faults=[still, {"at": 1.2, "kind": "drain_server", "server": 0, "over": 0.5}])
+    found = run(case)
+    assert found.connections["closed_abnormal"] == 0
+    assert found.connections["reconnects"] == 20
+    assert found.timeseries["connections"].iloc[-1] == 40
+
+
+@pytest.mark.live
+def test_servers_that_start_at_the_same_time_are_told_apart_when_one_of_them_dies():
+    def chaos(env, cluster):
+        yield env.timeout("500ms")
+        for restart in [cluster.restart(number) for number in (0, 1, 2)]:
+            number = yield restart
+            yield env.timeout("300ms")
+            cluster.kill(number)
+
+    found = run(scenario(duration=4, servers={"count": 4, "startup": 0.2}), control=[chaos])
+    assert found.decisions["action"].tolist().count("kill") == 6
+    assert found.timeseries["servers_ready"].iloc[-1] == 1
+
+
+@pytest.mark.live
 def test_a_control_process_of_ones_own_acts_on_real_processes():
     def chaos(env, cluster):
         yield env.timeout("1s")
@@ -163,11 +197,18 @@ SCRIPT = (
     "print('begun', flush=True)\nlive.run(scenario(duration=30), progress=lambda _: None)"
 )
 
+IN_A_LOOP = (
+    "import asyncio\nfrom tests.test_live_run import run, scenario\n"
+    "async def cell(): run(scenario(duration=30))\n"
+    "asyncio.new_event_loop().run_until_complete(cell())"
+)
+"""As in a notebook, where the loop is somebody else's and an interrupt reaches its thread alone."""
 
-def started():
+
+def started(script=SCRIPT):
     """A live run in a process of its own, with all of its processes up."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )  # fmt: skip
     assert wait_until(lambda: len(children_of(parent.pid)) >= 6, 30)
@@ -182,9 +223,11 @@ def folder_of(children):
 
 
 @pytest.mark.live
-@pytest.mark.parametrize("signal_name", ["SIGINT", "SIGKILL"])
-def test_nothing_is_left_when_a_run_is_interrupted_or_killed(signal_name):
-    parent, children = started()
+@pytest.mark.parametrize(
+    ("script", "signal_name"), [(SCRIPT, "SIGINT"), (SCRIPT, "SIGKILL"), (SCRIPT, "SIGTERM"), (IN_A_LOOP, "SIGINT")]
+)
+def test_nothing_is_left_when_a_run_is_interrupted_or_killed(script, signal_name):
+    parent, children = started(script)
     folder = folder_of(children)
     assert folder.exists()
     parent.send_signal(getattr(signal, signal_name))
@@ -194,7 +237,8 @@ def test_nothing_is_left_when_a_run_is_interrupted_or_killed(signal_name):
 
 
 @pytest.mark.live
-def test_a_server_that_dies_by_itself_ends_the_run_with_its_name():
+def test_a_server_that_dies_by_itself_ends_the_run_at_once_with_its_name():
+    """And not when its ten minutes are over."""
     import os
 
     found = []
@@ -211,7 +255,7 @@ def test_a_server_that_dies_by_itself_ends_the_run_with_its_name():
     thread = threading.Thread(target=shoot)
     thread.start()
     try:
-        run(scenario(duration=20))
+        run(scenario(duration=600))
     except live_error() as error:
         found.append(str(error))
     thread.join()
