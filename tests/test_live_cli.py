@@ -65,6 +65,8 @@ def test_a_foreign_broker_that_is_not_there_is_one_message():
         (["live", "examples/chat.yaml", "--set", "servers.workers=2"], "servers.workers"),
         (["validate", "examples/chat.yaml", "--runs", "0"], "runs must be a whole number from 1"),
         (["validate", "examples/chat.yaml", "--profile", "no.yaml"], "profile must be a file"),
+        (["validate", "examples/chat.yaml", "--report", "out/chat.pdf"], "path must end in .html, .md or .json"),
+        (["validate", "examples/chat.yaml", "--report", "-"], "path must end in .html, .md or .json"),
         (["calibrate", "--repeats", "0"], "repeats must be a whole number from 1"),
         (["compare", "no.json", "no.json"], "no.json must be a file that can be read"),
     ],

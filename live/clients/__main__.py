@@ -13,6 +13,7 @@ from live.channel import Channel, ChannelClosed
 from live.clients.population import Population
 from live.clients.settings import HAPPENED, RECEIVED, ClientSettings, Place
 from live.logbook import Logbook
+from realtime_sim.errors import LiveError
 from realtime_sim.scenario import Scenario
 
 LOOK_EVERY_S = 0.5
@@ -38,9 +39,9 @@ async def main() -> None:
             pass
     except ChannelClosed:
         pass  # the run is over, in order or not
-    except Exception:
+    except Exception as error:
         traceback.print_exc()
-        channel.send({"is": "failed", "why": traceback.format_exc(limit=-3).strip().splitlines()[-1]})
+        channel.send({"is": "failed", "why": _said(error)})
         with contextlib.suppress(ChannelClosed):
             await channel.drain()
     reports.cancel()
@@ -77,8 +78,15 @@ async def _report(channel: Channel, population: Population) -> None:
         failure = population.failure()
         if failure is not None:
             traceback.print_exception(failure)
-            channel.send({"is": "failed", "why": f"{type(failure).__name__}: {failure}"})
+            channel.send({"is": "failed", "why": _said(failure)})
             return
+
+
+def _said(error: BaseException) -> str:
+    """What went wrong, in a line; of several things that went wrong at the same time the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, LiveError) else f"{type(error).__name__}: {error}"
 
 
 if __name__ == "__main__":

@@ -224,7 +224,10 @@ async def _poll(
     http = await connect_http(url, lambda: None, caller.source)
     try:
         (opened, *_) = await _ask(http, "GET", url, "", caller)
-        session = json.loads(opened[1:])["sid"]
+        try:
+            session = str(json.loads(opened[1:])["sid"])
+        except (ValueError, KeyError, TypeError, RecursionError):  # whoever this is, it does not speak Engine.IO
+            raise TurnedAway("refused") from None
         await asyncio.sleep(pause_s)
         await _ask(http, "POST", url, session, caller, hello(auth))
         await asyncio.sleep(pause_s)
@@ -246,7 +249,7 @@ async def _ask(
     caller.remember(answer.headers.get("set-cookie"))
     if answer.status != 200:
         raise _turned_away(answer.status, answer.headers.get("retry-after"), bool(session))
-    return answer.body.decode().split(SEPARATOR)
+    return answer.body.decode(errors="replace").split(SEPARATOR)
 
 
 def _turned_away(status: int, retry_after: str | None, knows_session: bool) -> TurnedAway:

@@ -14,7 +14,7 @@ from realtime_sim.errors import Problem, ScenarioError, nearest
 if TYPE_CHECKING:
     from realtime_sim.scenario import Scenario
 
-__all__ = ["JsonOption", "ScenarioArgument", "SetOption", "assigned", "give_json", "scenario_of"]
+__all__ = ["JsonOption", "ScenarioArgument", "SetOption", "assigned", "check_outputs", "give_json", "scenario_of"]
 
 ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, the name of a preset, or - for standard input.")]
 """Which scenario."""
@@ -86,6 +86,28 @@ def assigned(option: str, change: str, form: str) -> tuple[str, Any]:
 def _is_a_name(source: str) -> bool:
     """Whether a word is meant as the name of a preset: it is no file, and does not look like a path."""
     return not (os.path.exists(source) or source.endswith((".yaml", ".yml")) or "/" in source)
+
+
+def check_outputs(json_: str, report: str) -> None:
+    """Find out before a long run that its JSON or its report could not be written after it.
+
+    Parameters
+    ----------
+    json_, report : str
+        What was given as `--json` and `--report`.
+
+    Raises
+    ------
+    ScenarioError
+        If a file cannot be written, or a report has an ending that there is not.
+    """
+    from realtime_sim.files import check_writable
+    from realtime_sim.report import check_format
+
+    if json_ not in ("", "-"):
+        check_writable(Path(json_))
+    if report:
+        check_writable(check_format(report))
 
 
 def give_json(text: str, path: str) -> None:

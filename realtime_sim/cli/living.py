@@ -12,7 +12,14 @@ from typing import Annotated
 import typer
 
 from realtime_sim.cli.app import INVALID, MISSED, app
-from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
+from realtime_sim.cli.inputs import (
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    check_outputs,
+    give_json,
+    scenario_of,
+)
 from realtime_sim.errors import LiveError
 
 __all__: list[str] = []  # commands are found by the program
@@ -119,11 +126,7 @@ def validate(
 
     Example: realtime-sim validate examples/chat.yaml --report out/validation.html
     """
-    from realtime_sim.files import check_writable
-
-    for path in (json_, report):
-        if path not in ("", "-"):
-            check_writable(Path(path))
+    check_outputs(json_, report)
     found = _live("validation").validate(
         scenario_of(scenario, set_), broker=broker, balancer=balancer, runs=runs, profile=profile or None
     )

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from realtime_sim.cli.app import MISSED, app
-from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, assigned, give_json, scenario_of
+from realtime_sim.cli.inputs import (
+    JsonOption,
+    ScenarioArgument,
+    SetOption,
+    assigned,
+    check_outputs,
+    give_json,
+    scenario_of,
+)
 
 if TYPE_CHECKING:
     from realtime_sim.scenario import Scenario
@@ -113,12 +121,9 @@ def compare(
     Example: realtime-sim compare out/run.json out/live.json
     """
     from realtime_sim.agreement import compare_json
-    from realtime_sim.files import check_writable
     from realtime_sim.report import write_report
 
-    for path in (json_, report):
-        if path not in ("", "-"):
-            check_writable(Path(path))
+    check_outputs(json_, report)
     found = compare_json(a, b)
     if json_ != "-":
         print(found)

@@ -4,6 +4,6 @@ What a page says is written once, as parts that know no format (`page`); `hypert
 HTML is one file that asks the network for nothing.
 """
 
-from realtime_sim.report.writing import write_report
+from realtime_sim.report.writing import check_format, write_report
 
-__all__ = ["write_report"]
+__all__ = ["check_format", "write_report"]

@@ -16,7 +16,7 @@ from realtime_sim.report.page import Page
 from realtime_sim.report.runs import page_of_run
 from realtime_sim.results import Results
 
-__all__ = ["FORMATS", "PAGES", "write_report"]
+__all__ = ["FORMATS", "PAGES", "check_format", "write_report"]
 
 PAGES: dict[type, Callable[[Any], Page]] = {Comparison: page_of_comparison, Results: page_of_run}
 """What there is a page of."""
@@ -41,7 +41,7 @@ def write_report(obj: Comparison | Results, path: str | Path) -> None:
     ScenarioError
         If there is no report about such a thing, the ending is another one, or the file cannot be written.
     """
-    path = Path(path)
+    path = check_format(path)
     page_of = next((make for known, make in PAGES.items() if isinstance(obj, known)), None)
     if page_of is None:
         names = " or ".join(known.__name__ for known in PAGES)
@@ -51,8 +51,20 @@ def write_report(obj: Comparison | Results, path: str | Path) -> None:
     if ending == ".json":
         obj.to_json(path)
         return
-    if ending not in FORMATS:
-        endings = (*FORMATS, ".json")
+    write_whole(path, FORMATS[ending](page_of(obj)))
+
+
+def check_format(path: str | Path) -> Path:
+    """The path of a report, whose ending is one of those there are: found out before a long run, and not after it.
+
+    Raises
+    ------
+    ScenarioError
+        If it is another one.
+    """
+    path, endings = Path(path), (*FORMATS, ".json")
+    ending = path.suffix.lower()
+    if ending not in endings:
         rule = f"must end in {', '.join(endings[:-1])} or {endings[-1]}"
         raise ScenarioError(Problem("path", rule, str(path), nearest(ending, endings) if ending else "add one of them"))
-    write_whole(path, FORMATS[ending](page_of(obj)))
+    return path
