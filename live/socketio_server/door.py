@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import socketio
 from aiohttp import web
 from socketio.exceptions import ConnectionRefusedError as Denied
 
@@ -23,6 +22,7 @@ from live.server.gate import Allowance, Gate, Refused
 from live.server.hub import Membership
 from live.server.settings import ServerSettings
 from live.socketio_server.exchange import EVENT, Exchange, room_name
+from live.socketio_server.strict import StrictServer
 from realtime_sim.errors import LiveError
 from realtime_sim.wire import (
     Failure,
@@ -91,7 +91,8 @@ class Door:
         member = f"server-{settings.number}"
         self.exchange = Exchange(settings.broker_url, settings.namespace, member, self._fanned_out)
         rules = settings.cohorts[0]  # pings are the server's, the same for all
-        self.sio = socketio.AsyncServer(
+        self.sio = StrictServer(
+            self.put_out,
             async_mode="aiohttp",
             client_manager=self.exchange,
             cors_allowed_origins=list(settings.origins),
@@ -118,6 +119,8 @@ class Door:
         websocket = request if request.query.get("transport") == "websocket" else None
         request["engine"] = engine
         try:
+            if engine in self._by_engine:
+                raise Refused(401, "this connection is somebody's already")
             token = auth.get("token") if isinstance(auth, dict) else None
             client = self.gate.identify(token if isinstance(token, str) else "", ())
         except Refused as refused:
@@ -202,6 +205,11 @@ class Door:
     async def send_away(self, connected: Connected) -> None:
         """A client's transport is closed in order, after which it connects anew, here or elsewhere."""
         await self.hang_up(connected.engine, connected.websocket)
+
+    def put_out(self, engine: str) -> None:
+        """Something came over a connection that is no packet."""
+        connected = self._by_engine.get(engine)
+        self.start(self.hang_up(engine, None if connected is None else connected.websocket))
 
     async def hang_up(self, engine: str, websocket: web.Request | None) -> None:
         """Close below Socket.IO; whoever does not hang up in turn loses the socket."""

@@ -10,6 +10,7 @@ from aiohttp.typedefs import Handler
 from live.server.gate import Gate, Refused
 from live.server.monitoring import monitoring_text
 from live.socketio_server.door import Door
+from live.socketio_server.strict import UNREADABLE
 
 __all__ = ["PATH", "Face"]
 
@@ -64,7 +65,14 @@ class Face:
 
             @web.middleware
             async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-                return await self._admit(request, handler)
+                try:
+                    return await self._admit(request, handler)
+                except UNREADABLE:  # of a WebSocket, which costs it; what is posted the library answers itself
+                    if request.query.get("transport") != "websocket":
+                        raise
+                    if request.transport is not None:
+                        request.transport.abort()
+                    return web.Response(status=400)
 
             app = web.Application(middlewares=[admit])
             app.router.add_get("/metrics", self._metrics)
