@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import aiohttp
-import socketio
 from websockets.asyncio.client import connect
 
 from live.accounting import usage_of
@@ -21,6 +20,7 @@ from live.brokers.embedded import start_broker
 from live.brokers.links import open_link
 from live.clients.reception import Caller, Reception
 from live.clients.socketio_client import connect as connect_socketio
+from live.clients.socketio_client import hello
 from live.fleet import ORIGIN, Fleet
 from live.options import Options
 from live.processes import Children
@@ -144,7 +144,6 @@ class GoodClient:
                         if isinstance(frame, wire.Welcome):
                             url = f"{self._url}&session={frame.session}"
 
-
     async def _socketio(self) -> None:
         ear = Ear(self._take)
         connection = await connect_socketio(self._url, {"token": self._token}, Caller(ORIGIN, ""), ear)
@@ -154,15 +153,22 @@ class GoodClient:
             connection.abort()
 
     async def _socketio_polls(self) -> None:
-        client = socketio.AsyncClient(reconnection=False)
-        client.on("message", lambda plain: self._take(wire.read_from_server(json.dumps(plain))))
-        auth = {"token": self._token}
-        try:
-            await client.connect(self._url.removesuffix("/socket.io/"), auth=auth, transports=["polling"])
-            await client.wait()
-            self.strange.append("the end")
-        finally:
-            await client.shutdown()
+        async with aiohttp.ClientSession() as http:
+            url = f"{self._url}?EIO=4&transport=polling"
+            async with http.get(url) as answer:
+                url += f"&sid={json.loads((await answer.text())[1:])['sid']}"
+            await http.post(url, data=hello({"token": self._token}))
+            while True:
+                async with http.get(url) as answer:
+                    packets = (await answer.text()).split("\x1e")
+                for packet in packets:
+                    if packet.startswith('42["message",'):
+                        self._take(wire.read_from_server(packet[13:-1]))
+                    elif packet == "2":
+                        await http.post(url, data=b"3")
+                    elif not packet.startswith("40{"):
+                        self.strange.append(packet)
+                        return
 
 
 class Ear(Reception):

@@ -351,6 +351,22 @@ def test_a_run_delivers_everything_and_clients_come_back_from_a_dead_server():
     assert set(results.trace.rows["server"].tolist()) == {0, 1}
 
 
+@pytest.mark.live
+def test_deliveries_come_back_after_a_stop_of_the_broker():
+    """A server hears again a second after it has noticed, and then after two: that is the library's schedule."""
+    scenario = chat(
+        duration=8, drain=2, servers={"count": 2, "stack": "socketio", "profile": "zero"},
+        traffic=[{"name": "news", "rate": 20}], faults=[{"at": 1.5, "kind": "stop_broker", "lasts": 1}],
+    )  # fmt: skip
+    results = live.run(scenario)
+    totals = results.deliveries.loc["total"]
+    assert totals["expected"] == totals["delivered"] + totals["lost"]
+    assert 0.1 * totals["expected"] < totals["lost"] < 0.8 * totals["expected"]
+    assert totals["duplicate"] == 0
+    published_s = results.trace.rows["published_ns"] / 1e9
+    assert published_s[results.trace.rows["delivered_ns"] >= 0].max() > 7
+
+
 # What cannot be.
 
 

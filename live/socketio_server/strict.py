@@ -1,4 +1,4 @@
-"""Strict reading: python-socketio's server, for which a packet that makes no sense costs its connection, and a line in
+"""Strict reading: python-socketio held to what a client may send; what is no packet costs its connection, and a line in
 no log.
 
 By itself the library writes a traceback for each and goes on, so that whoever likes can fill a disk; and an event that
@@ -9,36 +9,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
 
 import socketio
 from socketio import packet
 
-__all__ = ["UNREADABLE", "BadPacket", "StrictServer"]
+__all__ = ["ENGINE_LOG", "UNREADABLE", "BadPacket", "StrictPacket", "read_strictly"]
 
 UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 """What reading raises where a packet is none; the library looks at nothing before it takes it apart."""
 
-_HANDLER_FAILED = "async handler error"
-"""End of the message by which Engine.IO logs that what it calls, Socket.IO and with it the door, has failed."""
+RESERVED = frozenset(socketio.AsyncServer.reserved_events)
+"""Events that are the library's own, and by whose names a client's would reach the handlers of those."""
 
 
 class BadPacket(ValueError):
     """A packet of Socket.IO that makes no sense, or that is not a client's to send."""
 
 
-class _Packet(packet.Packet):
-    """A packet; frames of ours are text, so that there is none with attachments."""
+class StrictPacket(packet.Packet):
+    """A packet, the library's `serializer`; frames of ours are text, so that there is none with attachments."""
 
     def decode(self, encoded_packet: str) -> int:
-        """Take a packet apart, and hold what is in it to what it must be."""
+        """Take a packet apart, and hold what is in it to what it must be. Raises `BadPacket`."""
         try:
             n_attachments = super().decode(encoded_packet)
         except UNREADABLE as error:
             raise BadPacket(str(error)) from error
         data, kind = self.data, self.packet_type
         if kind == packet.EVENT:
-            is_good = isinstance(data, list) and data and isinstance(data[0], str) and data[0] not in _RESERVED
+            is_good = isinstance(data, list) and data and isinstance(data[0], str) and data[0] not in RESERVED
         else:
             is_good = kind == packet.DISCONNECT or kind == packet.CONNECT and isinstance(data, dict | None)
         if not is_good or n_attachments:
@@ -46,38 +45,36 @@ class _Packet(packet.Packet):
         return 0
 
 
-_RESERVED = socketio.AsyncServer.reserved_events
-
-
-class StrictServer(socketio.AsyncServer):
-    """The server.
+def read_strictly(sio: socketio.AsyncServer, put_out: Callable[[str], None]) -> None:
+    """Stand between Engine.IO and Socket.IO, and have those put out over whose connection comes what is no packet.
 
     Parameters
     ----------
-    bad : callable
-        Told the name, in Engine.IO, of a connection over which something came that is no packet.
-    **options
-        As `socketio.AsyncServer` takes them.
+    sio : AsyncServer
+        A server whose `serializer` is `StrictPacket`.
+    put_out : callable
+        Told the name, in Engine.IO, of a connection.
     """
+    handle = sio.eio.handlers["message"]
 
-    def __init__(self, bad: Callable[[str], None], **options: Any) -> None:
-        super().__init__(engineio_logger=_LOG, **options)
-        self.packet_class = _Packet
-        self._bad = bad
-
-    async def _handle_eio_message(self, eio_sid: str, data: str | bytes) -> None:
+    async def message(engine: str, data: str | bytes) -> None:
+        if engine not in sio.environ:  # it has ended, and what was still on its way comes too late
+            return
         try:
             if not data:  # of which the library makes an event without a name
                 raise BadPacket("an empty packet")
-            await super()._handle_eio_message(eio_sid, data)
+            await handle(engine, data)
         except BadPacket:
-            self._bad(eio_sid)
+            put_out(engine)
+
+    sio.eio.on("message", message)
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a record of Engine.IO tells of a defect, and not of what a client has sent."""
-    return record.getMessage().endswith(_HANDLER_FAILED)
+    """Whether a record of Engine.IO tells that what it calls, Socket.IO and with it the door, has failed; all others
+    tell of what a client has sent."""
+    return record.getMessage().endswith("handler error") and not record.getMessage().startswith("post request")
 
 
-_LOG = logging.getLogger("live.socketio_server.engine")
-_LOG.addFilter(_is_ours)
+ENGINE_LOG = logging.getLogger("live.socketio_server.engine")
+ENGINE_LOG.addFilter(_is_ours)
