@@ -69,7 +69,7 @@ class Face:
             async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
                 try:
                     return await self._admit(request, handler)
-                except UNREADABLE:
+                except (*UNREADABLE, ConnectionError):  # which a client has sent, or has hung up
                     if request.path != PATH:
                         raise
                     if request.query.get("transport") == "websocket" and request.transport is not None:
@@ -105,7 +105,7 @@ class Face:
         if request.path != PATH:
             return await handler(request)
         if request.method != "GET":
-            if request.content_length is None:  # of a body that does not say its length the library reads nothing
+            if request.content_length is None:  # the library would read nothing of it
                 return web.Response(status=411, text="the body must say its length\n")
             try:
                 async with asyncio.timeout(self._door.settings.header_timeout_s):
