@@ -214,11 +214,11 @@ def test_what_is_posted_is_bounded_in_size_and_time(siege):
         ]
         before = there.memory()
         found = await there.answers({n: (there.http_port, post) for n, post in enumerate(posts)})
-        # The session of the first is over at once; the library waits for its poll to say so, and is told not to.
-        assert [status_of(answer) for answer in found.values()] == [408, 411, 200]
+        # The session of the first is over at once; the library waits for a poll to say so, for as long as it may.
+        assert [status_of(answer) for answer in found.values()] in ([400, 411, 200], [408, 411, 200])
         assert there.memory() - before < GROWTH_BYTES / 4
         slow = await there.socket(there.http_port, request("POST", paths[3], "Content-Length: 1000"))
-        assert status_of(await slow.rest()) == 408
+        assert status_of(await slow.rest()) in (400, 408)  # its session may be over first
 
     siege.under(attack)
 

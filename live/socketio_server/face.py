@@ -81,7 +81,8 @@ class Face:
             app.router.add_get("/healthz", self._healthz)
             self._door.sio.attach(app)
             self._runner = web.AppRunner(
-                app, access_log=None, logger=HTTP_LOG, handle_signals=False, shutdown_timeout=0.5, auto_decompress=False,
+                app, access_log=None, logger=HTTP_LOG, handle_signals=False, shutdown_timeout=0.5,
+                auto_decompress=False,
                 keepalive_timeout=settings.header_timeout_s,  # counts from the connection on, until a request is whole
             )  # fmt: skip
             await self._runner.setup()
