@@ -13,8 +13,8 @@ service, Welch 1964). Each message of a run is sorted by whether its process was
   A process that had to give its core away costs its one message so much, and those behind it wait.
 
 A fan-out takes `event + k * send`, with `send` the distance of two sends of those that went on quickly; what others
-took longer is their `fanout_wait`. All of them but `send` are kept as distributions with long tails. What is not fitted is what a simulation is for: waiting, in the queues
-of servers and clients, and after a fault.
+took longer is their `fanout_wait`. All of them but `send` are kept as distributions with long tails. What is not
+fitted is what a simulation is for: waiting, in the queues of servers and clients, and after a fault.
 """
 
 from __future__ import annotations

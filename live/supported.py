@@ -68,6 +68,8 @@ def _missing(scenario: Scenario, options: Options) -> Iterator[tuple[str, str]]:
             )
     if scenario.servers.stack == "socketio":
         yield from _beyond_socketio(scenario, options)
+    if scenario.broker.kind == "redis_pubsub" and scenario.broker.shards > 1:
+        yield "broker.shards (more than 1)", "a live run has one instance of the broker: set it to 1, or simulate it"
     if scenario.servers.workers > 1:
         yield "servers.workers (more than 1)", "a live server has one loop: raise servers.count instead"
     if scenario.servers.egress is not None:

@@ -159,13 +159,10 @@ def _overload(results: Results) -> str:
             f"Offered load at or above capacity: server {server} is busy {busy:.0%} of the time; its queue grows and "
             "latencies depend on how long the run is. Add servers, or lower the traffic."
         )
-    threads = timelines.by_server(results.trace, "broker_busy_ns")
-    chosen = results.trace.series["time_ns"] >= results.scenario.warmup_s * NS_PER_S
-    span_ns = np.ptp(results.trace.series["time_ns"][chosen]) if chosen.any() else 0
-    if span_ns > 0 and (np.ptp(threads[chosen], axis=0) / span_ns).max(initial=0.0) >= OVERLOAD_UTILIZATION:
+    if timelines.broker_busy(results.trace, results.scenario.warmup_s).max(initial=0.0) >= OVERLOAD_UTILIZATION:
         return (
-            "Offered load at or above capacity: a thread of the broker is busy all the time. Shard it (with Kafka, "
-            "spread rooms over more partitions), or lower the traffic."
+            "Offered load at or above capacity: a thread of the broker is busy all the time. Spread its rooms over "
+            "more of them (broker.shards of redis_pubsub, broker.partitions of kafka), or lower the traffic."
         )
     return ""
 

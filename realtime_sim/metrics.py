@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["METRICS", "Metric"]
+__all__ = ["METRICS", "MONITORED", "Metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,26 @@ METRICS = MappingProxyType(
                 "realtime_reconnections_total", "counter", "connections", (),
                 "Connections re-established after a loss; its rate shows a storm",
             ),
+            "refused": (
+                "realtime_refused_total", "counter", "handshakes", ("server",),
+                "Handshakes that an instance turned away: no room, throttled, or on its way out",
+            ),
+            "utilization": (
+                "realtime_busy_seconds_total", "counter", "seconds", ("server",),
+                "CPU time of an instance; its rate over the number of its loops is their busy share",
+            ),
+            "sends": (
+                "realtime_sends_total", "counter", "copies", ("server",),
+                "Copies of messages that an instance sent to clients",
+            ),
+            "handshakes": (
+                "realtime_handshakes_total", "counter", "connections", ("server",),
+                "Connections that an instance accepted",
+            ),
         }.items()
     }
 )  # fmt: skip
-"""The four metrics every real-time service watches, by the name used in `Results.monitoring`."""
+"""Every metric by its key."""
+
+MONITORED = ("active_connections", "delivery_latency", "channel_subscribers", "reconnection_rate")
+"""Keys of the four that every real-time service watches: those of `Results.monitoring` and of the dashboard."""

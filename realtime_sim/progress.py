@@ -26,7 +26,7 @@ def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterat
     title : str
         What is being done.
     simulated_s : float
-        Simulated seconds of the whole work, all replications together.
+        Simulated seconds of the whole work, all replications together; 0 where that is not known.
     silent : bool
         Long times may pass without a report, as when other processes do the work: the bar is shown in any case.
 
@@ -47,7 +47,8 @@ def progress_bar(title: str, simulated_s: float, silent: bool = False) -> Iterat
             if shown is None:
                 shown = _bar(title)  # what it needs is imported only for work that takes long
             done_s = share * simulated_s
-            text = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
+            speed = f"{done_s:,.1f} of {simulated_s:,.0f} s simulated, {done_s / elapsed_s:,.3g} s/s"
+            text = speed if simulated_s else ""
             shown.update(shown.task_ids[0], completed=share, simulated=text)
 
     waiting = threading.Timer(PROGRESS_AFTER_S, lambda: report(done))

@@ -19,8 +19,8 @@ from realtime_sim.trace import N_BATCHES, Trace
 from realtime_sim.units import from_ns
 
 __all__ = [
-    "CUTS_NOBODY", "PERCENTS", "common", "deliveries_back_s", "recovered_at_s", "recovery_of", "slice_edges_s",
-    "slowest_s", "summary_of", "until_s",
+    "CUTS_NOBODY", "ONE_BY_ONE", "PERCENTS", "common", "deliveries_back_s", "recovered_at_s", "recovery_of",
+    "slice_edges_s", "slowest_s", "summary_of", "until_s",
 ]  # fmt: skip
 
 PERCENTS = (50, 95, 100)
@@ -28,6 +28,9 @@ PERCENTS = (50, 95, 100)
 
 CUTS_NOBODY = ("pause_server", "slow_server", "stop_service", "partition", "stop_broker", "slow_broker")
 """Kinds of faults that no connection is lost by."""
+
+ONE_BY_ONE = ("rolling_deploy", "drain_server", "rebalance")
+"""Kinds that send clients away one after the other, on purpose: how long they take in all is no outage of anybody."""
 
 
 def until_s(trace: Trace, number: int, percent: int) -> float:
@@ -201,9 +204,19 @@ def _over_replications(name: str, each: np.ndarray, several: bool) -> dict[str, 
 
 
 def slowest_s(traces: Sequence[Trace]) -> float:
-    """Seconds until everybody was back after a disturbance, the worst of all and all replications; inf: never."""
-    each = [until_s(trace, number, 100) for trace in traces for number in range(len(trace.disturbances))]
+    """Seconds until everybody was back after a disturbance, the worst of all and all replications; inf: never.
+
+    Of a disturbance that sends clients away one after the other, the longest that any of them was away.
+    """
+    each = [_slowest_s(trace, number) for trace in traces for number in range(len(trace.disturbances))]
     return max((seconds for seconds in each if not math.isnan(seconds)), default=0.0)
+
+
+def _slowest_s(trace: Trace, number: int) -> float:
+    all_s = until_s(trace, number, 100)
+    if trace.disturbances[number][0] in ONE_BY_ONE and math.isfinite(all_s):
+        return float(from_ns(int(trace.away[number][-1])))
+    return all_s
 
 
 def recovered_at_s(traces: Sequence[Trace]) -> float | None:

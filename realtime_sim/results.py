@@ -20,7 +20,7 @@ import pandas as pd
 from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, storms, timelines
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.files import write_whole
-from realtime_sim.metrics import METRICS
+from realtime_sim.metrics import MONITORED
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
 from realtime_sim.trace import FAILURES, HOPS, OUTCOMES, Trace
@@ -265,7 +265,7 @@ class Results:
 
     @cached_property
     def monitoring(self) -> dict[str, object]:
-        """The four metrics of every monitoring page, by the keys of `realtime_sim.metrics.METRICS`.
+        """The four metrics of every monitoring page, by the keys of `realtime_sim.metrics.MONITORED`.
 
         `active_connections` of each instance at the end of the run, `delivery_latency` figures in seconds,
         `channel_subscribers` at the end of the run, `reconnection_rate` per second: mean and peak of a sample.
@@ -281,7 +281,7 @@ class Results:
                 "peak": float(reconnects.max()) if len(series) else 0.0,
             },
         }
-        return {key: values[key] for key in METRICS}
+        return {key: values[key] for key in MONITORED}
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -370,6 +370,7 @@ class Results:
             "broker": {
                 "kind": self.scenario.broker.kind,
                 "utilization": float(self.timeseries["broker_utilization"].mean()) if len(series) else None,
+                "utilization_highest": float(timelines.broker_busy(self.trace).max(initial=0.0)),
                 "subscriptions": int(self.trace.series["subscriptions"][-1]),
             },
             "host": self.host,

@@ -18,7 +18,7 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.workload import audience
 
-__all__ = ["expected_deliveries", "simulate"]
+__all__ = ["check_counts", "engine_for", "expected_deliveries", "most_processes", "simulate"]
 
 MAX_REPLICATIONS = 10_000
 
@@ -106,6 +106,23 @@ def simulate(
     if not isinstance(scenario, Scenario):
         step = "make one with Scenario(...) or Scenario.from_yaml(...)"
         raise ScenarioError(Problem("scenario", "must be a Scenario", type(scenario).__name__, step))
+    check_counts(replications, n_jobs)
+    _check_control(control)
+    chosen, reason, run = engine_for(scenario, engine, replications, record=record, controlled=bool(control))
+    bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration, silent=replications > 1)
+    with nullcontext(progress) if progress else bar as report:
+        task = Task(scenario, chosen, run, record, replications, tuple(control))
+        return Results(replicate(task, n_jobs, most_processes(scenario, chosen), report), reason)
+
+
+def check_counts(replications: object, n_jobs: object) -> None:
+    """Refuse what is no number of replications, or of processes.
+
+    Raises
+    ------
+    ScenarioError
+        If one of them is wrong.
+    """
     if (
         isinstance(replications, bool)
         or not isinstance(replications, Integral)
@@ -118,23 +135,58 @@ def simulate(
     ):
         rule = "must be a whole number of processes from 1, or -1 for all cores"
         raise ScenarioError(Problem("n_jobs", rule, n_jobs, "use 1 to stay in this process"))
+
+
+def engine_for(
+    scenario: Scenario,
+    engine: str = "auto",
+    replications: int = 1,
+    *,
+    beside: int = 1,
+    record: str = "summary",
+    controlled: bool = False,
+) -> tuple[str, str, Callable]:
+    """Name, reason and `run` function of the engine that `simulate` takes; what it would refuse is refused here.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What to run.
+    engine : str
+        `"auto"`, or the name of an engine.
+    replications : int
+        Runs whose traces are kept together.
+    beside : int
+        How many scenarios like this one are run, as in a sweep: compiling an engine is done once for all of them.
+    record : str
+        Level of recording.
+    controlled : bool
+        Whether control processes of a user act in it.
+
+    Raises
+    ------
+    ScenarioError
+        If an argument is wrong, or the run is too large for `record="full"` or has too many samples.
+    UnsupportedFeature
+        If the engine cannot run the scenario, or not one so large.
+    """
     if record not in LEVELS:
         raise ScenarioError(Problem("record", "must be a level of recording", record, nearest(str(record), LEVELS)))
-    _check_control(control)
     _check_samples(scenario, replications)
     n = expected_deliveries(scenario)
-    steady = not control and is_steady(scenario, record)
+    steady = not controlled and is_steady(scenario, record)
     shared = scenario.host is not None
-    chosen, reason, run = find_engine(engine, n * replications, scenario.n_clients, steady, shared)
-    _check_size(scenario, chosen, n)
+    found = find_engine(engine, n * replications * beside, scenario.n_clients, steady, shared)
+    _check_size(scenario, found[0], n)
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
         raise ScenarioError(Problem("record", rule, record, "use record='summary', or a shorter run"))
-    most_jobs = max(1, LARGEST[chosen]["clients"] // scenario.n_clients)
-    bar = progress_bar(f"Simulating {scenario.name}", replications * scenario.duration, silent=replications > 1)
-    with nullcontext(progress) if progress else bar as report:
-        task = Task(scenario, chosen, run, record, replications, tuple(control))
-        return Results(replicate(task, n_jobs, most_jobs, report), reason)
+    return found
+
+
+def most_processes(scenario: Scenario, engine: str) -> int:
+    """Most processes that may run a scenario at a time unasked: together they hold no more clients than one run may."""
+    return max(1, LARGEST[engine]["clients"] // scenario.n_clients)
 
 
 def _check_control(control: Sequence[Control]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,9 +10,11 @@ import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.trace import FAILURES, Trace
-from realtime_sim.units import NS_PER_S, from_ns
+from realtime_sim.units import NS_PER_S, from_ns, to_ns
 
-__all__ = ["SERVER_SERIES", "by_server", "host_busy", "server_series", "server_totals", "timeseries"]
+__all__ = [
+    "SERVER_SERIES", "broker_busy", "busiest", "by_server", "host_busy", "server_series", "server_totals", "timeseries",
+]  # fmt: skip
 
 SERVER_SERIES = ("connections", "queue_length", "utilization", "link_utilization")
 """What is known of each server over time."""
@@ -73,6 +76,26 @@ def timeseries(trace: Trace) -> pd.DataFrame:
     return pd.DataFrame(columns).set_index("time_s")
 
 
+def busiest(trace: Trace) -> tuple[float, str]:
+    """Busy share of the busiest server's loops, or of the busiest thread of the broker, and which it is.
+
+    Over the samples of the measured time, each server over the part of it that it was alive; NaN with fewer than two.
+    """
+    scenario, time_ns = trace.scenario, trace.series["time_ns"]
+    chosen = (time_ns >= to_ns(scenario.warmup_s)) & (time_ns <= to_ns(scenario.duration))
+    if chosen.sum() < 2:
+        return math.nan, ""
+    alive_s = _alive_s(trace)[chosen[1:] & chosen[:-1]].sum(axis=0)
+    busy_s, threads_s = (
+        from_ns(np.ptp(by_server(trace, name)[chosen], axis=0).astype(float)) for name in ("busy_ns", "broker_busy_ns")
+    )
+    servers = _ratio(busy_s, alive_s * scenario.servers.workers)
+    threads = threads_s / from_ns(float(np.ptp(time_ns[chosen])))
+    shares = [(float(share), f"server {number}") for number, share in enumerate(servers)]
+    shares += [(float(share), "broker") for share in threads if scenario.broker.kind != "none"]
+    return max(shares)
+
+
 def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:
     """Shares of the time at work, on a core or waiting for one: of each process of clients, and of the publisher.
 
@@ -83,13 +106,26 @@ def host_busy(trace: Trace, from_s: float = 0.0) -> tuple[np.ndarray, float]:
     from_s : float
         From when on, seconds.
     """
+    return _busy(trace, "client_busy_ns", from_s), float(_busy(trace, "publisher_busy_ns", from_s).sum())
+
+
+def broker_busy(trace: Trace, from_s: float = 0.0) -> np.ndarray:
+    """Share of the time that each thread of the broker was at work, its shards or partitions; none without a broker.
+
+    Parameters
+    ----------
+    trace : Trace
+        Of any run.
+    from_s : float
+        From when on, seconds.
+    """
+    return _busy(trace, "broker_busy_ns", from_s)
+
+
+def _busy(trace: Trace, name: str, from_s: float) -> np.ndarray:
     chosen = trace.series["time_ns"] >= from_s * NS_PER_S
     span_ns = np.ptp(trace.series["time_ns"][chosen]) if chosen.any() else 0
-    clients, publisher = (
-        np.ptp(by_server(trace, name)[chosen], axis=0) / span_ns if span_ns else np.zeros(0)
-        for name in ("client_busy_ns", "publisher_busy_ns")
-    )
-    return clients, float(publisher.sum())
+    return np.ptp(by_server(trace, name)[chosen], axis=0) / span_ns if span_ns else np.zeros(0)
 
 
 def server_series(trace: Trace, what: str) -> pd.DataFrame:

@@ -86,6 +86,7 @@ def scenarios(draw, breaks_the_broker: bool = False) -> dict:
     if broker["kind"] == "kafka":
         broker["rebalance_delay"] = pick(0, "300ms")
     if broker["kind"] == "redis_pubsub":
+        broker["shards"] = pick(1, 1, 2, 3)
         broker["copy"] = pick("1us", "5ms")
         broker["output_buffer"] = pick({}, {"hard": 1_000, "soft": 200, "soft_for": "200ms"})
     traffic = [

@@ -185,6 +185,7 @@ STEADY = small(clients=[{"name": "c", "count": 10}], broker={"kind": "redis_pubs
         {"traffic": [{"name": "t", "rate": 1}, {"name": "u", "rate": 1, "from": "clients"}]},
         {"broker": {"kind": "kafka"}},
         {"broker": {"kind": "redis_streams"}},
+        {"broker": {"kind": "redis_pubsub", "shards": 2}},
         {"broker": {"kind": "none"}, "servers.count": 2},
         {"servers.fanout": "task_per_client"},
     ],

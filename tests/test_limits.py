@@ -16,6 +16,8 @@ from realtime_sim.limits import connections_claim, server_limits
 from realtime_sim.limits.load import Load
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
+from realtime_sim.theory import node_copies
+from realtime_sim.timelines import broker_busy
 from tests.strategies import scenarios
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -225,6 +227,52 @@ def test_the_given_servers_have_a_column_of_their_own():
     assert "Your 4 servers meet every limit." in str(server_limits(scenario(servers=servers | {"count": 4})))
 
 
+SHARDED = {"kind": "redis_pubsub", "publish": "10us", "copy": "5us"}
+
+
+@pytest.mark.parametrize(
+    ("shards", "used", "full_at", "binding"),
+    [(1, 1.5, 66_667, "broker"), (2, 0.75, 133_333, "broker"), (3, 0.5625, 177_778, None), (4, 0.375, 266_667, None)],
+)
+def test_the_busiest_shard_decides(shards, used, full_at, binding):
+    """100,000/s x (10 + 5) us = 1.5 threads, in rooms 1 to 8: three of them at each of two shards of three, 3 / 8."""
+    case = scenario(
+        servers={"profile": "zero"}, broker=SHARDED | {"shards": shards},
+        rooms=[{"name": "r", "count": 8, "members": 5}], traffic=[{"name": "t", "to": "r", "rate": 100_000}],
+    )  # fmt: skip
+    limits = server_limits(case)
+    row = limits.row("broker")
+    assert (row.demand, row.brokers, limits.binding) == (pytest.approx(1.5), 3, binding)
+    assert row.used_ratio == row.given_used_ratio == pytest.approx(used)
+    assert row.possible and f"Full at {full_at:,} publishes/s" in row.note
+    assert (f"the busiest of {shards} shards has" in row.arithmetic) == (shards > 1)
+    assert ("The busiest shard is busier than 70%." in row.note) == (shards == 2)
+    assert ("Its one thread is busier than 70%." in row.note) == (shards == 1)
+
+
+def test_a_room_is_at_one_shard_however_many_there_are():
+    """Everyone is one room: 0.9 of a thread at one instance, and nothing at the 63 others."""
+    broker = SHARDED | {"shards": 64}
+    case = scenario(servers={"profile": "zero"}, broker=broker, traffic=[{"name": "t", "rate": 60_000}])
+    row = server_limits(case).row("broker")
+    assert row.used_ratio == pytest.approx(0.9) and not row.possible
+    assert "The busiest room takes 0.9 of a thread, and a room cannot be split." in row.note
+
+
+def test_rooms_of_unequal_size_load_shards_by_what_their_copies_cost():
+    """Rooms of 48, 24, 16 and 12, numbered from 1, chosen by size: the first and the third are at shard 1."""
+    case = scenario(
+        broker=SHARDED | {"shards": 2, "subscription": "per_room"},
+        rooms=[{"name": "r", "count": 4, "members": 25, "zipf": 1}],
+        traffic=[{"name": "t", "to": "r", "rate": 1000, "pick": "by_size"}],
+    )  # fmt: skip
+    large, second, third, small = (10 * size * (10e-6 + 5e-6 * node_copies(20, size)) for size in (48, 24, 16, 12))
+    load = Load(case)
+    assert load.threads_s(20).tolist() == pytest.approx([second + small, large + third])
+    (stream,) = load.streams
+    assert load.threads_s(20).sum() == pytest.approx(1000 * load.publish_s(20, stream))
+
+
 def test_an_idle_scenario_binds_nothing():
     idle = server_limits(scenario(traffic=[], servers={"profile": "zero"}))
     assert idle.binding is None and idle.headline.endswith("Nothing binds.")
@@ -326,6 +374,22 @@ def test_the_busy_share_is_that_of_the_simulator(case, predicted):
     assert Load(case).utilization(case.servers.count) == pytest.approx(predicted, abs=6e-4)
     simulated = simulate(case).servers["utilization"].mean()
     assert simulated == pytest.approx(predicted, abs=min(0.03, predicted / 8))
+
+
+def test_the_busy_share_of_each_shard_is_that_of_the_simulator():
+    """Some 33,000 publishes at each shard, and 2,300 commands of 2 ms: standard errors of both together are 1.5 %."""
+    case = busy_rooms(8).replace(
+        duration=102, warmup=2, balancer={"policy": "random"},
+        clients=[{"name": "c", "count": 1000, "session": {"length": {"mean": "8s"}, "absence": 0}}],
+        broker={"kind": "redis_pubsub", "shards": 3, "subscription": "per_room", "copy": "40us", "subscribe": "2ms"},
+        rooms=[{"name": "group", "count": 100, "members": 10, "zipf": 0.5}],
+        traffic=[{"name": "t", "to": "group", "rate": 1000, "pick": "by_size"}],
+    )  # fmt: skip
+    load = Load(case)
+    predicted = load.threads_s(8) + load.subscribe_s(8)
+    assert load.subscribe_s(8).min() > predicted.min() / 3
+    simulated = broker_busy(simulate(case, engine="fast").trace, case.warmup_s)
+    assert simulated.tolist() == pytest.approx(predicted.tolist(), rel=0.1)
 
 
 def test_tasks_that_wake_further_loops_are_said_to_be_left_out():

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.balancers import config
-from live.balancers.settings import connections_within, milliseconds, settings, source_address, timeouts
+from live.balancers.settings import connections_within, settings, source_address, timeouts
 from live.balancers.slots import Slot
 from realtime_sim.errors import LiveError, UnsupportedFeature
 from realtime_sim.policies import balancing
+from realtime_sim.proxies import HAPROXY_POLICIES, NGINX_POLICIES, milliseconds
 from realtime_sim.scenario import Scenario
 from tests.small_servers import chat
 from tests.strategies import scenarios
@@ -49,7 +50,7 @@ def test_a_policy_is_written_in_the_words_of_the_product_for_both_groups(policy,
 
 
 def test_every_policy_of_the_scenario_is_known():
-    assert POLICIES == sorted(config._NGINX_POLICIES) == sorted(config._HAPROXY_POLICIES)
+    assert POLICIES == sorted(NGINX_POLICIES) == sorted(HAPROXY_POLICIES)
 
 
 @given(st.integers(1, 30), st.sampled_from(POLICIES), st.sampled_from(["none", "cookie"]))

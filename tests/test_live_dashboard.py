@@ -22,7 +22,7 @@ from live.dashboard import Dashboard
 from live.dashboard.feed import LONGEST_LINE
 from live.dashboard.history import History
 from realtime_sim.errors import LiveError
-from realtime_sim.metrics import METRICS
+from realtime_sim.metrics import MONITORED
 from tests.dashboards import CALM, PATIENCE_S, port_of, run, serving
 
 
@@ -85,7 +85,7 @@ async def until_viewers(url: str, n: int) -> None:
 
 def test_a_snapshot_names_the_metrics_as_every_monitoring_page_does():
     plain = json.loads(replace(CALM, connections=(1, None, 3), invalid="a busy machine").to_json())
-    assert set(METRICS) <= set(plain)
+    assert set(MONITORED) <= set(plain)
     assert plain == {
         "time_s": 12.0,
         "duration_s": 60.0,
@@ -419,6 +419,6 @@ def test_the_page_is_one_file_that_needs_nothing_else():
             assert "default-src 'none'" in policy and "connect-src 'self'" in policy and "unsafe" not in policy
             assert set(re.findall(r"https?://[^\s\"'<>]+", page)) == {"http://www.w3.org/2000/svg"}  # a name only
             assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", page)
-            assert set(re.findall(r'data-metric="(\w+)"', page)) == set(METRICS)
+            assert set(re.findall(r'data-metric="(\w+)"', page)) == set(MONITORED)
 
     run(body())

@@ -15,8 +15,8 @@ US = 1e-6
 
 COSTS = {"event": {"low": 100 * US, "high": 300 * US}, "send": 40 * US}
 HOST = {
-    "cores": 64, "fanout_wait": {"low": 0, "high": 100 * US}, "wakeup": {"low": 200 * US, "high": 600 * US}, "receive": {"low": 10 * US, "high": 30 * US},
-    "receive_wakeup": {"low": 0, "high": 400 * US},
+    "cores": 64, "wakeup": {"low": 200 * US, "high": 600 * US}, "fanout_wait": {"low": 0, "high": 100 * US},
+    "receive": {"low": 10 * US, "high": 30 * US}, "receive_wakeup": {"low": 0, "high": 400 * US},
 }  # fmt: skip
 
 

@@ -276,6 +276,7 @@ def live_error():
         ({"clients": [{"name": "p", "count": 4, "transport": "long_polling"}], "rooms": [], "traffic": []}, "affinity"),
         ({"servers": {"count": 100}}, "servers.count"),
         ({"duration": 7200}, "duration"),
+        ({"broker": {"kind": "redis_pubsub", "shards": 2}}, "broker.shards"),
         ({"clients": [{"name": "c", "count": 40_000}], "rooms": [], "traffic": []}, "clients"),
         ({"traffic": [{"name": "t", "rate": 1, "payload": 10}]}, "traffic.t.payload"),
         ({"faults": [{"at": 1, "kind": "slow_broker", "factor": 2}]}, "slow_broker"),

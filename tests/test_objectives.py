@@ -71,7 +71,7 @@ def judged(slo: dict, recovery: list | None = None, refused: int = 0, **total: i
     ],
 )  # fmt: skip
 def test_a_promise_is_judged_by_the_end_of_the_interval_that_hurts(slo, figures, row):
-    (found,) = judged(slo, **figures).drop(columns="note").itertuples()
+    (found,) = judged(slo, **figures).drop(columns=["low", "high", "note"]).itertuples()
     assert tuple(found) == pytest.approx(row)
 
 
@@ -86,9 +86,12 @@ def test_clients_that_were_never_connected_break_the_promise_to_lose_nothing():
     assert (found.kept, found.note) == (False, "7 clients were never connected and got nothing")
 
 
-def test_surviving_servers_is_left_to_limits():
-    (found,) = judged({"survive_servers": 1}).itertuples()
-    assert (found.Index, found.kept) == ("survive 1 server", None) and "limits" in found.note
+@pytest.mark.parametrize(
+    ("promised", "name"), [({"survive_servers": 1}, "survive 1 server"), ({"survive_deploy": True}, "survive a deploy")]
+)
+def test_what_only_a_drill_can_show_is_left_to_a_plan(promised, name):
+    (found,) = judged(promised).itertuples()
+    assert (found.Index, found.kept) == (name, None) and "plan" in found.note
 
 
 def test_recovery_is_judged_by_the_worst_replication():
@@ -174,7 +177,7 @@ def test_deliveries_without_any_before_decide_nothing_unless_something_else_is_m
 
 @pytest.mark.parametrize("slo", [{}, {"recover_within": 9}])
 def test_what_was_not_promised_or_not_tried_is_not_judged(slo):
-    columns = ["promised", "found", "judged_by", "kept", "unit", "note"]
+    columns = ["promised", "found", "low", "high", "judged_by", "kept", "unit", "note"]
     assert list(judged(slo).columns) == columns and len(judged(slo)) == 0
 
 
@@ -183,3 +186,98 @@ def test_a_weaker_promise_is_kept_where_a_stronger_one_is(lost, dropped, promise
     kept = [judged({"max_lost_ratio": p}, lost=lost, dropped=dropped)["kept"].item() for p in (promised / 2, promised)]
     assert kept[1] or not kept[0]
     assert kept[1] == ((lost + dropped) / 100 <= promised)
+
+
+def busy(**changes: object) -> pd.DataFrame:
+    """20 messages a second to 10 clients at 1 ms: one loop is busy a fifth of the time."""
+    case = {
+        "broker": {"kind": "redis_pubsub", "publish": "2ms"}, "servers": {"profile": "zero", "costs": {"send": "1ms"}},
+        "traffic": [{"name": "t", "rate": 20, "arrivals": "constant"}], "slo": {"max_utilization": 0.25},
+        "warmup": 2,
+    }  # fmt: skip
+    return simulate(small(**case | changes)).objectives()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "who", "kept"),
+    [
+        ({}, 0.2, "server 0", True),
+        ({"slo": {"max_utilization": 0.19}}, 0.2, "server 0", False),
+        ({"broker": {"kind": "redis_pubsub", "publish": "15ms"}}, 0.3, "broker", False),
+        ({"servers": {"profile": "zero", "costs": {"send": "1ms"}, "workers": 2}}, 0.1, "server 0", True),
+    ],
+)
+def test_utilization_is_that_of_the_busiest_loop_or_thread_of_the_broker(changes, found, who, kept):
+    row = busy(**changes).loc["utilization"]
+    assert (row["found"], row["note"], row["kept"]) == (pytest.approx(found, abs=0.005), who, kept)
+
+
+def test_a_server_is_as_busy_as_it_was_while_it_lived_and_the_warm_up_does_not_count():
+    """A second server lives half of the measured time with half of the clients; before, nothing was sent."""
+    dies = [{"at": 6, "kind": "kill_server", "server": 1}]
+    late = [{"name": "t", "rate": 20, "arrivals": "constant", "start": 2}]
+    servers = {"profile": "zero", "count": 2, "costs": {"send": "1ms"}}
+    gone = [{"name": "desks", "count": 10, "reconnect": {"policy": "fixed", "delay": "1h"}}]
+    row = busy(servers=servers, faults=dies, traffic=late, clients=gone).loc["utilization"]
+    assert row["found"] == pytest.approx(0.1, abs=0.01)
+
+
+def test_utilization_of_replications_is_judged_by_the_upper_end():
+    case = small(
+        duration=20, servers={"profile": "zero", "costs": {"send": "1ms"}}, slo={"max_utilization": 0.2},
+        traffic=[{"name": "t", "rate": 20}],
+    )  # fmt: skip
+    row = simulate(case, replications=4).objectives().loc["utilization"]
+    assert row["low"] < row["found"] < row["high"] == row["judged_by"]
+
+
+def test_utilization_without_samples_decides_nothing():
+    row = busy(sample_interval=60).loc["utilization"]
+    assert row["kept"] is None and "shorten sample_interval" in row["note"]
+
+
+COSTS = {"base_memory": 1_000, "connection_memory": 100, "kernel_memory": 0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "free", "of_what", "kept"),
+    [
+        ({"max_connections": 20}, 0.5, "free connections", True),
+        ({"max_connections": 12}, 1 / 6, "free connections", False),
+        ({"memory": 4_000}, 0.5, "free memory", True),
+        ({"memory": 4_000, "max_connections": 12}, 1 / 6, "free connections", False),
+        ({"memory": 2_500, "max_connections": 20}, 0.2, "free memory", False),
+    ],
+)
+def test_headroom_is_what_the_fullest_server_has_free_at_its_peak(limits, free, of_what, kept):
+    servers = {"profile": "zero", "costs": COSTS} | limits
+    row = simulate(small(servers=servers, slo={"headroom": 0.3})).objectives().loc["headroom"]
+    assert (row["found"], row["judged_by"], row["note"], row["kept"]) == (
+        pytest.approx(free),
+        pytest.approx(free),
+        of_what,
+        kept,
+    )
+
+
+def test_headroom_of_what_has_no_limit_decides_nothing():
+    row = simulate(small(slo={"headroom": 0.3})).objectives().loc["headroom"]
+    assert row["kept"] is None and "set servers.max_connections" in row["note"]
+
+
+def test_a_deploy_is_judged_by_the_longest_that_a_client_was_away():
+    """Three servers are replaced one after the other, which takes ten seconds; each client comes back within two."""
+    case = small(
+        duration=30,
+        clients=[{"name": "desks", "count": 30, "reconnect": {"policy": "fixed", "delay": "1s"}}],
+        servers={"profile": "zero", "count": 3, "startup": "2s", "grace": "1s"},
+        faults=[{"at": 5, "kind": "rolling_deploy"}],
+        slo={"recover_within": 2},
+    )
+    results = simulate(case)
+    row = results.objectives().loc["recovery"]
+    assert results.recovery.loc[0, "p100_s"] > 5 and row["kept"]
+    assert row["found"] == row["judged_by"] == results.recovery.loc[0, "away_max_s"] == pytest.approx(1, abs=0.1)
+    assert row["note"] == "the longest that a client was away"
+    never = simulate(case.replace(**{"clients.desks.reconnect": {"policy": "fixed", "delay": "1h"}}))
+    assert never.objectives().loc["recovery", "judged_by"] == math.inf

@@ -1,39 +1,14 @@
-"""Replications give the same results in one process or several, and go to several where that saves time."""
+"""Replications give the same results in one process or several."""
 
 from __future__ import annotations
-
-import os
-import signal
 
 import numpy as np
 import pytest
 
-from realtime_sim import replications
 from realtime_sim.errors import ScenarioError
-from realtime_sim.replications import PROCESSES_START_S, Task, processes_that_pay, replicate
 from realtime_sim.simulation import simulate
-from realtime_sim.trace import N_BATCHES, Trace
-from realtime_sim.workload import Workload
+from realtime_sim.trace import N_BATCHES
 from tests.conftest import small
-
-
-@pytest.mark.parametrize(
-    ("run_s", "n_left", "n_most", "n"),
-    [
-        (PROCESSES_START_S / 2, 2, 2, 1),  # saves 1.5 s of 3, for 3 s
-        (PROCESSES_START_S, 2, 2, 1),  # saves as much as it costs
-        (PROCESSES_START_S * 1.01, 2, 2, 2),
-        (PROCESSES_START_S * 1.01, 2, 64, 2),  # no more processes than runs
-        (PROCESSES_START_S * 0.6, 3, 2, 1),  # two turns instead of three save 1.8 s
-        (1.0, 100, 8, 8),
-        (1.0, 100, 1, 1),
-        (0.0, 100, 8, 1),
-        (-2.0, 100, 8, 1),  # the first run, without what loading takes
-    ],
-)
-def test_processes_are_started_where_they_save_more_than_they_cost(run_s, n_left, n_most, n):
-    assert processes_that_pay(run_s, n_left, n_most) == n
-
 
 # --- the same results -----------------------------------------------------------------------------------------------
 
@@ -64,31 +39,7 @@ def test_of_several_replications_only_the_sum_of_their_slices_is_kept():
     assert len(results.latency_over_time) == N_BATCHES
 
 
-# --- where they run, and what is told of it -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("run_s", "ran_here"), [(0.1, 5), (10.0, 1)])
-def test_the_rest_goes_to_processes_if_the_first_run_took_long(monkeypatch, run_s, ran_here):
-    """Four runs of 10 s are worth starting processes, four of 0.1 s are not. No process is started here."""
-    clock, here, there = [0.0], [], []
-    monkeypatch.setattr(replications.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(replications, "_cores", lambda: 4)
-
-    def run(task: Task, number: int, progress: object) -> int:
-        clock[0] += run_s + PROCESSES_START_S * (number == 0)
-        here.append(number)
-        return number
-
-    def run_there(task: Task, numbers: range, n_processes: int) -> range:
-        there.append((numbers, n_processes))
-        return numbers
-
-    monkeypatch.setattr(replications, "_replication", run)
-    monkeypatch.setattr(replications, "_in_processes", run_there)
-    task = Task(small(), "reference", run, "summary", replications=5)
-    assert list(replicate(task, None, most_jobs=3, report=lambda _: None)) == [0, 1, 2, 3, 4]
-    assert here == list(range(ran_here))
-    assert there == ([] if ran_here == 5 else [(range(1, 5), 3)])
+# --- what is told of it ---------------------------------------------------------------------------------------------
 
 
 def test_progress_of_other_processes_comes_by_whole_replications():
@@ -115,40 +66,6 @@ def test_an_error_in_another_process_is_the_same_as_here():
             simulate(small(seed=2**63 - 1), replications=2, n_jobs=n_jobs)
         texts.append(str(caught.value))
     assert texts[0] == texts[1] and texts[0].startswith("seed must be a whole number")
-
-
-def killed(workload: Workload, record: str, progress: object, control: tuple) -> Trace:
-    """A run that the system ends for want of memory."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def test_a_killed_process_is_one_message():
-    with pytest.raises(ScenarioError, match="n_jobs must leave every process the memory it needs .* got 2; use fewer"):
-        list(replicate(Task(small(), "reference", killed, "summary", 2), 2, 2, lambda _: None))
-
-
-def abandoned(workload: Workload, record: str, progress: object, control: tuple) -> Trace:
-    """A run whose parent is gone."""
-    os.getppid = lambda: 1
-    progress(0.0)
-
-
-def test_a_run_ends_when_whom_it_works_for_was_killed():
-    """It ends itself, which here looks as if it had been killed."""
-    with pytest.raises(ScenarioError, match="one was killed"):
-        list(replicate(Task(small(), "reference", abandoned, "summary", 2), 2, 2, lambda _: None))
-
-
-def test_a_run_for_this_very_process_does_not_end_it(monkeypatch):
-    """Under joblib's threads, a run is no process of its own; that the shell is gone is nothing to it."""
-    progress = replications._end_with_parent(started_by=os.getpid())
-    monkeypatch.setattr(os, "getppid", lambda: 1)
-    progress(0.5)
-    monkeypatch.setattr(os, "_exit", lambda code: (_ for _ in ()).throw(SystemExit(code)))
-    other = replications._end_with_parent(started_by=os.getpid() + 1)
-    monkeypatch.setattr(os, "getppid", lambda: 2)
-    with pytest.raises(SystemExit):
-        other(0.5)
 
 
 def test_numbers_of_numpy_are_numbers():

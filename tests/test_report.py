@@ -301,7 +301,11 @@ def test_json_is_that_of_the_object_itself(run, found, tmp_path):
     [
         (lambda run: run, "r.htm", "path must end in .html, .md or .json, got"),
         (lambda run: run, "report", "add one of them"),
-        (lambda run: run.scenario, "r.html", "report must be about a Comparison or Results, got 'Scenario'; make one"),
+        (
+            lambda run: run.scenario,
+            "r.html",
+            "report must be about a Comparison, Plan or Results, got 'Scenario'; make one",
+        ),
         (lambda run: run, "folder/", "path must end in"),
     ],
 )

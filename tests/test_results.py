@@ -73,7 +73,7 @@ def test_replications_use_seeds_of_their_own_and_give_student_intervals():
 
 
 def test_the_four_metrics_of_monitoring_are_there(chat):
-    assert set(chat.monitoring) == set(metrics.METRICS)
+    assert set(chat.monitoring) == set(metrics.MONITORED)
     assert sum(chat.monitoring["active_connections"]) == pytest.approx(2000, rel=0.02)
     assert chat.monitoring["channel_subscribers"] == 4
     assert chat.monitoring["reconnection_rate"]["peak"] == 0

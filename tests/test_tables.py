@@ -39,7 +39,7 @@ def test_objectives_are_in_the_unit_of_the_tables_and_judged_in_words():
         "  p99                            1     19.99       19.99   ms       missed",
         "  lost ratio                     0         0           0   ratio    kept",
         "  survive 2 servers              2         -           -   servers  not decided "
-        "(`realtime-sim limits` judges it)",
+        "(`realtime-sim plan` judges it)",
     ]
 
 

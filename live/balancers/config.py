@@ -4,15 +4,7 @@ What is known to go wrong otherwise stands in the text itself, with the reason, 
 Both get two groups of servers, `/ws` by WebSocket ports and everything else by HTTP ports, Socket.IO included, with the
 same names in both, so that one cookie value means one slot.
 
-| policy            | nginx                         | HAProxy                              |
-|-------------------|-------------------------------|--------------------------------------|
-| round_robin       | (default)                     | roundrobin                           |
-| least_connections | least_conn                    | leastconn                            |
-| random            | random                        | random(1)                            |
-| power_of_two      | random two least_conn         | random(2)                            |
-| source_hash       | hash $remote_addr             | source, hash-type map-based          |
-| consistent_hash   | hash $remote_addr consistent  | source, hash-type consistent         |
-| affinity cookie   | sticky cookie                 | cookie insert                        |
+Words, timeouts and what both kinds of configuration have in common are those of `realtime_sim.proxies`.
 
 Connections are counted for each group apart, and so is the turn of round robin. A hash of nginx counts empty and dead
 slots too and takes another turn when it meets one: only the clients of a lost server move, with either of its hashes.
@@ -22,45 +14,22 @@ the map names it, and who is sent there is answered 503. With the other policies
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 
-from live.balancers.settings import CHECK_ANSWER_S, CONNECT_S, Settings, milliseconds
-
-__all__ = ["COOKIE", "haproxy", "nginx", "socket_path"]
-
-COOKIE = "SRV"
-"""Cookie that holds the name of a slot."""
-
-REQUEST_S = 10
-"""Time a client has to send the head of a request: one that sends a byte now and then holds no connection for long."""
-
-HALF_CLOSED_S = 5
-"""Time a connection lives on of which one side is closed; a stopped server never closes its own."""
-
-_NGINX_POLICIES = MappingProxyType(
-    {
-        "round_robin": "",
-        "least_connections": "least_conn;",
-        "random": "random;",
-        "power_of_two": "random two least_conn;",
-        # Not ip_hash: it looks at three of the four octets, and behind loopback all clients share these.
-        "source_hash": "hash $remote_addr;",
-        "consistent_hash": "hash $remote_addr consistent;",
-    }
+from live.balancers.settings import Settings
+from realtime_sim.proxies import (
+    COOKIE,
+    HAPROXY_POLICIES,
+    NGINX_POLICIES,
+    haproxy_defaults,
+    milliseconds,
+    nginx_idle,
+    nginx_proxying,
+    nginx_upgrade,
 )
 
-_HAPROXY_POLICIES = MappingProxyType(
-    {
-        "round_robin": "balance roundrobin",
-        "least_connections": "balance leastconn",
-        # `random` alone is random(2), the better of two.
-        "random": "balance random(1)",
-        "power_of_two": "balance random(2)",
-        "source_hash": "balance source\n    hash-type map-based",
-        "consistent_hash": "balance source\n    hash-type consistent",
-    }
-)
+__all__ = ["haproxy", "nginx", "socket_path"]
 
 
 def socket_path(folder: Path, name: str) -> Path:
@@ -97,62 +66,31 @@ http {{
     access_log off;
     default_type text/plain;
 
-    client_header_timeout {REQUEST_S}s;
-    client_body_timeout {REQUEST_S}s;
     # Servers have limits of their own; what they refuse is theirs to count.
     client_max_body_size 0;
-    # Pollers ask for hours on one connection; nginx would close it after 1,000 requests.
-    keepalive_requests 1000000000;
-    keepalive_timeout {milliseconds(times.requests_s)}ms;
+    {_indented(nginx_proxying(times.requests_s), 4)}
 
     {_nginx_upstream("websocket", settings)}
 
     {_nginx_upstream("http", settings)}
 
-    # Without these two nginx speaks HTTP/1.0 to servers, or closes after each answer.
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    # What a request that may be either says instead.
-    map $http_upgrade $upgrade {{
-        default upgrade;
-        "" "";
-    }}
-    # Servers see loopback; the client stands here. What a client writes itself is not believed.
-    proxy_set_header X-Forwarded-For $remote_addr;
-    # The name that the client asked for: servers hold an Origin against it.
-    proxy_set_header Host $http_host;
-    # An event must go on when it comes, not when a buffer is full.
-    proxy_buffering off;
-    proxy_request_buffering off;
-    # A slot that refuses a connection is passed over, in the same request.
-    proxy_next_upstream error timeout;
-    proxy_connect_timeout {milliseconds(CONNECT_S)}ms;
-    {_nginx_idle(times.requests_s)}
-
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         location = /ws {{
             proxy_pass http://websocket;
-            # A place with headers of its own inherits none.
-            proxy_set_header Connection "upgrade";
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header Host $http_host;
+            {_indented(nginx_upgrade('"upgrade"'), 12)}
             # Silence on a WebSocket, in both directions together.
-            {_nginx_idle(times.websocket_s)}
+            {nginx_idle(times.websocket_s)}
         }}
         location /socket.io/ {{
             # Polls and WebSockets have one path and one group, or the upgrade would miss the server of the polls.
             proxy_pass http://http;
-            proxy_set_header Connection $upgrade;
-            proxy_set_header Upgrade $http_upgrade;
-            proxy_set_header X-Forwarded-For $remote_addr;
-            proxy_set_header Host $http_host;
-            {_nginx_idle(times.websocket_s)}
+            {_indented(nginx_upgrade(), 12)}
+            {nginx_idle(times.websocket_s)}
         }}
         location = /events {{
             proxy_pass http://http;
-            {_nginx_idle(times.events_s)}
+            {nginx_idle(times.events_s)}
         }}
         location / {{
             proxy_pass http://http;
@@ -177,7 +115,7 @@ def _nginx_upstream(group: str, settings: Settings) -> str:
         f"max_fails=1 fail_timeout=1s{f' route=s{i}' if settings.sticky else ''};"
         for i, slot in enumerate(settings.slots)
     ]
-    lines.append(_NGINX_POLICIES[settings.policy])
+    lines.append(NGINX_POLICIES[settings.policy])
     if settings.sticky:
         lines.append(f"sticky cookie {COOKIE} path=/ httponly;")
     # Enough for all polls to end at once and their connections to be used again; a broadcast does that. Servers must
@@ -187,10 +125,9 @@ def _nginx_upstream(group: str, settings: Settings) -> str:
     return f"upstream {group} {{\n        {body}\n    }}"
 
 
-def _nginx_idle(seconds: float) -> str:
-    """Longest silence between two reads from a server, two writes to it, and two writes to a client."""
-    time = f"{milliseconds(seconds)}ms"
-    return f"proxy_read_timeout {time}; proxy_send_timeout {time}; send_timeout {time};"
+def _indented(lines: Iterable[str], n: int) -> str:
+    """Lines of a block that stands `n` columns in; its first line has them already."""
+    return f"\n{' ' * n}".join(lines)
 
 
 def haproxy(settings: Settings, port: int, folder: Path) -> str:
@@ -206,7 +143,6 @@ def haproxy(settings: Settings, port: int, folder: Path) -> str:
         Where its files go.
     """
     times = settings.timeouts
-    requests, events = milliseconds(times.requests_s), milliseconds(times.events_s)
     return f"""\
 global
     # One thread, so that the balancer is one station and takes one core at most.
@@ -218,30 +154,9 @@ global
     stats socket {socket_path(folder, "haproxy")} mode 600 level user
 
 defaults
-    mode http
     backlog 4096
     maxconn {settings.connections}
-    # Without it the kernel collects parts of an answer, and a stream of events is up to 200 ms late.
-    option http-no-delay
-    # A server that refuses a connection is given up at once, cookie or not; unless told so HAProxy asks a dead server
-    # again and again, with a second in between.
-    option redispatch 1
-    retries 2
-    # A client that goes while it waits, for a poll or for the next event, is gone for the server too. Without it the
-    # server learns of it when it next has something to send, and counts and serves nobody until then.
-    option abortonclose
-    option httpchk
-    http-check send meth GET uri /healthz ver HTTP/1.1 hdr Host localhost
-    timeout check {milliseconds(CHECK_ANSWER_S)}ms
-    timeout connect {milliseconds(CONNECT_S)}ms
-    timeout http-request {REQUEST_S}s
-    timeout http-keep-alive {requests}ms
-    timeout client {max(requests, events)}ms
-    timeout server {requests}ms
-    # Silence on a WebSocket, in both directions together.
-    timeout tunnel {milliseconds(times.websocket_s)}ms
-    timeout client-fin {HALF_CLOSED_S}s
-    timeout server-fin {HALF_CLOSED_S}s
+    {_indented(haproxy_defaults(times), 4)}
 
 frontend clients
     bind 127.0.0.1:{port}
@@ -252,7 +167,7 @@ frontend clients
 
 backend http
     {_haproxy_policy(settings)}
-    http-request set-timeout server {events}ms if {{ path /events }}
+    http-request set-timeout server {milliseconds(times.events_s)}ms if {{ path /events }}
     {_haproxy_servers("http", settings)}
 
 backend websocket
@@ -262,7 +177,7 @@ backend websocket
 
 
 def _haproxy_policy(settings: Settings) -> str:
-    lines = _HAPROXY_POLICIES[settings.policy]
+    lines = HAPROXY_POLICIES[settings.policy]
     if settings.sticky:
         lines += f"\n    cookie {COOKIE} insert indirect nocache httponly"
     return lines

@@ -7,53 +7,21 @@ all of 127.0.0.0/8 is the machine itself.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from live.balancers.slots import Slot
 from realtime_sim.errors import LiveError, UnsupportedFeature
+from realtime_sim.proxies import LONGEST_S, Timeouts, patience_s
 from realtime_sim.scenario import Scenario
-from realtime_sim.scenario.clients import Cohort
-from realtime_sim.transports import TRANSPORTS
 
-__all__ = ["Settings", "Timeouts", "connections_within", "settings", "source_address", "timeouts"]
-
-USUAL_IDLE_S = 60.0
-"""nginx's `proxy_read_timeout` and AWS ALB's idle timeout unless set: the least where nothing asks for another."""
-
-LONGEST_S = 24 * 86_400.0
-"""HAProxy's timers end at 2**31 ms, 24.8 days; no live run lasts that long."""
+__all__ = ["Settings", "connections_within", "settings", "source_address", "timeouts"]
 
 CHECK_INTERVAL_S = 0.5
 """Time between two health checks of a server, unless the scenario says how long the balancer does not notice."""
 
-CHECK_ANSWER_S = 2.0
-"""Time a server has to answer a health check: a loop in the middle of a broadcast is busy, not dead."""
-
-CONNECT_S = 2.0
-"""Time a connection to a server may take: room for one SYN that is sent again (1 s) when an accept queue is full."""
-
 SPARE_DESCRIPTORS = 300
 """For listeners, logs, health checks, publishers and who looks at metrics."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long a proxy waits, seconds.
-
-    Parameters
-    ----------
-    websocket_s, events_s, requests_s : float
-        Longest silence on a WebSocket, on a stream of events, and until a poll or another request is answered.
-    check_interval_s : float
-        Time between two health checks of a server.
-    """
-
-    websocket_s: float
-    events_s: float
-    requests_s: float
-    check_interval_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +129,8 @@ def connections_within(descriptors: int, n_clients: int, what: str) -> int:
 def timeouts(scenario: Scenario) -> Timeouts:
     """How long a proxy waits so that it does to idle connections what the scenario says.
 
-    A `network.idle_timeout` is the proxy's own. Without one nobody drops idle connections: the proxy waits half as long
-    again as the longest silence between two pings, or while a poll is held, and through the whole run where a cohort
-    has no pings.
+    A `network.idle_timeout` is the proxy's own. Without one nobody drops idle connections: the proxy has the patience
+    that pings and polls ask for, and waits through the whole run where a cohort has no pings.
 
     Raises
     ------
@@ -178,9 +145,8 @@ def timeouts(scenario: Scenario) -> Timeouts:
     >>> timeouts(chat.replace(**{"clients.phones.keepalive.interval": "60s"})).websocket_s
     120.0
     """
-    idle_s = {transport: _idle_s(scenario, transport) for transport in TRANSPORTS}
     check_s = min(scenario.balancer.detection or CHECK_INTERVAL_S, LONGEST_S)
-    return Timeouts(idle_s["websocket"], idle_s["sse"], idle_s["long_polling"], check_s)
+    return Timeouts(*(_idle_s(scenario, one) for one in ("websocket", "sse", "long_polling")), check_s)
 
 
 def _idle_s(scenario: Scenario, transport: str) -> float:
@@ -192,19 +158,10 @@ def _idle_s(scenario: Scenario, transport: str) -> float:
                 "live",
                 f"a proxy has one timeout for all of {transport}: give these cohorts the same, or run them one by one",
             )
-    silences_s = [_silence_s(scenario, cohort) for _, cohort in cohorts]
     wanted_s = cohorts[0][1].network.idle_timeout if cohorts else None
     if wanted_s is None:
-        held_s = TRANSPORTS[transport].poll_hold_s
-        wanted_s = max(USUAL_IDLE_S, 1.5 * max([held_s, *silences_s]))
+        return patience_s(scenario, transport, scenario.duration + scenario.drain)
     return min(wanted_s, LONGEST_S)
-
-
-def _silence_s(scenario: Scenario, cohort: Cohort) -> float:
-    """Longest time without a byte on a connection that is well."""
-    if cohort.keepalive is None:
-        return scenario.duration + scenario.drain
-    return cohort.keepalive.interval + cohort.keepalive.timeout
 
 
 def source_address(client: int) -> str:
@@ -220,8 +177,3 @@ def source_address(client: int) -> str:
     """
     high, low = divmod(client, 2**16)
     return f"127.{1 + high % 254}.{low >> 8}.{low & 255}"
-
-
-def milliseconds(seconds: float) -> int:
-    """For a configuration: whole and at least 1, because 0 means "never" or is refused."""
-    return max(1, math.ceil(seconds * 1_000))

@@ -73,7 +73,7 @@ class Snapshot:
                 raise ValueError(f"{name} must be a number from 0 on, got {value!r}")
 
     def to_json(self) -> str:
-        """One JSON object on one line; the monitoring metrics by their keys in `realtime_sim.metrics.METRICS`.
+        """One JSON object on one line; the monitoring metrics by their keys in `realtime_sim.metrics.MONITORED`.
 
         Examples
         --------

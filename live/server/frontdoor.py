@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from websockets.frames import CloseCode
 
 from live.brokers.base import BrokerDown, Delivered, Link
-from live.server.gate import Allowance, Gate
+from live.server.gate import Allowance, Gate, Refused
 from live.server.hub import Hub, Subscriber
 from live.server.settings import ServerSettings
 from realtime_sim.wire import (
@@ -93,7 +93,11 @@ class FrontDoor:
 
     def admit(self) -> Entry:
         """One more handshake is let in, or `Refused`. Those let in before count, also if they do not stand yet."""
-        self.gate.admit(len(self.hub.connections) + self.n_arriving)
+        try:
+            self.gate.admit(len(self.hub.connections) + self.n_arriving)
+        except Refused:
+            self.hub.page.add("refused")
+            raise
         return Entry(self)
 
     async def open(self, subscriber: Subscriber, entry: Entry, session: str, after: str) -> None:

@@ -1,6 +1,8 @@
-"""What a server tells Prometheus: those of the four metrics that a server can know, by their one table of names."""
+"""What a server tells Prometheus: those metrics that a server can know, by their one table of names."""
 
 from __future__ import annotations
+
+import time
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -9,6 +11,17 @@ from live.page import Page
 from realtime_sim.metrics import METRICS
 
 __all__ = ["monitoring_text"]
+
+_COUNTERS = {
+    "active_connections": "connections",
+    "channel_subscribers": "subscriptions",
+    "refused": "refused",
+    "sends": "sends",
+    "handshakes": "handshakes",
+}
+"""Counter of the page for each metric; of `utilization` the process itself knows."""
+
+_FAMILIES = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 
 class _OnePage:
@@ -19,14 +32,11 @@ class _OnePage:
 
     def collect(self):
         """Every metric with its value now."""
-        for key, counter in (("active_connections", "connections"), ("channel_subscribers", "subscriptions")):
+        values = {key: self._page.get(counter) for key, counter in _COUNTERS.items()}
+        for key, value in (values | {"utilization": time.process_time()}).items():
             metric = METRICS[key]
-            family = GaugeMetricFamily(metric.name, metric.help, labels=["server"])
-            family.add_metric([self._number], self._page.get(counter))
-            yield family
-        for counter, text in (("sends", "Copies sent to clients"), ("handshakes", "Connections accepted")):
-            family = CounterMetricFamily(f"realtime_{counter}", text, labels=["server"])
-            family.add_metric([self._number], self._page.get(counter))
+            family = _FAMILIES[metric.kind](metric.name, metric.help, labels=["server"])
+            family.add_metric([self._number], value)
             yield family
 
 

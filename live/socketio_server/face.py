@@ -122,6 +122,7 @@ class Face:
         try:
             gate.admit(len(self._door.connections) + gate.n_handshaking)
         except Refused as refused:
+            self._door.page.add("refused")
             return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)
         handshake = request["handshake"] = Handshake(self._door, request)
         is_begun = False

@@ -10,7 +10,7 @@ import typer
 
 from realtime_sim.errors import EngineError, RealtimeSimError
 
-__all__ = ["INVALID", "MISSED", "app", "main"]
+__all__ = ["INTERRUPTED", "INVALID", "MISSED", "app", "fail", "main"]
 
 _UsageError = typer.BadParameter.__mro__[2]
 """What the command line itself finds wrong; Typer and Click keep its name in different places."""
@@ -36,25 +36,26 @@ def main() -> None:
         code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; nothing was written", INTERRUPTED)
+        fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
-        _fail(f"{error.format_message()} See realtime-sim --help.", BAD_INPUT)
+        fail(f"{error.format_message()} See realtime-sim --help.", BAD_INPUT)
     except EngineError as error:
-        _fail(f"internal error, please report it: {error}", INTERNAL)
+        fail(f"internal error, please report it: {error}", INTERNAL)
     except RealtimeSimError as error:
-        _fail(str(error), BAD_INPUT)
+        fail(str(error), BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except OSError as error:
         _let_go(sys.stdout)
-        _fail(f"the output could not be written ({error.strerror or error}); make room, or write elsewhere", BAD_INPUT)
+        fail(f"the output could not be written ({error.strerror or error}); make room, or write elsewhere", BAD_INPUT)
     if code == INTERRUPTED:  # Typer turns Ctrl-C into an exit code
-        _fail("interrupted; nothing was written", INTERRUPTED)
+        fail("interrupted; nothing was written", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str, code: int) -> None:
+def fail(message: str, code: int) -> None:
+    """End the program with one message and an exit code."""
     print(f"realtime-sim: {message}", file=sys.stderr)
     sys.exit(code)
 

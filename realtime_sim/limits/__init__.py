@@ -6,7 +6,8 @@ and how long is for `simulate` to say.
 """
 
 from realtime_sim.limits.claim import Claim, connections_claim
-from realtime_sim.limits.servers import server_limits
+from realtime_sim.limits.load import Load
+from realtime_sim.limits.servers import server_limits, used_by
 from realtime_sim.limits.table import Limit, Limits, Storm
 
-__all__ = ["Claim", "Limit", "Limits", "Storm", "connections_claim", "server_limits"]
+__all__ = ["Claim", "Limit", "Limits", "Load", "Storm", "connections_claim", "server_limits", "used_by"]

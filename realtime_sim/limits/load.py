@@ -42,8 +42,8 @@ class Stream:
         Mean recipients of one publish.
     hottest_ratio : float
         Share of the publishes that goes to the largest room.
-    partition_ratios : ndarray, shape (partitions,)
-        Share of the publishes that goes to each partition of the broker (Kafka), or one 1.
+    thread_weights : ndarray, shape (threads, k)
+        How likely a publish goes to a room of that size at each thread of the broker: its shards or partitions, or one.
     """
 
     to: str
@@ -53,7 +53,7 @@ class Stream:
     weights: np.ndarray
     recipients: np.ndarray
     hottest_ratio: float
-    partition_ratios: np.ndarray
+    thread_weights: np.ndarray
 
 
 class Load:
@@ -111,14 +111,14 @@ class Load:
         self.requests += cohort.count * answers
         return (f"{cohort.name}, answers to polls", cohort.count * answers, n_bytes)
 
-    def copies(self, n: int, stream: Stream, largest: bool = False) -> float:
-        """Servers of `n` that get a copy of one publish to a room of the stream (to its largest room)."""
+    def copies(self, n: int, stream: Stream, size: int | None = None) -> float:
+        """Servers of `n` that get a copy of one publish to a room of the stream (to one of that size)."""
         if self.broker.kind == "none":
             return 1.0
         if not self.broker.has_channels or self.broker.subscription == "all_servers":
             return float(n)
-        if largest:
-            return node_copies(n, int(stream.sizes[-1]))
+        if size is not None:
+            return node_copies(n, int(size))
         each = zip(stream.weights, stream.sizes, strict=True)
         return float(sum(w * node_copies(n, int(size)) for w, size in each))
 
@@ -175,35 +175,43 @@ class Load:
         per_room = self.broker.has_channels and self.broker.subscription == "per_room"
         return self.broker.kind != "none" and not per_room
 
-    def publish_s(self, n: int, stream: Stream, largest: bool = False) -> float:
-        """Time of a broker thread for one publish, all its copies included."""
+    def publish_s(self, n: int, stream: Stream, size: int | None = None) -> float:
+        """Time of a broker thread for one publish (to a room of that size), all its copies included."""
         if self.broker.has_channels:
-            return self.broker.publish.mean_s + self.broker.copy_cost * self.copies(n, stream, largest)
+            return self.broker.publish.mean_s + self.broker.copy_cost * self.copies(n, stream, size)
         return self.broker.append + (self.broker.read * n if self.broker.kind != "kafka" else 0.0)
+
+    def threads_s(self, n: int) -> np.ndarray:
+        """Time a second that publishes take each thread of the broker."""
+        spent_s = np.zeros(max(1, self.broker.n_threads))
+        for stream in self.streams:
+            each_s = [self.publish_s(n, stream, size) for size in stream.sizes]
+            spent_s += stream.rate * stream.thread_weights @ each_s
+        return spent_s
 
     def hottest_room_s(self, n: int) -> float:
         """Broker time a second for the busiest single room, which no sharding by room can split."""
         by_room: dict[str, float] = {}
         for stream in self.streams:
-            work = stream.rate * stream.hottest_ratio * self.publish_s(n, stream, largest=True)
+            work = stream.rate * stream.hottest_ratio * self.publish_s(n, stream, stream.sizes[-1])
             by_room[stream.to] = by_room.get(stream.to, 0.0) + work
         return max(by_room.values(), default=0.0)
 
-    def subscribe_s(self, n: int) -> float:
-        """Broker time a second for clients that come and go, where every room is a channel.
+    def subscribe_s(self, n: int) -> np.ndarray:
+        """Time a second of each thread of the broker for clients that come and go, where every room is a channel.
 
         A client's SUBSCRIBE, and its UNSUBSCRIBE later, are needed if no other member is on the same server.
         """
+        commands = np.zeros(max(1, self.broker.n_threads))
         if not self.broker.has_channels or self.broker.subscription != "per_room":
-            return 0.0
-        commands = 0.0
+            return commands
         for group in self.scenario.rooms:
             joins = [group.cohort in (None, cohort.name) for cohort in self.scenario.clients]
             eligible = int(np.dot([cohort.count for cohort in self.scenario.clients], joins))
-            sizes, rooms = distinct_sizes(group, eligible)
-            alone = float(np.dot(sizes * rooms, (1 - 1 / n) ** (sizes - 1.0))) / eligible
+            sizes, _ = distinct_sizes(group, eligible)
+            alone = _rooms_by_thread(self.scenario, group) @ (sizes * (1 - 1 / n) ** (sizes - 1.0)) / eligible
             commands += 2 * float(np.dot(self.churn, joins)) * alone
-        return float(commands * self.broker.subscribe)
+        return commands * self.broker.subscribe
 
 
 def smallest(fits: Callable[[int], bool]) -> int | None:
@@ -229,14 +237,15 @@ def smallest(fits: Callable[[int], bool]) -> int | None:
 def _stream(scenario: Scenario, stream: Traffic) -> Stream:
     group = next((group for group in scenario.rooms if group.name == stream.to), None)
     sizes, rooms, weights, recipients = audience(scenario, stream)
-    hottest, partitions = float(weights[-1] / rooms[-1]), _partition_ratios(scenario, stream, group)
+    hottest, by_thread = float(weights[-1] / rooms[-1]), _rooms_by_thread(scenario, group) * (weights / rooms)
     rate = scenario.flow(stream).rate
-    return Stream(stream.to, rate, stream.payload, sizes, weights, recipients, hottest, partitions)
+    return Stream(stream.to, rate, stream.payload, sizes, weights, recipients, hottest, by_thread)
 
 
-def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | None) -> np.ndarray:
-    """Share of a stream's publishes for each partition: rooms are dealt in turn, everyone is room 0."""
-    partitions = getattr(scenario.broker, "partitions", 1)
+def _rooms_by_thread(scenario: Scenario, group: RoomGroup | None) -> np.ndarray:
+    """How many rooms of a group, of each distinct size, are at each thread of the broker: rooms are dealt out in turn,
+    everyone is room 0."""
+    threads = max(1, scenario.broker.n_threads)
     counts = {cohort.name: cohort.count for cohort in scenario.clients}
     first = 0
     for part in (None, *scenario.rooms):
@@ -245,12 +254,15 @@ def _partition_ratios(scenario: Scenario, stream: Traffic, group: RoomGroup | No
         if part is group:
             break
         first += n_rooms
-    if group is not None and group.zipf and stream.pick == "by_size":
-        weights = room_sizes(group, eligible)
-        return np.bincount((first + np.arange(n_rooms)) % partitions, weights, partitions) / weights.sum()
-    ratios = np.full(partitions, float(n_rooms // partitions))
-    ratios[(first + np.arange(n_rooms % partitions)) % partitions] += 1
-    return ratios / n_rooms
+    sizes, _ = distinct_sizes(group, eligible)
+    if len(sizes) == 1:
+        found = np.full((threads, 1), float(n_rooms // threads))
+        found[(first + np.arange(n_rooms % threads)) % threads] += 1
+        return found
+    found = np.zeros((threads, len(sizes)))
+    places = (first + np.arange(n_rooms)) % threads, np.searchsorted(sizes, room_sizes(group, eligible))
+    np.add.at(found, places, 1)
+    return found
 
 
 def _pings(cohort: Cohort) -> bool:

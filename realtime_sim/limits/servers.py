@@ -11,7 +11,7 @@ from realtime_sim.limits.storm import storm
 from realtime_sim.limits.table import Limit, Limits, aligned, number, plural
 from realtime_sim.scenario import Scenario
 
-__all__ = ["server_limits"]
+__all__ = ["server_limits", "used_by"]
 
 NOTHING = 0.0005
 """Share that shows as 0.0 %: a limit used no further does not bind."""
@@ -23,9 +23,9 @@ WORTH_A_NOTE = 0.05
 def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits:
     """Servers that each limit asks for on its own, and the limit that decides.
 
-    Connections and memory are filled to the limit; loops, links and the broker only to `target_utilization`. Clients
-    are spread evenly, and all of them are connected. Where `slo.survive_servers` is set, so many more servers are
-    needed: what is left when they are lost must meet every limit.
+    Connections and memory are filled to the limit, or as far as `slo.headroom` lets them be; loops, links and the
+    broker only to `target_utilization`. Clients are spread evenly, and all of them are connected. Where
+    `slo.survive_servers` is set, so many more servers are needed: those that are left must meet every limit.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     load, servers, target = Load(scenario), scenario.servers, float(target_utilization)
     lost = 0 if scenario.slo is None else scenario.slo.survive_servers or 0
     rows = [
-        _connections(load, servers.max_connections),
-        _memory(load),
+        _connections(load, servers.max_connections, _headroom(scenario)),
+        _memory(load, _headroom(scenario)),
         _cpu(load, target),
         _egress(load, target),
     ]
@@ -83,6 +83,29 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     counts = dict.fromkeys([needed or servers.count, servers.count])
     storms = tuple(storm(load, n, max(lost, 1)) for n in counts)
     return Limits(scenario.name, servers.count, target, needed, marked, lost, storms)
+
+
+def used_by(load: Load, n: int) -> dict[str, float | None]:
+    """Share of each limit that `n` servers use, all of them alive, by its name; None where nothing is limited.
+
+    Parameters
+    ----------
+    load : Load
+        Of the scenario.
+    n : int
+        Servers, at least 1.
+
+    Examples
+    --------
+    >>> news = Scenario(name="news", duration=60, clients=[{"name": "phones", "count": 100_000}],
+    ...                 servers={"max_connections": 10_000}, traffic=[{"name": "headlines", "rate": "2/s"}])
+    >>> {name: None if share is None else round(share, 2) for name, share in used_by(Load(news), 8).items()}
+    {'connections': 1.25, 'memory': None, 'cpu': 0.67, 'egress': None, 'broker': None}
+    """
+    free, unlimited = _headroom(load.scenario), (None, None, None, "", "")
+    rows = [_connections(load, load.servers.max_connections, free), _memory(load, free), Limit("cpu", *unlimited)]
+    rows += [_egress(load, 1.0), Limit("broker", *unlimited)]
+    return {row.name: _used(row, load, n) for row in rows}
 
 
 def _spared(row: Limit, lost: int) -> Limit:
@@ -137,28 +160,50 @@ def _check(scenario: object, target_utilization: object) -> None:
         raise ScenarioError(problems)
 
 
-def _connections(load: Load, each: int | None, name: str = "connections") -> Limit:
+def _headroom(scenario: Scenario) -> float:
+    """Share of connections and memory that must stay free."""
+    return 0.0 if scenario.slo is None else scenario.slo.headroom or 0.0
+
+
+def _connections(load: Load, each: int | None, free: float = 0.0) -> Limit:
     """So many connections in all, so many a server."""
-    n = load.scenario.n_clients
     if each is None:
         step = "not limited: set servers.max_connections, such as 10_000, for a limit on file descriptors"
-        return Limit(name, None, None, float(n), "connections", step)
+        return Limit("connections", None, None, float(load.scenario.n_clients), "connections", step)
+    usable = _usable(each, free)
+    row = _divided(load, usable, "connections")
+    kept = f"{each:,} connections, {free:.3g} of them free -> {usable:,} a server\n" if free else ""
+    return replace(row, arithmetic=kept + row.arithmetic)
+
+
+def _usable(whole: int, free: float) -> int:
+    """What may be used of a whole if a share of it must stay free; 0.2 of 10 leave 8, whatever floats make of it."""
+    return math.floor(whole * (1 - free) * (1 + 1e-12))
+
+
+def _divided(load: Load, each: int, name: str) -> Limit:
+    n = load.scenario.n_clients
+    if not each:
+        return Limit(name, None, 0.0, float(n), "connections", "none fits into what is left", possible=False)
     servers = -(-n // each)
     text = f"{n:,} clients / {each:,} a server = {n / each:,.2f} -> {plural(servers, 'server')}"
     return Limit(name, servers, float(each), float(n), "connections", text)
 
 
-def _memory(load: Load) -> Limit:
+def _memory(load: Load, free: float = 0.0) -> Limit:
     costs, memory = load.costs, load.servers.memory
     base = costs.memory_bytes(0)
     own = costs.memory_bytes(1) - base
-    fits = None if memory is None else costs.connections_in(memory)
-    row = _connections(load, fits, "memory")
+    usable = 0 if memory is None else _usable(memory, free)
+    fits = None if memory is None else costs.connections_in(usable)
     if fits is None:
         step = "set servers.memory, such as 2GiB" if memory is None else "a connection takes no memory in this profile"
-        return replace(row, arithmetic=f"not limited: {step}")
-    text = f"({memory:,} B - {base:,} B of the process) / {own:,} B a connection -> {fits:,} connections a server"
-    return replace(row, arithmetic=f"{text}\n{row.arithmetic}")
+        text = f"not limited: {step}"
+        return Limit("memory", None, None, float(load.scenario.n_clients), "connections", text)
+    row = _divided(load, fits, "memory")
+    text = f"({usable:,} B - {base:,} B of the process) / {own:,} B a connection -> {fits:,} connections a server"
+    kept = f"{memory:,} B, {free:.3g} of them free -> {usable:,} B\n" if free else ""
+    return replace(row, arithmetic=f"{kept}{text}\n{row.arithmetic}")
 
 
 def _cpu(load: Load, target: float) -> Limit:
@@ -253,20 +298,13 @@ def _used(row: Limit, load: Load, n: int) -> float | None:
     if row.name == "cpu":
         return load.utilization(n)
     if row.name == "broker":
-        return None if load.broker.kind == "none" else _broker_work(load, n)[1]
+        return None if load.broker.kind == "none" else float((load.threads_s(n) + load.subscribe_s(n)).max())
     if row.per_server_capacity is None:
         return None
+    if not row.per_server_capacity:
+        return math.inf
     each = load.servers.egress if row.name == "egress" else row.per_server_capacity
     return row.demand / (n * each)
-
-
-def _broker_work(load: Load, n: int) -> tuple[float, float]:
-    """Busy threads of the broker with `n` servers, and how busy its one thread is, or the fullest partition."""
-    total = sum(stream.rate * load.publish_s(n, stream) for stream in load.streams) + load.subscribe_s(n)
-    if load.broker.kind != "kafka" or not load.streams:
-        return total, total
-    shares = sum(stream.rate * load.publish_s(n, stream) * stream.partition_ratios for stream in load.streams)
-    return total, float(shares.max())
 
 
 def _broker(load: Load, n: int, target: float) -> Limit:
@@ -279,23 +317,26 @@ def _broker(load: Load, n: int, target: float) -> Limit:
         return Limit("broker", None, None, None, unit, "no broker", note=note)
     if not rate:
         return Limit("broker", None, target, 0.0, unit, "nothing is published", brokers=1)
-    (total, used), subscribing = _broker_work(load, n), load.subscribe_s(n)
-    publishing, hottest = total - subscribing, load.hottest_room_s(n)
+    publishes_s, commands_s, hottest = load.threads_s(n), load.subscribe_s(n), load.hottest_room_s(n)
+    publishing, subscribing = float(publishes_s.sum()), float(commands_s.sum())
+    total, used = publishing + subscribing, float((publishes_s + commands_s).max())
     lines = [f"{number(rate)} publishes/s x {_publish_text(load, n)} = {number(publishing)} thread s/s"]
     lines += [f"subscriptions of clients that come and go: {number(subscribing)} thread s/s"] if subscribing else []
     what = "partition" if kind == "kafka" else "NATS server" if kind.startswith("nats") else "Redis instance"
-    if kind == "kafka":
-        lines.append(f"the busiest of {plural(load.broker.partitions, 'partition')} has {number(used)} of it")
+    one = {"kafka": "partition", "redis_pubsub": "shard"}.get(kind, "")
+    alone = load.broker.n_threads == 1 and kind != "kafka"
+    if not alone:
+        lines.append(f"the busiest of {plural(load.broker.n_threads, one)} has {number(used)} of it")
     brokers = max(1, math.ceil(total / target))
     lines.append(
         f"{number(total)} / {target:g} = {total / target:,.2f} -> {plural(brokers, what)}, if rooms spread evenly"
     )
-    most = None if not publishing else rate / used if kind == "kafka" else rate * max(0.0, 1 - subscribing) / publishing
-    note = "" if most is None else f"Full at {number(most)} publishes/s of this mix."
+    times = [(1 - command) / publish for publish, command in zip(publishes_s, commands_s, strict=True) if publish]
+    note = f"Full at {number(rate * max(0.0, min(times)))} publishes/s of this mix." if times else ""
     if hottest > target:
         note += f" The busiest room takes {number(hottest)} of a thread, and a room cannot be split."
     elif used > target:
-        note += f" {'The busiest partition' if kind == 'kafka' else 'Its one thread'} is busier than {target:.0%}."
+        note += f" {'Its one thread' if alone else f'The busiest {one}'} is busier than {target:.0%}."
     text, possible = "\n".join(lines), hottest <= target
     return Limit("broker", None, target, total, unit, text, note=note.strip(), possible=possible, brokers=brokers)
 

@@ -45,7 +45,7 @@ class Limit:
     possible : bool
         False where no number of servers, or of brokers, is enough.
     brokers : int or None
-        For the broker: Redis instances or Kafka partitions needed, if rooms spread evenly over them.
+        For the broker: Redis instances (`broker.shards`) or Kafka partitions needed, if rooms spread evenly over them.
     to_survive : int or None
         `servers` and those that may be lost; None where none may be.
     """

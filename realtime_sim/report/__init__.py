@@ -1,4 +1,4 @@
-"""Reports: a comparison or a run as one page for a person who reviews it, in HTML, Markdown or JSON.
+"""Reports: a comparison, a plan or a run as one page for a person who reviews it, in HTML, Markdown or JSON.
 
 What a page says is written once, as parts that know no format (`page`); `hypertext` and `markdown` write them down. The
 HTML is one file that asks the network for nothing.

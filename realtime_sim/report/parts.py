@@ -58,7 +58,7 @@ def notes(runs: Mapping[str, Results], more: Sequence[str] = ()) -> Iterator[Sec
         yield Section("Before you believe it", [Items(items)])
 
 
-def storms(runs: Mapping[str, Results], draw: Callable[[int], object]) -> Iterator[Section]:
+def storms(runs: Mapping[str, Results], draw: Callable[[int], object], name: str = "storm") -> Iterator[Section]:
     """Each fault that cut clients off: how they came back, in numbers and as a curve.
 
     Parameters
@@ -67,6 +67,8 @@ def storms(runs: Mapping[str, Results], draw: Callable[[int], object]) -> Iterat
         By what to call them, of one scenario.
     draw : callable
         Draws the storm of a fault by its number.
+    name : str
+        What names of the pictures begin with; another one for each drill of a page.
     """
     first = next(iter(runs.values()))
     for number, fault in enumerate(first.scenario.faults):
@@ -78,16 +80,16 @@ def storms(runs: Mapping[str, Results], draw: Callable[[int], object]) -> Iterat
         cells = [[label, *_back(row)] for label, row in rows.items()]
         header = ("run", "cut off", "back", "half back after", "95 % after", "all after")
         told = "; ".join(f"{label}: all back after {row[-1]}" for label, *row in cells)
-        name = f"{fault.kind.replace('_', ' ')} at {fault.at:g} s"
+        what = f"{fault.kind.replace('_', ' ')} at {fault.at:g} s"
         verdicts = {label: str(run.storm.loc[number, "verdict"]) for label, run in runs.items()}
         down = [f"{label}: {verdict}." for label, verdict in verdicts.items() if "not recovered" in verdict]
         yield Section(
-            f"Recovery from {name}",
+            f"Recovery from {what}",
             [
-                Table(f"Clients that {name} cut off", header, cells, frozenset(range(1, 6))),
+                Table(f"Clients that {what} cut off", header, cells, frozenset(range(1, 6))),
                 Picture(
-                    f"storm-{number}",
-                    f"Connection attempts per second, and the share of clients that are back, after {name}. {told}.",
+                    f"{name}-{number}",
+                    f"Connection attempts per second, and the share of clients that are back, after {what}. {told}.",
                     lambda number=number: draw(number),
                 ),
                 *([Items(down)] if down else []),
@@ -105,13 +107,19 @@ def _back(row: Mapping[str, float]) -> list[str]:
     ]  # fmt: skip
 
 
-def decisions(runs: Mapping[str, Results]) -> Iterator[Section]:
+def decisions(
+    runs: Mapping[str, Results], title: str = "What the control plane did", most: int = MOST_DECISIONS
+) -> Iterator[Section]:
     """What the control plane did in each run.
 
     Parameters
     ----------
     runs : mapping of str to Results
         By what to call them.
+    title : str
+        Of the section.
+    most : int
+        Rows of one table.
     """
     blocks: list[Table | Text] = []
     for label, run in runs.items():
@@ -122,11 +130,11 @@ def decisions(runs: Mapping[str, Results]) -> Iterator[Section]:
             [f"{row.time_s:,.3f}", row.actor, row.action, str(row.target), row.reason] for row in frame.itertuples()
         ]
         header = ("time, s", "who", "did what", "to what", "why")
-        blocks.append(Table(f"Decisions, {label}", header, rows[:MOST_DECISIONS]))
-        if len(rows) > MOST_DECISIONS:
-            blocks.append(Text(f"And {len(rows) - MOST_DECISIONS:,} more, which the JSON of the run has."))
+        blocks.append(Table(f"Decisions, {label}", header, rows[:most]))
+        if len(rows) > most:
+            blocks.append(Text(f"And {len(rows) - most:,} more, which the JSON of the run has."))
     if blocks:
-        yield Section("What the control plane did", blocks)
+        yield Section(title, blocks)
 
 
 def conditions(found: Mapping[str, Mapping[str, object]]) -> Iterator[Section]:

@@ -11,7 +11,7 @@ from realtime_sim.report.page import Mark, Page, Picture, Section, Table, Text
 from realtime_sim.results import Results
 from realtime_sim.trace import HOPS
 
-__all__ = ["page_of_run"]
+__all__ = ["hop_blocks", "page_of_run"]
 
 
 def page_of_run(run: Results) -> Page:
@@ -97,8 +97,21 @@ def _interval(low: float, high: float, unit: str) -> str:
 
 
 def _latency(run: Results) -> Section:
-    latency, hops = run.latency_s(), run.hops
+    latency = run.latency_s()
     alt = ", ".join(f"{name} {value_text(latency[name].value, 's')}" for name in ("p50", "p95", "p99", "max"))
+    cdf = Picture("cdf", f"Share of deliveries within a latency: {alt}.", lambda: parts.drawing().latency_cdf(run))
+    return Section("Delivery latency", [cdf, *hop_blocks(run)])
+
+
+def hop_blocks(run: Results) -> list[Picture | Table | Text]:
+    """Where the time of a delivery goes: the waterfall of its hops, and their figures.
+
+    Parameters
+    ----------
+    run : Results
+        Simulated or live.
+    """
+    hops = run.hops
     told = "; ".join(f"{hop} {value_text(hops.loc[hop, 'mean_s'], 's')}" for hop in (*HOPS, "total"))
     rows = []
     for hop, row in hops.iterrows():
@@ -107,17 +120,12 @@ def _latency(run: Results) -> Section:
             [str(hop), cells[0], _interval(row["low_s"], row["high_s"], "s"), percent(row["share"]), *cells[1:]]
         )
     header = ("hop", "mean", "95 % interval", "share", "p50", "p99")
-    return Section(
-        "Delivery latency",
-        [
-            Picture("cdf", f"Share of deliveries within a latency: {alt}.", lambda: parts.drawing().latency_cdf(run)),
-            Picture(
-                "hops", f"Mean of each hop, one after the other: {told}.", lambda: parts.drawing().hop_waterfall(run)
-            ),
-            Table("Latency of each hop", header, rows, frozenset(range(1, 6))),
-            Text("Means of hops add up to the whole; quantiles do not."),
-        ],
-    )
+    alt = f"Mean of each hop, one after the other: {told}."
+    return [
+        Picture("hops", alt, lambda: parts.drawing().hop_waterfall(run)),
+        Table("Latency of each hop", header, rows, frozenset(range(1, 6))),
+        Text("Means of hops add up to the whole; quantiles do not."),
+    ]
 
 
 def _connections(run: Results) -> Section:

@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from realtime_sim.agreement import Comparison
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.files import write_whole
+from realtime_sim.planning import Plan
 from realtime_sim.report.comparisons import page_of_comparison
 from realtime_sim.report.hypertext import html_of
 from realtime_sim.report.markdown import markdown_of
 from realtime_sim.report.page import Page
+from realtime_sim.report.plans import json_of_plan, page_of_plan
 from realtime_sim.report.runs import page_of_run
 from realtime_sim.results import Results
+from realtime_sim.sizing import Sizing
 
 __all__ = ["FORMATS", "PAGES", "check_format", "write_report"]
 
-PAGES: dict[type, Callable[[Any], Page]] = {Comparison: page_of_comparison, Results: page_of_run}
+PAGES: dict[type, Callable[..., Page]] = {Comparison: page_of_comparison, Plan: page_of_plan, Results: page_of_run}
 """What there is a page of."""
 
 FORMATS = {".html": html_of, ".md": markdown_of}
-"""What pages are written as, by the ending of the path; `.json` is what `to_json` gives."""
+"""What pages are written as, by the ending of the path; `.json` holds the figures."""
 
 
-def write_report(obj: Comparison | Results, path: str | Path) -> None:
-    """Write a report about a comparison or a run, whole or not at all; missing folders are made.
+def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: Sizing | None = None) -> None:
+    """Write a report about a comparison, a plan or a run, whole or not at all; missing folders are made.
 
     Parameters
     ----------
-    obj : Comparison or Results
+    obj : Comparison, Plan or Results
         What it is about.
     path : str or Path
         `.html`: one file that needs nothing from elsewhere, for the screen and for paper. `.md`: tables and words.
         `.json`: the figures.
+    sizing : Sizing, optional
+        Of a plan: other kinds of servers and levels of growth, from `realtime_sim.size`, with its prices the cost.
 
     Raises
     ------
@@ -44,14 +48,19 @@ def write_report(obj: Comparison | Results, path: str | Path) -> None:
     path = check_format(path)
     page_of = next((make for known, make in PAGES.items() if isinstance(obj, known)), None)
     if page_of is None:
-        names = " or ".join(known.__name__ for known in PAGES)
-        step = "make one with compare(...) or simulate(...)"
-        raise ScenarioError(Problem("report", f"must be about a {names}", type(obj).__name__, step))
+        *first, last = (known.__name__ for known in PAGES)
+        step = "make one with compare(...), plan(...) or simulate(...)"
+        rule = f"must be about a {', '.join(first)} or {last}"
+        raise ScenarioError(Problem("report", rule, type(obj).__name__, step))
+    if sizing is not None and not isinstance(obj, Plan):
+        step = "leave it out, or give the plan"
+        raise ScenarioError(Problem("sizing", "must go with a Plan", type(obj).__name__, step))
     ending = path.suffix.lower()
     if ending == ".json":
-        obj.to_json(path)
+        write_whole(path, json_of_plan(obj, sizing) if isinstance(obj, Plan) else obj.to_json())
         return
-    write_whole(path, FORMATS[ending](page_of(obj)))
+    page = page_of(obj, sizing) if isinstance(obj, Plan) else page_of(obj)
+    write_whole(path, FORMATS[ending](page))
 
 
 def check_format(path: str | Path) -> Path:

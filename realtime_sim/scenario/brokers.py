@@ -41,6 +41,7 @@ class NoBroker(Part):
 
     has_channels: ClassVar[bool] = False
     has_log: ClassVar[bool] = False
+    n_threads: ClassVar[int] = 0
     kind: Literal["none"]
     publisher_link: Distribution = _LINK
 
@@ -67,15 +68,21 @@ class OutputBuffer(Part):
 
 
 class RedisPubSub(Part):
-    """Redis Pub/Sub: one thread, at most once.
+    """Redis Pub/Sub: one thread, at most once; with `shards` the sharded Pub/Sub of Redis Cluster (Redis 7).
 
     Parameters
     ----------
     kind : str
         `redis_pubsub`.
+    shards : int
+        Instances that the rooms are spread over, each with a thread of its own (SPUBLISH, SSUBSCRIBE). Rooms are dealt
+        out in turn, everyone's first, as Kafka's are to partitions: room i is at instance i modulo `shards`. Costs are
+        those of one instance. Every server is connected to all of them, and a partition, a stop or a slow broker
+        concerns all of them together.
     subscription : str
         `all_servers` copies every message to every server, as Socket.IO's adapter does by its pattern subscription;
-        `per_room` only to servers with a member of the room, which must subscribe first.
+        `per_room` only to servers with a member of the room, which must subscribe first. With `shards` every server
+        subscribes at each of them, to one channel or to its rooms there, and hears each message from one.
     publisher_link : Distribution
         One-way time from the publisher to the broker, seconds.
     server_link : Distribution
@@ -87,7 +94,7 @@ class RedisPubSub(Part):
     subscribe : float or str
         CPU of the broker for one subscription, seconds.
     output_buffer : OutputBuffer or dict
-        What it keeps for a server behind a silent partition.
+        What each instance keeps for a server behind a silent partition. A server that one cuts off is cut off from all.
     reconnect_delay : float or str
         Time from when a server, or after a stop the backend, can reach the broker again until it is connected and
         subscribes anew, seconds; the default is the longest wait between two attempts of ioredis and node-redis.
@@ -103,6 +110,7 @@ class RedisPubSub(Part):
     has_channels: ClassVar[bool] = True
     has_log: ClassVar[bool] = False
     kind: Literal["redis_pubsub"]
+    shards: Count = 1
     subscription: Literal["all_servers", "per_room"] = "all_servers"
     publisher_link: Distribution = _LINK
     server_link: Distribution = _LINK
@@ -113,6 +121,11 @@ class RedisPubSub(Part):
     reconnect_delay: Duration = BROKER_COSTS["redis_reconnect_s"].value
     when_down: _WhenDown = "lose"
     delivery_timeout: Duration = BROKER_COSTS["kafka_delivery_timeout_s"].value
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that rooms are dealt out to."""
+        return self.shards
 
 
 class Nats(Part):
@@ -155,6 +168,7 @@ class Nats(Part):
 
     has_channels: ClassVar[bool] = True
     has_log: ClassVar[bool] = False
+    n_threads: ClassVar[int] = 1
     kind: Literal["nats"]
     subscription: Literal["all_servers", "per_room"] = "per_room"
     publisher_link: Distribution = _LINK
@@ -206,6 +220,7 @@ class RedisStreams(Part):
 
     has_channels: ClassVar[bool] = False
     has_log: ClassVar[bool] = True
+    n_threads: ClassVar[int] = 1
     kind: Literal["redis_streams"]
     read_count: Count = 100
     max_length: Count = 10_000
@@ -254,6 +269,7 @@ class NatsJetStream(Part):
 
     has_channels: ClassVar[bool] = False
     has_log: ClassVar[bool] = True
+    n_threads: ClassVar[int] = 1
     kind: Literal["nats_jetstream"]
     pull_batch: Count = 100
     max_length: Count = 10_000
@@ -277,7 +293,7 @@ class Kafka(Part):
     kind : str
         `kafka`.
     partitions : int
-        Logs the messages are spread over; a room's messages share one.
+        Logs the messages are spread over; a room's messages share one. Rooms are dealt out in turn, everyone's first.
     linger : float or str
         Longest time the producer holds a batch, seconds; default of Kafka 4.0.
     batch_size : int or str
@@ -321,6 +337,11 @@ class Kafka(Part):
     rebalance_delay: Duration = BROKER_COSTS["kafka_rebalance_s"].value
     when_down: _WhenDown = "retry"
     delivery_timeout: Duration = BROKER_COSTS["kafka_delivery_timeout_s"].value
+
+    @property
+    def n_threads(self) -> int:
+        """Threads that rooms are dealt out to."""
+        return self.partitions
 
 
 def kind_of(part: type[Part]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from realtime_sim.errors import Problem, ScenarioError, close_to, nearest
 from realtime_sim.scenario.quantities import Broken, docstring
 
-__all__ = ["STEP", "part_at", "scenario_error"]
+__all__ = ["STEP", "part_at", "problems_of", "scenario_error"]
 
 STEP = re.compile(r"([^.\[\]]+)|\[(\d{1,9})\]")
 """One step of a dotted path: a name, or a number in brackets, which no list is long enough to need ten digits for."""
@@ -31,15 +32,31 @@ def scenario_error(error: ValidationError, whole: type[BaseModel], data: Mapping
     """
     from realtime_sim.scenario import rules
 
+    problems = problems_of(error, whole)
+    if any(item["loc"] for item in error.errors(include_url=False)):
+        found = rules.broken(rules.known(whole, data))
+        problems += [Problem(rule.at, rule.rule, _value_at(data, rule.at), rule.next_step) for rule in found]
+    return ScenarioError(problems)
+
+
+def problems_of(error: ValidationError, whole: type[BaseModel], name: str = "") -> list[Problem]:
+    """One problem for each thing pydantic found.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    whole : type
+        The class that was to be made.
+    name : str
+        What stands before every path; nothing for a scenario.
+    """
     items = error.errors(include_url=False)
     # A list with a wrong entry is also reported as too short: only the entry is news.
     inner = {item["loc"][:length] for item in items for length in range(1, len(item["loc"]))}
     items = [item for item in items if item["type"] != "too_short" or item["loc"] not in inner]
-    problems = [problem for item in items for problem in _problems(item, whole)]
-    if any(item["loc"] for item in items):
-        found = rules.broken(rules.known(whole, data))
-        problems += [Problem(rule.at, rule.rule, _value_at(data, rule.at), rule.next_step) for rule in found]
-    return ScenarioError(problems)
+    found = [problem for item in items for problem in _problems(item, whole)]
+    return [replace(problem, path=f"{name}.{problem.path}") for problem in found] if name else found
 
 
 def _problems(item: Mapping[str, Any], cls: type[BaseModel]) -> Iterator[Problem]:
@@ -106,6 +123,8 @@ def _nearest_field(word: str, part: type[BaseModel], loc: list) -> str:
     about = [name for name in names if re.search(rf"\b{re.escape(word)}\b", texts.get(name, ""), re.IGNORECASE)]
     if 0 < len(about) <= 2 < len(word):
         return "did you mean " + " or ".join(f"{name!r} ({texts[name].rstrip('.')})" for name in about) + "?"
+    if not part.__module__.startswith(__package__):  # a table of prices, say
+        return nearest(word, names)
     path = ".".join(step for step in loc if isinstance(step, str))
     return f"{nearest(word, names)}; `realtime-sim fields{' ' + path if path else ''}` describes them"
 

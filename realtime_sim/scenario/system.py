@@ -17,11 +17,13 @@ from realtime_sim.scenario.quantities import (
     Bandwidth,
     Count,
     Duration,
+    Flag,
     Index,
     Part,
     Ratio,
     Size,
     fault,
+    plain_number,
     whole_number,
 )
 
@@ -228,8 +230,15 @@ class Slo(Part):
     recover_within : float or str, optional
         Longest time after a fault until the clients it cut off are back, seconds; after one that cuts nobody off, as
         when the broker stops, until deliveries are as before.
+    max_utilization : float, optional
+        Largest busy share of any server's event loops, and of any thread of the broker, mean over the measured time,
+        0.01 to 1.
+    headroom : float, optional
+        Share of every server's `max_connections`, and of its `memory`, that must stay free at the peak, 0 to 1.
     survive_servers : int, optional
-        How many servers may be dead with all of this kept; `limits` judges it, a run does not.
+        How many servers may die at once with all of this kept; `plan` tries it, `limits` reckons it, a run does not.
+    survive_deploy : bool
+        Whether a rolling deploy must keep all of this; `plan` tries it, a run does not.
     """
 
     p50: Duration | None = None
@@ -239,4 +248,7 @@ class Slo(Part):
     p999: Duration | None = None
     max_lost_ratio: Ratio | None = None
     recover_within: Duration | None = None
+    max_utilization: plain_number(0.01, 1, 0.7) | None = None  # type: ignore[valid-type]
+    headroom: Ratio | None = None
     survive_servers: Index | None = None
+    survive_deploy: Flag = False

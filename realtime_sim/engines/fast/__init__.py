@@ -155,7 +155,9 @@ def is_steady(scenario: Scenario, record: str) -> bool:
         and scenario.autoscaling is None
         and scenario.host is None
         and all(stream.source == "backend" for stream in scenario.traffic)
-        and (scenario.broker.has_channels or (kind == "none" and servers.count == 1))
+        and (
+            (scenario.broker.has_channels and scenario.broker.n_threads == 1) or (kind == "none" and servers.count == 1)
+        )
         and servers.fanout == "broadcast"
         and servers.connection_age is None
     )

@@ -21,7 +21,7 @@ from realtime_sim.engines.fast.links import broke, give_up_slot, slot_at
 from realtime_sim.engines.fast.polling import drop_waiting
 from realtime_sim.engines.fast.recording import CLOSED_ABNORMAL, CLOSED_GOING_AWAY
 from realtime_sim.engines.fast.servers import die, dispatch
-from realtime_sim.engines.fast.state import LOOP, SERVER
+from realtime_sim.engines.fast.state import LOOP, SERVER, WAY
 from realtime_sim.engines.fast.subscriptions import send_away, settle_home
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies.output_buffer import NOT_SOFT
@@ -207,7 +207,10 @@ def _grow_broker(s):
                 s.wanted = table
             else:
                 s.channels = table
-    n, more = len(s.batch_first), (len(s.servers) + 1) * s.n_partitions
+    ways = np.zeros((len(s.servers), s.n_ways), dtype=WAY)
+    ways[: len(s.ways)] = s.ways
+    s.ways = ways
+    n, more = len(s.batch_first), (len(s.servers) + 1) * s.n_threads
     if n > 1 and more > n:
         first, last = np.full(more, -1, dtype=np.int64), np.full(more, -1, dtype=np.int64)
         filled, serial = np.zeros(more, dtype=np.int64), np.zeros(more, dtype=np.int64)
@@ -227,8 +230,11 @@ def start(s, now):
     v = s.servers[server]
     v.died_ns, v.pace = -1, NORMAL_PACE
     v.position = v.committed = v.handed = s.n_log
-    v.parked, v.joined = s.has_history and not s.down, not s.down
-    v.held_first, v.soft_since_ns, v.why = -1, NOT_SOFT, SERVER_AWAY
+    v.parked = s.has_history and not s.down
+    v.held_first, v.why = -1, SERVER_AWAY
+    for i in range(s.n_ways):
+        way = s.ways[server, i]
+        way.joined, way.answered, way.soft_since_ns = not s.down, not s.down, NOT_SOFT
     if s.down:
         v.link, v.why = CUT, BROKER_DOWN
     for loop in range(s.n_workers):

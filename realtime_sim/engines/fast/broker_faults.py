@@ -54,14 +54,13 @@ def reached(s, server, epoch):
     if v.dead or v.epoch != epoch or v.link != CUT:
         return
     v.link = UP
+    for i in range(s.n_ways):
+        s.ways[server, i].joined = s.ways[server, i].answered = True
     if s.has_history:
-        v.joined = True
         time = s.now + s.rebalance_ns + s.control_link_ns
         insert(s, time, key_of(AT_BROKER, server, -1), -1, server, with_epoch(READER, epoch))
     elif join(s, server):
         return  # what it kept goes out when it is subscribed
-    else:
-        v.joined = True
     settle_waiting(s, server, SENDS)
 
 
@@ -83,11 +82,8 @@ def _flows(s, server):
         s.jobs[job].a_ns = max(s.jobs[job].a_ns, s.now)
         write(s, server, job)
         job = following
-    if s.per_room:
-        if join(s, server):
-            v.joined = False
-        else:
-            give_back_all(s, server)
+    if s.per_room and not join(s, server):
+        give_back_all(s, server)
 
 
 @compiled(silent=FLAG)

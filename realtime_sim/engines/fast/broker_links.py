@@ -31,7 +31,7 @@ from realtime_sim.engines.fast.ledger import (
     set_cause,
 )
 from realtime_sim.engines.fast.recording import note_full
-from realtime_sim.engines.fast.subscriptions import WAIT, free_op, is_at, new_op, remove_channel
+from realtime_sim.engines.fast.subscriptions import WAIT, free_op, is_at, new_op, remove_channel, share
 from realtime_sim.engines.order import Phase
 from realtime_sim.policies.output_buffer import NOT_SOFT, check_kernel
 
@@ -62,10 +62,19 @@ def broker_paced(s, cost_ns):
 
 
 @compiled()
+def _has_joined(s, server):
+    """Whether a server is subscribed, or reads, at all instances."""
+    joined = True
+    for i in range(s.n_ways):
+        joined &= s.ways[server, i].joined
+    return joined
+
+
+@compiled()
 def why_away(s, server):
     """Why a server does not hear of everything now; 0 if it does."""
     v = s.servers[server]
-    return 0 if v.link == UP and v.joined else np.int64(v.why)
+    return 0 if v.link == UP and _has_joined(s, server) else np.int64(v.why)
 
 
 @compiled()
@@ -109,17 +118,19 @@ def write(s, server, job):
     """A copy goes out; it does not overtake the one before."""
     v, j = s.servers[server], s.jobs[job]
     m = s.messages[j.message]
+    way = s.ways[server, share(s, m.room)]
     link_ns = draw_ns(s, SERVER_LINK, SERVER_LINK_STREAM, m.number, server, m.traffic)
-    v.link_free_ns = max(j.a_ns + link_ns, v.link_free_ns)
-    insert(s, v.link_free_ns, key_of(AT_SERVER, server, -1), m.id, job, with_epoch(COPY, v.epoch))
+    way.free_ns = max(j.a_ns + link_ns, way.free_ns)
+    insert(s, way.free_ns, key_of(AT_SERVER, server, -1), m.id, job, with_epoch(COPY, v.epoch))
 
 
 @compiled()
 def take_held(s, server):
-    """The first of what was in a server's output buffer, a chain; the buffer is empty."""
+    """The first of what was in a server's output buffers, a chain; the buffers are empty."""
     v = s.servers[server]
     job, v.held_first = v.held_first, -1
-    v.held_bytes, v.soft_since_ns = 0, NOT_SOFT
+    for i in range(s.n_ways):
+        s.ways[server, i].held_bytes, s.ways[server, i].soft_since_ns = 0, NOT_SOFT
     return job
 
 
@@ -132,12 +143,14 @@ def hold(s, server, job):
     else:
         s.jobs[v.held_last].next = job
     v.held_last, s.jobs[job].next = job, -1
-    v.held_bytes += s.payload[s.messages[s.jobs[job].message].traffic]
-    v.soft_since_ns, is_cut = check_kernel(
-        s.hard_bytes, s.soft_bytes, s.soft_for_ns, v.held_bytes, v.soft_since_ns, s.now
+    m = s.messages[s.jobs[job].message]
+    way = s.ways[server, share(s, m.room)]
+    way.held_bytes += s.payload[m.traffic]
+    way.soft_since_ns, is_cut = check_kernel(
+        s.hard_bytes, s.soft_bytes, s.soft_for_ns, way.held_bytes, way.soft_since_ns, s.now
     )
     if is_cut:
-        note_full(s, server, v.held_bytes)
+        note_full(s, server, way.held_bytes)
         cut(s, server, SERVER_AWAY)
 
 
@@ -156,7 +169,10 @@ def cut(s, server, why):
     v = s.servers[server]
     was_there = v.link != CUT
     v.epoch += 1
-    v.link, v.joined, v.why, v.link_free_ns = CUT, False, why, 0
+    v.link, v.why = CUT, why
+    for i in range(s.n_ways):
+        way = s.ways[server, i]
+        way.joined, way.answered, way.free_ns = False, False, 0
     if not was_there:
         return
     if s.has_history:

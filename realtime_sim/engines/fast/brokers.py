@@ -23,11 +23,10 @@ from realtime_sim.engines.fast.broker_links import (
     travel,
 )
 from realtime_sim.engines.fast.compiling import compiled
-from realtime_sim.engines.fast.handshakes import admit
 from realtime_sim.engines.fast.jobs import deliver, free_job, submit
 from realtime_sim.engines.fast.ledger import NO_ROUTE, OPEN, SERVER_DIED, copy_done, set_cause
 from realtime_sim.engines.fast.logs import KAFKA, append, asks, hand_out, hand_over, reader_died
-from realtime_sim.engines.fast.stations import queue, take_up_next
+from realtime_sim.engines.fast.stations import queue, subscribed, take_up_next
 from realtime_sim.engines.fast.subscriptions import (
     APPEND,
     PUBLISH,
@@ -35,10 +34,12 @@ from realtime_sim.engines.fast.subscriptions import (
     SUBSCRIBE,
     UNSUBSCRIBE,
     add_channel,
+    first_of,
     free_op,
     give_back_all,
     new_op,
     remove_channel,
+    share,
 )
 from realtime_sim.engines.order import Phase
 
@@ -58,7 +59,7 @@ WHAT = (1 << WHAT_BITS) - 1
 def _flush(s, batch):
     slot, s.batch_first[batch] = s.batch_first[batch], -1
     s.batch_serial[batch] += 1
-    producer = batch // s.n_partitions - 1
+    producer = batch // s.n_threads - 1
     if producer >= 0 and s.servers[producer].dead:
         while slot >= 0:
             following = s.messages[slot].following
@@ -72,8 +73,8 @@ def _flush(s, batch):
 def _collect(s, slot, origin):
     """Kafka: into the producer's batch for the room's partition; a full or an old batch goes."""
     m = s.messages[slot]
-    partition = m.room % s.n_partitions
-    batch = (origin + 1) * s.n_partitions + partition
+    partition = share(s, m.room)
+    batch = (origin + 1) * s.n_threads + partition
     m.following = -1
     if s.batch_first[batch] < 0:
         s.batch_first[batch], s.batch_filled[batch] = slot, 0
@@ -150,13 +151,12 @@ def publish(s, slot, origin):
 def _command(s, op):
     """A SUBSCRIBE or UNSUBSCRIBE is at the broker, unless its connection is gone."""
     if not is_gone(s, op):
-        queue(s, 0, op)
+        queue(s, s.ops[op].shard, op)
         return
     server, job, kind = s.ops[op].server, s.ops[op].job, s.ops[op].kind
     free_op(s, op)
     if kind == SUBSCRIBE and job >= 0:
-        admit(s, server, job)
-        free_job(s, job)
+        subscribed(s, server, job)
 
 
 @compiled(apart=True)
@@ -186,8 +186,7 @@ def at_broker(s, ref, what):
             n += 1
             slot = s.messages[slot].following
         s.ops[op].n = n
-        station = s.messages[ref].room % s.n_partitions if s.broker == KAFKA else 0
-        queue(s, station, op)
+        queue(s, share(s, s.messages[ref].room), op)
 
 
 @compiled()
@@ -199,8 +198,8 @@ def _subscribed(s, op):
             for i in range(o.block, o.block + o.n):
                 add_channel(s, s.lists[i], o.server)
         if o.job < 0:
-            s.servers[o.server].joined = True
-    key = key_of(AT_SERVER, o.server, s.lists[o.block] if o.block >= 0 else -1)
+            s.ways[o.server, o.shard].joined = True
+    key = key_of(AT_SERVER, o.server, first_of(s, op))
     insert(s, s.now + s.control_link_ns, key, -1, op, SUBSCRIBED)
 
 
@@ -242,21 +241,31 @@ def thread_free(s, station, when):
 
 
 @compiled()
+def _is_answered(s, server):
+    """Whether a server awaits no answer of a shard to its subscribing anew."""
+    answered = True
+    for i in range(s.n_ways):
+        answered &= s.ways[server, i].answered
+    return answered
+
+
+@compiled()
 def _subscribed_there(s, server, op):
     """The answer to a SUBSCRIBE is back."""
     o = s.ops[op]
-    job, counts, has_rooms = o.job, not s.servers[server].dead and not is_gone(s, op), o.block >= 0
+    job, shard, counts, has_rooms = o.job, o.shard, not s.servers[server].dead and not is_gone(s, op), o.block >= 0
     if counts and has_rooms:
         for i in range(o.block, o.block + o.n):
             set_bit(s.wanted, s.lists[i], server)
     free_op(s, op)
     if job >= 0:
-        admit(s, server, job)
-        free_job(s, job)
+        subscribed(s, server, job)
     elif counts:
         if has_rooms:
             give_back_all(s, server)
-        settle_waiting(s, server, SENDS)
+        s.ways[server, shard].answered = True
+        if _is_answered(s, server):
+            settle_waiting(s, server, SENDS)
 
 
 @compiled(apart=True)

@@ -282,7 +282,8 @@ def _snapshot(s, now):
     joined = 0
     for server in range(s.n_servers):
         v = s.servers[server]
-        joined += not v.dead and v.joined
+        for i in range(s.n_ways):
+            joined += not v.dead and s.ways[server, i].joined
         per_server[CONNECTIONS, server], per_server[1, server] = v.n_connections, v.n_queued
         per_server[2, server], per_server[3, server] = busy_ns(s, server), v.link_busy_ns
         per_server[4, server], per_server[5, server] = s.healthy[server], not v.dead

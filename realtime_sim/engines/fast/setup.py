@@ -15,6 +15,7 @@ from realtime_sim.engines.fast.work import FEW_MEMBERS
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.policies import balancing
 from realtime_sim.policies.backoff import REGISTRY as BACKOFFS
+from realtime_sim.policies.output_buffer import NOT_SOFT
 from realtime_sim.policies.token_bucket import bucket_ns
 from realtime_sim.recorder import Recorder
 from realtime_sim.scenario import Admission, Scenario
@@ -138,7 +139,8 @@ def _settings(scenario: Scenario, recorder: Recorder) -> dict[str, object]:
         "disturbed": False,
         "waiting_first": -1,
         "waiting_last": -1,
-        "n_partitions": getattr(broker, "partitions", 1),
+        "n_threads": max(1, broker.n_threads),
+        "n_ways": broker.n_threads if broker.has_channels else 1,
         "linger_ns": to_ns(getattr(broker, "linger", 0.0)),
         "batch_bytes": getattr(broker, "batch_size", 0),
         "hold_ns": to_ns(TRANSPORTS["long_polling"].poll_hold_s),
@@ -188,13 +190,16 @@ def _servers(scenario: Scenario, n_clients: int) -> dict[str, object]:
     n, workers = scenario.servers.count, scenario.servers.workers
     servers = np.zeros(n, dtype=st.SERVER)
     servers["died_ns"], servers["pace"] = -1, NORMAL_PACE
-    servers["joined"], servers["why"], servers["held_first"], servers["soft_since_ns"] = True, SERVER_AWAY, -1, -1
+    servers["why"], servers["held_first"] = SERVER_AWAY, -1
+    ways = np.zeros((n, scenario.broker.n_threads if scenario.broker.has_channels else 1), dtype=st.WAY)
+    ways["joined"], ways["answered"], ways["soft_since_ns"] = True, True, NOT_SOFT
     loops = np.zeros((n, workers), dtype=st.LOOP)
     loops["job"], loops["free_ns"] = -1, -1
     if scenario.broker.has_log:
         servers["parked"] = True  # every reader waits for the first entry
     return {
         "servers": servers,
+        "ways": ways,
         "loops": loops,
         "touched": np.zeros(n, dtype=np.int64),
         "n_touched": 0,
@@ -295,7 +300,7 @@ def _tables(scenario: Scenario, workload: Workload) -> dict[str, object]:
     n_servers, kind = scenario.servers.count, scenario.broker.kind
     per_room = scenario.broker.has_channels and scenario.broker.subscription == "per_room"
     words = ((workload.rooms.n_rooms if per_room else 1), ((n_servers + 63) // 64 if per_room else 1))
-    n_stations = {"none": 0, "kafka": getattr(scenario.broker, "partitions", 1)}.get(kind, 1)
+    n_stations = scenario.broker.n_threads
     n_batches = (n_servers + 1) * n_stations if kind == "kafka" else 1
     stations = np.zeros(n_stations, dtype=st.STATION)
     stations["op"] = -1

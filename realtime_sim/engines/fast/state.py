@@ -108,11 +108,8 @@ SERVER = np.dtype(
         ("link_busy_ns", "i8"),
         ("busy_ns", "i8"),
         ("died_ns", "i8"),
-        ("link_free_ns", "i8"),  # of the way from the broker
         ("left_broker_ns", "i8"),  # of the read under way
         ("request_expected_ns", "i8"),  # of its token bucket
-        ("held_bytes", "i8"),  # in the broker's output buffer for it
-        ("soft_since_ns", "i8"),
         ("first", "i4"),  # queued jobs
         ("last", "i4"),
         ("n_queued", "i4"),
@@ -125,13 +122,12 @@ SERVER = np.dtype(
         ("pace", "i4"),  # thousandths of its cost that work takes
         ("committed", "i4"),  # position to go on from after its connection was lost
         ("handed", "i4"),  # up to which it has had the log
-        ("held_first", "i4"),  # copies in the output buffer
+        ("held_first", "i4"),  # copies in the output buffers
         ("held_last", "i4"),
         ("epoch", "i4"),  # number of its connection to the broker
         ("link", "u1"),  # UP, STALLED, CUT
         ("why", "u1"),  # cause of loss for what it misses
         ("partitioned", "?"),
-        ("joined", "?"),  # subscribed, or reading, over this connection
         ("holds_answer", "?"),  # a batch, or a request, waits until something gets through
         ("holds_request", "?"),
         ("dead", "?"),
@@ -141,6 +137,18 @@ SERVER = np.dtype(
     ],
     align=True,
 )
+
+WAY = np.dtype(
+    [
+        ("free_ns", "i8"),
+        ("held_bytes", "i8"),  # in the output buffer
+        ("soft_since_ns", "i8"),
+        ("joined", "?"),  # the server is subscribed, or reads, over this connection
+        ("answered", "?"),  # and knows it
+    ],
+    align=True,
+)
+"""The way of a server's connection to one instance of the broker; without shards there is one."""
 
 LOOP = np.dtype(
     [
@@ -234,6 +242,7 @@ OP = np.dtype(
         ("job", "i4"),
         ("n", "i4"),
         ("epoch", "i4"),  # of the connection it came by
+        ("shard", "i4"),  # that a command goes to
     ],
     align=True,
 )
@@ -309,14 +318,14 @@ NUMBERS = [
     "seed", "end_ns", "over_ns", "step_ns", "n_servers", "n_workers", "backlog", "limit", "http_request_ns",
     "concurrency", "token_ns", "early_ns", "retry_after_ns", "event_ns", "wakeup_ns", "ingest_ns", "balancer",
     "broker", "copy_ns", "subscribe_ns", "control_link_ns", "append_ns", "read_ns", "read_limit", "max_length",
-    "n_partitions", "linger_ns", "batch_bytes", "hold_ns", "now", "passed", "passed_ns", "n_gathered", "horizon_ns",
+    "n_threads", "linger_ns", "batch_bytes", "hold_ns", "now", "passed", "passed_ns", "n_gathered", "horizon_ns",
     "until_ns", "next_publish", "n_open", "closed_ns", "free_connection", "n_connections", "n_opened", "n_registered",
     "n_touched", "phase", "loop", "n_turns", "counter", "n_messages", "n_states", "free_job", "n_jobs", "free_parcel",
     "n_parcels", "free_op", "n_ops", "n_lists", "n_subscriptions", "n_log", "free_chunk", "n_chunks", "fine_shift",
     "fine_index", "fine_count", "coarse_index", "fine_until_ns", "coarse_from_ns", "coarse_until_ns", "n_pending",
     "n_in_window", "n_inserted", "run_at", "run_n", "heap_n", "n_recovered", "n_rows", "reconnect_ns", "rebalance_ns",
     "delivery_timeout_ns", "hard_bytes", "soft_bytes", "soft_for_ns", "broker_pace", "incarnation", "waiting_first",
-    "waiting_last", "n_full_buffers",
+    "waiting_last", "n_full_buffers", "n_ways",
 ]  # fmt: skip
 APART = [
     "insert", "peek", "copy_done", "lost", "failed", "forget", "new_message", "expect_all", "reconnected", "left",
@@ -356,6 +365,7 @@ ARRAYS = {
     (POLLER, 1): ["pollers"],
     ("i2", 1): ["home"],
     (SERVER, 1): ["servers"],
+    (WAY, 2): ["ways"],
     (LOOP, 2): ["loops"],
     ("u8", 2): ["local", "online", "channels", "wanted"],
     (MESSAGE, 1): ["messages"],

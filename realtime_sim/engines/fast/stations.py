@@ -1,4 +1,4 @@
-"""Threads of the broker, and the copies that its one thread writes to subscribed servers."""
+"""Threads of the broker, and the copies that one writes to the servers subscribed there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from realtime_sim.engines.fast.handshakes import admit
 from realtime_sim.engines.fast.jobs import FANOUT, free_job, new_job
 from realtime_sim.engines.fast.ledger import OFFLINE, SERVER_DIED, copy_done
 from realtime_sim.engines.fast.memory import prefetch
-from realtime_sim.engines.fast.subscriptions import APPEND, PUBLISH, READ, SUBSCRIBE, free_op
+from realtime_sim.engines.fast.subscriptions import APPEND, PUBLISH, READ, SUBSCRIBE, free_op, share
 from realtime_sim.engines.order import Phase
 
 BROKER_JOB_END = int(Phase.BROKER_JOB_END)
@@ -25,7 +25,8 @@ AHEAD = 16
 def _tell_those_away(s, slot):
     for server in range(s.n_servers):
         v = s.servers[server]
-        hears = has_bit(s.channels, s.messages[slot].room, server) if s.per_room else v.joined
+        room = s.messages[slot].room
+        hears = has_bit(s.channels, room, server) if s.per_room else s.ways[server, share(s, room)].joined
         if not v.dead and not hears and why_away(s, server) > 0:
             misses(s, slot, server)
 
@@ -41,7 +42,8 @@ def _copy_out(s, slot):
     copy_ns = broker_paced(s, s.copy_ns)
     for server in range(s.n_servers):
         v = s.servers[server]
-        if not has_bit(s.channels, m.room, server) if s.per_room else v.dead or not v.joined:
+        joined = s.ways[server, share(s, m.room)].joined
+        if not has_bit(s.channels, m.room, server) if s.per_room else v.dead or not joined:
             continue
         spent_ns += copy_ns
         m.copies += 1
@@ -115,6 +117,15 @@ def take_up_next(s, station):
 
 
 @compiled()
+def subscribed(s, server, job):
+    """One SUBSCRIBE of a handshake has come to its end; after that at the last shard its client is admitted."""
+    s.jobs[job].n -= 1
+    if s.jobs[job].n == 0:
+        admit(s, server, job)
+        free_job(s, job)
+
+
+@compiled()
 def _lose(s, op):
     """The broker stops before it has done its work."""
     o = s.ops[op]
@@ -127,8 +138,7 @@ def _lose(s, op):
             copy_done(s, s.log[position], SERVER_DIED, s.now)
     free_op(s, op)
     if kind == SUBSCRIBE and job >= 0:
-        admit(s, server, job)
-        free_job(s, job)
+        subscribed(s, server, job)
 
 
 @compiled()

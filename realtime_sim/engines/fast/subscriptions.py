@@ -36,7 +36,7 @@ def new_op(s, kind):
             s.ops = ops
         s.n_ops += 1
     o = s.ops[op]
-    o.kind, o.next, o.message, o.server, o.job, o.n, o.block, o.epoch = kind, -1, -1, -1, -1, 0, -1, 0
+    o.kind, o.next, o.message, o.server, o.job, o.n, o.block, o.epoch, o.shard = kind, -1, -1, -1, -1, 0, -1, 0, 0
     return op
 
 
@@ -148,35 +148,52 @@ def strike_off(s, slot):
 
 
 @compiled()
-def _send(s, op, server, block, n):
+def share(s, room):
+    """Number of the thread that a room belongs to: rooms are dealt out to them in turn."""
+    return room % s.n_threads
+
+
+@compiled()
+def first_of(s, op):
+    """By which of its rooms a command comes in the written order; one without rooms has its shard's place before."""
     o = s.ops[op]
-    o.server, o.block, o.n, o.epoch = server, block, n, s.servers[server].epoch
-    first = s.lists[block] if block >= 0 else -1
-    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, first), -1, op, 1)
+    return s.lists[o.block] if o.block >= 0 else np.int64(o.shard) - 1
+
+
+@compiled()
+def _send(s, op, server, shard, block, n):
+    o = s.ops[op]
+    o.server, o.shard, o.block, o.n, o.epoch = server, shard, block, n, s.servers[server].epoch
+    insert(s, s.now + s.control_link_ns, key_of(AT_BROKER, server, first_of(s, op)), -1, op, 1)
+
+
+@compiled()
+def _is_left(s, server, room, shard):
+    """Whether a server hears of a room of a shard, and has nobody in it."""
+    return share(s, room) == shard and has_bit(s.wanted, room, server) and not has_member(s, server, room)
 
 
 @compiled(apart=True)
 def unsubscribe(s, server, client):
-    """One UNSUBSCRIBE for the rooms of a client in which the server has nobody any more."""
+    """One UNSUBSCRIBE, at each shard, for the rooms of a client in which the server has nobody any more."""
     if not s.per_room or s.servers[server].link != UP:
         return
     first, last = s.room_offsets[client], s.room_offsets[client + 1]
-    n = 0
-    for i in range(first, last):
-        if has_bit(s.wanted, s.rooms[i], server) and not has_member(s, server, s.rooms[i]):
-            n += 1
-    if n == 0:
-        return
-    op = new_op(s, UNSUBSCRIBE)
-    block = new_list(s, n)
-    at = block
-    for i in range(first, last):
-        room = s.rooms[i]
-        if has_bit(s.wanted, room, server) and not has_member(s, server, room):
-            clear_bit(s.wanted, room, server)
-            s.lists[at] = room
-            at += 1
-    _send(s, op, server, block, n)
+    for shard in range(s.n_ways):
+        n = 0
+        for i in range(first, last):
+            n += _is_left(s, server, s.rooms[i], shard)
+        if n == 0:
+            continue
+        op, block = new_op(s, UNSUBSCRIBE), new_list(s, n)
+        at = block
+        for i in range(first, last):
+            room = s.rooms[i]
+            if _is_left(s, server, room, shard):
+                clear_bit(s.wanted, room, server)
+                s.lists[at] = room
+                at += 1
+        _send(s, op, server, shard, block, n)
 
 
 @compiled(apart=True)
@@ -204,27 +221,34 @@ def send_away(s, slot, serial):
     unregister(s, slot, serial)
 
 
+@compiled()
+def _is_new(s, server, room, shard):
+    """Whether a server does not hear of a room of a shard yet."""
+    return share(s, room) == shard and not has_bit(s.wanted, room, server)
+
+
 @compiled(apart=True)
 def subscribe(s, server, client, job):
-    """One SUBSCRIBE for the rooms that are new to the server; False if there are none."""
+    """One SUBSCRIBE, at each shard, for the rooms that are new to the server; False if there are none."""
     if not s.per_room or s.servers[server].link != UP:
         return False
     first, last = s.room_offsets[client], s.room_offsets[client + 1]
-    n = 0
-    for i in range(first, last):
-        n += not has_bit(s.wanted, s.rooms[i], server)
-    if n == 0:
-        return False
-    op = new_op(s, SUBSCRIBE)
-    block = new_list(s, n)
-    at = block
-    for i in range(first, last):
-        if not has_bit(s.wanted, s.rooms[i], server):
-            s.lists[at] = s.rooms[i]
-            at += 1
-    s.ops[op].job = job
-    _send(s, op, server, block, n)
-    return True
+    for shard in range(s.n_ways):
+        n = 0
+        for i in range(first, last):
+            n += _is_new(s, server, s.rooms[i], shard)
+        if n == 0:
+            continue
+        op, block = new_op(s, SUBSCRIBE), new_list(s, n)
+        at = block
+        for i in range(first, last):
+            if _is_new(s, server, s.rooms[i], shard):
+                s.lists[at] = s.rooms[i]
+                at += 1
+        s.ops[op].job = job
+        s.jobs[job].n += 1
+        _send(s, op, server, shard, block, n)
+    return s.jobs[job].n > 0
 
 
 @compiled()
@@ -254,40 +278,51 @@ def subscribe_at_start(s, server, client):
 
 @compiled(apart=True)
 def give_back_all(s, server):
-    """One UNSUBSCRIBE for every room in which the server has nobody."""
+    """One UNSUBSCRIBE, at each shard, for every room in which the server has nobody."""
     if s.servers[server].link != UP:
         return
-    n = 0
-    for room in range(len(s.wanted)):
-        n += has_bit(s.wanted, room, server) and not has_member(s, server, room)
-    if n == 0:
-        return
-    op, block = new_op(s, UNSUBSCRIBE), new_list(s, n)
-    at = block
-    for room in range(len(s.wanted)):
-        if has_bit(s.wanted, room, server) and not has_member(s, server, room):
-            clear_bit(s.wanted, room, server)
-            s.lists[at] = room
-            at += 1
-    _send(s, op, server, block, n)
+    for shard in range(s.n_ways):
+        n = 0
+        for room in range(shard, len(s.wanted), s.n_ways):
+            n += _is_left(s, server, room, shard)
+        if n == 0:
+            continue
+        op, block = new_op(s, UNSUBSCRIBE), new_list(s, n)
+        at = block
+        for room in range(shard, len(s.wanted), s.n_ways):
+            if _is_left(s, server, room, shard):
+                clear_bit(s.wanted, room, server)
+                s.lists[at] = room
+                at += 1
+        _send(s, op, server, shard, block, n)
+
+
+@compiled()
+def _join(s, server, shard):
+    """One command for all rooms of a shard that a server has members of and does not hear of; whether there is one."""
+    block, n = np.int64(-1), 1
+    if s.per_room:
+        n = 0
+        for room in range(shard, len(s.wanted), s.n_ways):
+            n += _is_new(s, server, room, shard) and has_member(s, server, room)
+        if n == 0:
+            return False
+        block = new_list(s, n)
+        at = block
+        for room in range(shard, len(s.wanted), s.n_ways):
+            if _is_new(s, server, room, shard) and has_member(s, server, room):
+                s.lists[at] = room
+                at += 1
+    way = s.ways[server, shard]
+    way.joined, way.answered = False, False
+    _send(s, new_op(s, SUBSCRIBE), server, shard, block, n)
+    return True
 
 
 @compiled(apart=True)
 def join(s, server):
-    """One command for all rooms that a server has members of and does not hear of; False if there are none."""
-    if not s.per_room:
-        _send(s, new_op(s, SUBSCRIBE), server, -1, 1)
-        return True
+    """A server subscribes at all shards where it hears less than it should; False if there are none."""
     n = 0
-    for room in range(len(s.wanted)):
-        n += not has_bit(s.wanted, room, server) and has_member(s, server, room)
-    if n == 0:
-        return False
-    op, block = new_op(s, SUBSCRIBE), new_list(s, n)
-    at = block
-    for room in range(len(s.wanted)):
-        if not has_bit(s.wanted, room, server) and has_member(s, server, room):
-            s.lists[at] = room
-            at += 1
-    _send(s, op, server, block, n)
-    return True
+    for shard in range(s.n_ways):
+        n += _join(s, server, shard)
+    return n > 0

@@ -17,13 +17,14 @@ from realtime_sim.engines.constants import CUT, NORMAL_PACE, STALLED, UP
 from realtime_sim.engines.order import Phase
 from realtime_sim.engines.reference.brokers import NoBroker
 from realtime_sim.engines.reference.ledger import Message
+from realtime_sim.policies.output_buffer import NOT_SOFT
 from realtime_sim.units import to_ns
 
 if TYPE_CHECKING:
     from realtime_sim.engines.reference.servers import Server
     from realtime_sim.engines.reference.system import System
 
-__all__ = ["BACKEND", "Link", "LinkedBroker", "Station"]
+__all__ = ["BACKEND", "Link", "LinkedBroker", "Station", "Way"]
 
 BACKEND = -1
 """In the place of a server's number: the publisher that is none."""
@@ -95,24 +96,41 @@ class Station:
 
 
 @dataclass(slots=True)
-class Link:
-    """The connection between the broker and one server.
+class Way:
+    """The way of one server's link to one instance of the broker; without shards there is one.
 
-    `partitioned` says whether they can reach each other, `joined` whether the server is subscribed, or reads, since it
-    was connected; `cause` is why messages miss it. `held` waits in the output buffer while nothing gets through, as
-    (message, when it was written); `flows` happens when something does again.
+    `joined` says whether the server is subscribed, or reads, since it was connected, `answered` whether it knows. What
+    is written leaves from `free_ns` on; `held_bytes` are in the output buffer, `soft_since_ns` above its soft limit.
     """
 
+    joined: bool = True
+    answered: bool = True
+    free_ns: int = 0
+    held_bytes: int = 0
+    soft_since_ns: int = NOT_SOFT
+
+
+@dataclass(slots=True)
+class Link:
+    """The connection between the broker, with all its instances, and one server.
+
+    `partitioned` says whether they can reach each other; `cause` is why messages miss the server. `held` waits in the
+    output buffers while nothing gets through, as (message, when it was written); `flows` happens when something does
+    again.
+    """
+
+    ways: list[Way]
     state: int = UP
     epoch: int = 0
     partitioned: bool = False
-    joined: bool = True
     cause: str = "server_away"
-    free_ns: int = 0
     held: list[tuple[Message, int]] = field(default_factory=list)
-    held_bytes: int = 0
-    soft_since_ns: int = -1
     flows: simpy.Event | None = None
+
+    @property
+    def joined(self) -> bool:
+        """Whether the server is subscribed, or reads, at all instances."""
+        return all(way.joined for way in self.ways)
 
 
 class LinkedBroker(NoBroker):
@@ -120,7 +138,10 @@ class LinkedBroker(NoBroker):
 
     The backend is a client of the broker as the servers are: after a stop it is back `reconnect_delay` after the broker
     runs, and sends what it kept when the broker has answered it, a round trip later. `stops` counts the broker's stops.
+    A link has `n_ways`.
     """
+
+    n_ways = 1
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
@@ -134,13 +155,13 @@ class LinkedBroker(NoBroker):
         self.down, self.backend_away, self.stops = False, False, 0
         self.links: list[Link] = []
         self.waiting: list[tuple[int, list[Message]]] = []
-        self.stations = self.make_stations()
+        self.stations = [Station(system, number) for number in range(parameters.n_threads)]
         for server in system.servers:
             self.server_started(server)
 
-    def make_stations(self) -> list[Station]:
-        """The threads."""
-        return [Station(self.system, 0)]
+    def share(self, room: int) -> int:
+        """Number of the thread that a room belongs to: rooms are dealt out to them in turn."""
+        return room % len(self.stations)
 
     def paced(self, cost_ns: int) -> int:
         """What work of this cost takes the broker, slow as it is now."""
@@ -208,9 +229,12 @@ class LinkedBroker(NoBroker):
 
     def server_started(self, server: Server) -> None:
         """There is one more server, which hears of everything that comes from now on, if the broker is up."""
-        self.links.append(Link())
+        self.links.append(Link(self._ways(joined=not self.down)))
         if self.down:
-            self.links[-1].state, self.links[-1].joined, self.links[-1].cause = CUT, False, "broker_down"
+            self.links[-1].state, self.links[-1].cause = CUT, "broker_down"
+
+    def _ways(self, joined: bool) -> list[Way]:
+        return [Way(joined, answered=joined) for _ in range(self.n_ways)]
 
     def server_died(self, server: Server) -> None:
         """Its connection is gone, and what it wanted to publish with it."""
@@ -233,7 +257,7 @@ class LinkedBroker(NoBroker):
         """The connection is gone at once on both sides."""
         link = self.links[server.id]
         was_there = link.state != CUT
-        link.epoch, link.state, link.joined, link.cause, link.free_ns = link.epoch + 1, CUT, False, cause, 0
+        link.epoch, link.state, link.cause, link.ways = link.epoch + 1, CUT, cause, self._ways(joined=False)
         if was_there:
             self.connection_lost(server)
 

@@ -1,4 +1,7 @@
-"""Redis Pub/Sub and core NATS: one thread, a copy for each subscribed server, at most once."""
+"""Redis Pub/Sub and core NATS: one thread, a copy for each subscribed server, at most once.
+
+With shards there are several such threads, and a room belongs to one of them: its messages, its subscriptions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 from realtime_sim.draws import Stream
 from realtime_sim.engines.constants import STALLED, UP
 from realtime_sim.engines.order import Phase
-from realtime_sim.engines.reference.broker_links import LinkedBroker
+from realtime_sim.engines.reference.broker_links import LinkedBroker, Way
 from realtime_sim.engines.reference.ledger import Message
 from realtime_sim.policies.output_buffer import NOT_SOFT, check_kernel
 from realtime_sim.units import to_ns
@@ -25,10 +28,12 @@ class Channels(LinkedBroker):
     """A broker that forgets a message as soon as it has written the copies; the k-th leaves after the first k.
 
     `channels` are the subscribers of each room at the broker, `wanted` the rooms that a server knows it hears of.
+    A link has a way to each shard, over which copies keep their order.
     """
 
     def __init__(self, system: System) -> None:
         parameters = system.scenario.broker
+        self.n_ways = parameters.n_threads
         self.publish_cost = parameters.publish.sampler()
         self.copy_ns = to_ns(parameters.copy_cost)
         self.subscribe_ns = to_ns(parameters.subscribe)
@@ -41,17 +46,22 @@ class Channels(LinkedBroker):
 
     @property
     def n_subscriptions(self) -> int:
-        """Subscriptions of servers to channels; with `all_servers`, one pattern for each living server."""
+        """Subscriptions of servers to channels; with `all_servers`, one pattern of each living server at each shard."""
         if self.per_room:
             return sum(len(servers) for servers in self.channels.values())
-        return sum(not server.dead and self.links[server.id].joined for server in self.system.servers)
+        alive = [server for server in self.system.servers if not server.dead]
+        return sum(way.joined for server in alive for way in self.links[server.id].ways)
+
+    def way(self, server: Server, room: int) -> Way:
+        """How what concerns a room gets to a server."""
+        return self.links[server.id].ways[self.share(room)]
 
     # Messages.
 
     def take(self, batch: list[Message], publisher: int) -> Generator:
         """A message is at the broker; what has been started when it stops has been taken."""
         give_up = self.refused
-        yield self.stations[0].work(
+        yield self.stations[self.share(batch[0].room)].work(
             lambda: self._copy_out(batch[0]), lambda started: None if started else give_up(batch, publisher)
         )
 
@@ -77,15 +87,15 @@ class Channels(LinkedBroker):
     def _subscribers(self, room: int) -> list[Server]:
         if self.per_room:
             return [self.system.servers[i] for i in sorted(self.channels.get(room, ()))]
-        return [server for server in self.system.servers if not server.dead and self.links[server.id].joined]
+        return [server for server in self.system.servers if not server.dead and self.way(server, room).joined]
 
     def _write(self, server: Server, message: Message, left_ns: int) -> None:
         """A copy goes out; it does not overtake the one before."""
-        link = self.links[server.id]
+        way = self.way(server, message.room)
         link_ns = self.system.draw_ns(self.server_link, Stream.SERVER_LINK, message.number, server.id, message.traffic)
-        link.free_ns = max(left_ns + link_ns, link.free_ns)
-        moment = self.clock.at(link.free_ns, Phase.AT_SERVER, server.id, -1, message.id)
-        self.clock.call_at(moment, self._delivered, server, message, left_ns, link.epoch)
+        way.free_ns = max(left_ns + link_ns, way.free_ns)
+        moment = self.clock.at(way.free_ns, Phase.AT_SERVER, server.id, -1, message.id)
+        self.clock.call_at(moment, self._delivered, server, message, left_ns, self.links[server.id].epoch)
 
     def _delivered(self, server: Server, message: Message, left_ns: int, epoch: int) -> None:
         if server.dead or self.links[server.id].epoch == epoch:
@@ -95,12 +105,12 @@ class Channels(LinkedBroker):
 
     def _hold(self, server: Server, message: Message, left_ns: int) -> None:
         """A copy goes into the output buffer of a server that takes nothing."""
-        link = self.links[server.id]
-        link.held.append((message, left_ns))
-        link.held_bytes += message.payload_bytes
-        link.soft_since_ns, is_cut = check_kernel(*self.limit, link.held_bytes, link.soft_since_ns, self.clock.now)
+        way = self.way(server, message.room)
+        self.links[server.id].held.append((message, left_ns))
+        way.held_bytes += message.payload_bytes
+        way.soft_since_ns, is_cut = check_kernel(*self.limit, way.held_bytes, way.soft_since_ns, self.clock.now)
         if is_cut:
-            self.system.recorder.buffer_full(self.clock.now, server.id, link.held_bytes)
+            self.system.recorder.buffer_full(self.clock.now, server.id, way.held_bytes)
             self.cut(server, "server_away")
 
     def _misses(self, server: Server, message: Message) -> None:
@@ -115,33 +125,48 @@ class Channels(LinkedBroker):
         self.system.ledger.copy_done(message)
 
     def _empty(self, server: Server) -> list[tuple[Message, int]]:
-        """What was in a server's output buffer."""
+        """What was in a server's output buffers."""
         link = self.links[server.id]
         held, link.held = link.held, []
-        link.held_bytes, link.soft_since_ns = 0, NOT_SOFT
+        for way in link.ways:
+            way.held_bytes, way.soft_since_ns = 0, NOT_SOFT
         return held
 
     # Subscriptions.
 
+    def _commands(self, rooms: list[int]) -> list[tuple[int, list[int]]]:
+        """One command for each shard that has some of these rooms."""
+        own = [[room for room in rooms if self.share(room) == shard] for shard in range(self.n_ways)]
+        return [(shard, rooms) for shard, rooms in enumerate(own) if rooms]
+
     def subscribe(self, server: Server, client: Client, done: Callable[[], None]) -> None:
-        """One SUBSCRIBE for the rooms that are new to the server; `done()` when its answer is back.
+        """One SUBSCRIBE for the rooms that are new to the server, at each shard; `done()` when all answers are back.
 
         A server that cannot reach the broker lets clients in all the same, and subscribes when it can.
         """
         asks = self.per_room and self.links[server.id].state == UP
-        rooms = [room for room in client.rooms if room not in self.wanted[server.id]] if asks else []
-        if rooms:
-            self.clock.process(self._subscribe(server, rooms, done))
-        else:
+        commands = self._commands([room for room in client.rooms if room not in self.wanted[server.id]] if asks else [])
+        if not commands:
             done()
+            return
+        last = len(commands)
 
-    def _subscribe(self, server: Server, rooms: list[int], done: Callable[[], None]) -> Generator:
+        def one_done() -> None:
+            nonlocal last
+            last -= 1
+            if not last:
+                done()
+
+        for shard, rooms in commands:
+            self.clock.process(self._subscribe(server, shard, rooms, one_done))
+
+    def _subscribe(self, server: Server, shard: int, rooms: list[int], done: Callable[[], None]) -> Generator:
         epoch = self.links[server.id].epoch
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_BROKER, server.id, rooms[0])
         if self._gone(server, epoch):
             done()
             return
-        yield self.stations[0].work(lambda: self.paced(self.subscribe_ns * len(rooms)), lambda started: done())
+        yield self.stations[shard].work(lambda: self.paced(self.subscribe_ns * len(rooms)), lambda started: done())
         if not server.dead and not self._gone(server, epoch):
             self._add(server, rooms)
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_SERVER, server.id, rooms[0])
@@ -158,21 +183,23 @@ class Channels(LinkedBroker):
             self.channels.setdefault(room, set()).add(server.id)
 
     def unsubscribe(self, server: Server, client: Client) -> None:
-        """One UNSUBSCRIBE for the rooms in which the server has nobody; it takes its turn like everything else."""
+        """One UNSUBSCRIBE for the rooms in which the server has nobody; it takes its turn like everything else. As with
+        SUBSCRIBE, there is one for each shard."""
         self._give_back(server, [room for room in client.rooms if room in self.wanted[server.id]])
 
     def _give_back(self, server: Server, rooms: list[int]) -> None:
         rooms = [room for room in rooms if not server.rooms.get(room)]
         if rooms and self.links[server.id].state == UP:
             self.wanted[server.id].difference_update(rooms)
-            self.clock.process(self._unsubscribe(server, rooms))
+            for shard, share in self._commands(rooms):
+                self.clock.process(self._unsubscribe(server, shard, share))
 
-    def _unsubscribe(self, server: Server, rooms: list[int]) -> Generator:
+    def _unsubscribe(self, server: Server, shard: int, rooms: list[int]) -> Generator:
         epoch = self.links[server.id].epoch
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_BROKER, server.id, rooms[0])
         if self._gone(server, epoch):
             return
-        yield self.stations[0].work(lambda: self.paced(self.subscribe_ns * len(rooms)))
+        yield self.stations[shard].work(lambda: self.paced(self.subscribe_ns * len(rooms)))
         if not self._gone(server, epoch):
             for room in rooms:
                 if room not in self.wanted[server.id]:
@@ -216,38 +243,44 @@ class Channels(LinkedBroker):
             self._write(server, message, max(left_ns, now))
         if self.per_room:
             rooms = [room for room in self._needed(server) if room not in self.wanted[server.id]]
-            if rooms:
-                self.links[server.id].joined = False
-                self.clock.process(self._join(server, rooms))
-            else:
+            if not self._join_all(server, self._commands(rooms)):
                 self._give_back(server, sorted(self.wanted[server.id]))
 
     def connected(self, server: Server) -> bool:
-        """A server subscribes anew: to the one pattern, or to every room it has a member of."""
-        rooms = self._needed(server) if self.per_room else []
-        if self.per_room and not rooms:
-            self.links[server.id].joined = True
-            return False
-        self.clock.process(self._join(server, rooms))
-        return True
+        """A server subscribes anew: to the one pattern of each shard, or to every room it has a member of."""
+        for way in self.links[server.id].ways:
+            way.joined = way.answered = True
+        if self.per_room:
+            return self._join_all(server, self._commands(self._needed(server)))
+        return self._join_all(server, [(shard, []) for shard in range(self.n_ways)])
 
     def _needed(self, server: Server) -> list[int]:
         return sorted(room for room, members in server.rooms.items() if members)
 
-    def _join(self, server: Server, rooms: list[int]) -> Generator:
+    def _join_all(self, server: Server, commands: list[tuple[int, list[int]]]) -> bool:
+        """Send commands to shards, which a server has not joined until they are done; whether there are any."""
+        for shard, rooms in commands:
+            way = self.links[server.id].ways[shard]
+            way.joined = way.answered = False
+            self.clock.process(self._join(server, shard, rooms))
+        return bool(commands)
+
+    def _join(self, server: Server, shard: int, rooms: list[int]) -> Generator:
         """One command, which costs as much as a SUBSCRIBE of every room."""
-        link, first = self.links[server.id], rooms[0] if rooms else -1
-        epoch = link.epoch
+        link, first = self.links[server.id], rooms[0] if rooms else shard - 1
+        epoch, way = link.epoch, link.ways[shard]
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_BROKER, server.id, first)
         if self._gone(server, epoch):
             return
-        yield self.stations[0].work(lambda: self.paced(self.subscribe_ns * max(1, len(rooms))))
+        yield self.stations[shard].work(lambda: self.paced(self.subscribe_ns * max(1, len(rooms))))
         if not server.dead and not self._gone(server, epoch):
             self._add(server, rooms)
-            link.joined = True
+            way.joined = True
         yield self.clock.at(self.clock.now + self.control_link_ns, Phase.AT_SERVER, server.id, first)
         if not server.dead and not self._gone(server, epoch):
             if rooms:
                 self.wanted[server.id].update(rooms)
                 self._give_back(server, sorted(self.wanted[server.id]))
-            self._send_waiting(server.id)
+            way.answered = True
+            if all(way.answered for way in link.ways):
+                self._send_waiting(server.id)

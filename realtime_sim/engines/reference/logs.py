@@ -10,7 +10,7 @@ import simpy
 from realtime_sim.draws import Stream
 from realtime_sim.engines.constants import STALLED
 from realtime_sim.engines.order import Phase
-from realtime_sim.engines.reference.broker_links import BACKEND, LinkedBroker, Station
+from realtime_sim.engines.reference.broker_links import BACKEND, LinkedBroker
 from realtime_sim.engines.reference.ledger import Message
 from realtime_sim.units import to_ns
 
@@ -53,14 +53,10 @@ class Log(LinkedBroker):
         """Readers of the log."""
         return sum(not server.dead and self.links[server.id].joined for server in self.system.servers)
 
-    def station(self, batch: list[Message]) -> Station:
-        """The thread that appends a batch."""
-        return self.stations[0]
-
     def take(self, batch: list[Message], publisher: int) -> Generator:
         """A batch is at the broker: append it when its turn comes, and wake the readers."""
         refused = self.refused
-        yield self.station(batch).work(
+        yield self.stations[self.share(batch[0].room)].work(
             lambda: self.paced(self.append_ns * len(batch)), lambda started: refused(batch, publisher)
         )
         for message in batch:
@@ -200,7 +196,7 @@ class Log(LinkedBroker):
 
     def connected(self, server: Server) -> None:
         """A server reads on, once its group is balanced where it has one."""
-        self.links[server.id].joined = True
+        self.links[server.id].ways[0].joined = True
         self.clock.process(self._read_on(server))
 
     def _read_on(self, server: Server) -> Generator:
@@ -230,22 +226,14 @@ class PartitionedLog(AcknowledgedLog):
         self.linger_ns = to_ns(system.scenario.broker.linger)
         super().__init__(system)
 
-    def make_stations(self) -> list[Station]:
-        """One for each partition."""
-        return [Station(self.system, partition) for partition in range(self.parameters.partitions)]
-
     def limits(self, parameters: object) -> tuple[int, int | None]:
         """Records of one fetch; retention is longer than any run."""
         return parameters.max_poll_records, None
 
-    def station(self, batch: list[Message]) -> Station:
-        """The partition of the batch's rooms."""
-        return self.stations[batch[0].room % len(self.stations)]
-
     def publish(self, message: Message, origin: Server | None) -> None:
         """Into the producer's batch for the room's partition; a full or an old batch goes."""
         producer = BACKEND if origin is None else origin.id
-        partition = message.room % self.parameters.partitions
+        partition = self.share(message.room)
         batch = self.batches.get((producer, partition))
         if batch is None:
             batch = self.batches[producer, partition] = []

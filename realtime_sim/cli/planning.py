@@ -1,0 +1,118 @@
+"""The command `plan`: how many servers keep every promise, as a table, a report for a review, and JSON."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from realtime_sim.cli.app import MISSED, app
+from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, assigned, give_json, scenario_of
+from realtime_sim.errors import Problem, ScenarioError
+
+if TYPE_CHECKING:
+    from realtime_sim.planning import Plan
+    from realtime_sim.prices import Prices
+    from realtime_sim.scenario import Scenario
+    from realtime_sim.sizing import Sizing
+
+__all__: list[str] = []  # commands are found by the program
+
+GROWTH = (1, 2, 5, 10)
+"""Levels of growth of a report, where none are asked for: by arithmetic, and for every profile."""
+
+
+@app.command()
+def plan(
+    scenario: ScenarioArgument,
+    slo: Annotated[
+        list[str], typer.Option("--slo", metavar="NAME=VALUE", help="A promise, as p99=200ms. May be repeated.")
+    ] = [],  # noqa: B006 - typer reads the default, nothing changes it
+    replications: Annotated[int, typer.Option(help="Runs of each drill at the answer and below it.")] = 3,
+    queueing: Annotated[
+        bool, typer.Option("--queueing/--no-queueing", help="Simulate, or leave it to arithmetic alone.")
+    ] = True,
+    over: Annotated[
+        list[str], typer.Option("--over", metavar="PATH=A,B", help="Plan each of these, and take the fewest servers.")
+    ] = [],  # noqa: B006
+    growth: Annotated[
+        str, typer.Option(metavar="1,2,5", help="Plan so many times the clients too, for the sizing table.")
+    ] = "",
+    prices: Annotated[str, typer.Option(metavar="FILE", help="A price table: currency, server_per_hour, ...")] = "",
+    n_jobs: Annotated[
+        int | None, typer.Option(help="Processes for the runs, -1 for all cores; chosen if left out.")
+    ] = None,
+    report: Annotated[str, typer.Option(metavar="FILE", help="Write a page there: .html, .md or .json.")] = "",
+    set_: SetOption = [],  # noqa: B006
+    json_: JsonOption = "",
+) -> None:
+    """How many servers keep every promise, which limit binds, and how sure that is. Exits with 1 if none suffices.
+
+    Example: realtime-sim plan million --slo survive_servers=1 --report out/million.html
+    """
+    from realtime_sim.files import check_writable
+    from realtime_sim.planning import plan as run
+    from realtime_sim.prices import Prices
+    from realtime_sim.report import check_format
+
+    if report:
+        check_format(report)
+    for path in (json_, report):
+        if path not in ("", "-"):
+            check_writable(Path(path))
+    asked = scenario_of(scenario, set_)
+    promises = {f"slo.{name}": value for name, value in (assigned("--slo", change, "{}") for change in slo)}
+    asked = asked.replace(**promises) if promises else asked
+    table = Prices.read(prices) if prices else None
+    levels = _levels(growth)
+    wanted = bool(report or table or levels)
+    sizing = _by_arithmetic(asked, levels or GROWTH, table) if wanted and not (levels and queueing) else None
+    chosen = dict(assigned("--over", change, "[{}]") for change in over)
+    found = run(asked, replications=replications, queueing=queueing, over=chosen or None, n_jobs=n_jobs)
+    if wanted and sizing is None:
+        from realtime_sim.sizing import size
+
+        sizing = size(found.scenario, growth=levels, prices=table, replications=replications, n_jobs=n_jobs)
+    if json_ != "-":
+        print(found)
+        if sizing is not None:
+            print(f"\n{sizing}")
+    _write(found, sizing, report, json_)
+    if found.servers is None:
+        raise typer.Exit(MISSED)
+
+
+def _levels(text: str) -> list[float]:
+    """Levels of growth from what was typed."""
+    from realtime_sim.units import parse_number
+
+    try:
+        return [parse_number(part) for part in text.split(",")] if text else []
+    except ValueError:
+        step = "write them like 1,2,5"
+        raise ScenarioError(Problem("--growth", "must be numbers with commas between them", text, step)) from None
+
+
+def _by_arithmetic(asked: Scenario, growth: list[float] | tuple[int, ...], prices: Prices | None) -> Sizing:
+    """The table of every profile that has a price, in no time."""
+    from realtime_sim.profiles import PROFILES
+    from realtime_sim.sizing import size
+
+    own = asked.servers.profile
+    profiles = dict.fromkeys([own, *(name for name in PROFILES if name != "zero")])
+    if prices is not None:
+        profiles = [name for name in profiles if name == own or prices.has_price(name)]
+    return size(asked, profiles=list(profiles), growth=growth, prices=prices, queueing=False)
+
+
+def _write(found: Plan, sizing: Sizing | None, report: str, json_: str) -> None:
+    from realtime_sim.report import write_report
+    from realtime_sim.report.plans import json_of_plan
+
+    if report:
+        write_report(found, Path(report), sizing=sizing)
+        print(f"\nReport: {report}", file=sys.stderr if json_ == "-" else sys.stdout)
+    if json_:
+        give_json(json_of_plan(found, sizing), json_)

@@ -1,0 +1,219 @@
+"""Alerts: rules for Prometheus over the monitoring metrics, each with a threshold that follows from the scenario.
+
+The metrics, their names and their units are those of `realtime_sim.metrics`. Whoever scrapes must label them with
+`namespace` and `pod`, as a PodMonitor does.
+
+References
+----------
+Prometheus documentation: "Defining recording rules", "Alerting rules", "Histograms and summaries".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from realtime_sim.deployment.figures import STORM_WINDOW_S, Figures, promise
+from realtime_sim.deployment.reasons import Because
+from realtime_sim.deployment.target import Target
+from realtime_sim.latency import QUANTILES
+from realtime_sim.limits.table import number, plural
+from realtime_sim.metrics import METRICS
+from realtime_sim.scenario import Scenario
+from realtime_sim.units import format_duration
+
+__all__ = ["rules"]
+
+ANSWER_WINDOW_S = 300
+"""Window of rates that are judged, seconds, a choice: ten scrapes at the usual 30 s."""
+
+FULL_RATIO = 0.9
+"""Share of a limit at which somebody should look, a choice."""
+
+BUSY_RATIO = 0.7
+"""Busy share of loops that `limits` allows unless told otherwise."""
+
+STORM_FACTOR = 1.5
+"""Times the reconnections that are planned for, before it is a storm, a choice."""
+
+
+def rules(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
+    """A PrometheusRule; its `spec` is a rule file of Prometheus itself.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures.
+    target : Target
+        Where.
+    """
+    of = f'{{namespace="{target.namespace}"}}'
+    groups = [
+        {"name": f"{target.name}.recorded", "rules": list(_recorded(scenario, of))},
+        {"name": f"{target.name}.alerts", "rules": list(_alerts(scenario, figures, of))},
+    ]
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": target.metadata(),
+        "spec": {"groups": groups},
+    }
+
+
+def _name(key: str) -> str:
+    return METRICS[key].name
+
+
+def _latency(quantile: float, of: str) -> str:
+    return f"histogram_quantile({quantile:g}, sum by (le) ({_rate(_name('delivery_latency') + '_bucket', of)}))"
+
+
+def _rate(series: str, of: str) -> str:
+    return f"rate({series}{of}[{ANSWER_WINDOW_S}s])"
+
+
+def _per_pod(key: str, of: str) -> str:
+    return f"sum by (pod) ({_name(key)}{of})"
+
+
+def _storm_rate(of: str) -> str:
+    return f"sum(rate({_name('reconnection_rate')}{of}[{STORM_WINDOW_S}s]))"
+
+
+def _busy(scenario: Scenario, of: str) -> str:
+    return f"sum by (pod) ({_rate(_name('utilization'), of)}) / {scenario.servers.workers}"
+
+
+def _promised(scenario: Scenario) -> dict[str, float]:
+    """Latency, seconds, by the name of the quantile that is promised to stay below it."""
+    named = {name: promise(scenario, name) for name in QUANTILES}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
+    """The four metrics and two more, as a page shows them; names are level:metric:operation."""
+
+    def record(name: str, expr: str, key: str) -> dict[str, object]:
+        return {"record": Because(name, f"{METRICS[key].help} ({METRICS[key].unit})"), "expr": expr}
+
+    active, latency, subscribers = (
+        _name(key) for key in ("active_connections", "delivery_latency", "channel_subscribers")
+    )
+    yield record(f"pod:{active}:sum", _per_pod("active_connections", of), "active_connections")
+    for name in _promised(scenario) or ["p99"]:
+        yield record(f"namespace:{latency}:{name}", _latency(QUANTILES[name], of), "delivery_latency")
+    yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
+    yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), "reconnection_rate")
+    refused = _name("refused")
+    yield record(f"pod:{refused}:rate5m", f"sum by (pod) ({_rate(refused, of)})", "refused")
+    yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), "utilization")
+
+
+def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: str) -> dict[str, object]:
+    return {
+        "alert": name,
+        "expr": expr,
+        "for": lasts,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "description": why},
+    }
+
+
+def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str, object]]:
+    yield _connections(scenario, figures, of)
+    yield from _latencies(scenario, of)
+    if scenario.broker.kind != "none":
+        yield _alert(
+            "RealtimeChannelSubscribersMissing",
+            f"({_per_pod('active_connections', of)} > 0) unless ({_per_pod('channel_subscribers', of)} > 0)",
+            "2m",
+            "page",
+            "A pod with clients hears nothing from the broker",
+            f"Every pod that has clients has a subscription at least (broker.kind {scenario.broker.kind}); without one "
+            "its clients get nothing, and nothing else shows it.",
+        )
+    yield _storm(scenario, figures, of)
+    yield _alert(
+        "RealtimeConnectionsRefused",
+        f"sum({_rate(_name('refused'), of)}) > 0",
+        f"{math.ceil(figures.deploy.value) + ANSWER_WINDOW_S}s",
+        "warning",
+        "Pods turn clients away",
+        f"A deploy, in which pods on their way out do so, is over by then ({figures.deploy.why}, and the window of the "
+        "rate); while all is well nobody is turned away.",
+    )
+    yield _utilization(scenario, of)
+    measured = ["active_connections", "reconnection_rate", "refused", "utilization"]
+    measured += ["delivery_latency"] if _promised(scenario) else []
+    measured += ["channel_subscribers"] if scenario.broker.kind != "none" else []
+    names = {key: _name(key) + ("_bucket" if METRICS[key].kind == "histogram" else "") for key in measured}
+    yield _alert(
+        "RealtimeNotMeasured",
+        " or ".join(f"absent({name}{of})" for name in names.values()),
+        "10m",
+        "warning",
+        "A metric that alerts stand on is not there",
+        "An alert on a metric that nobody exports never fires.",
+    )
+
+
+def _connections(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
+    limit, free = scenario.servers.connection_limit, promise(scenario, "headroom")
+    share = FULL_RATIO if free is None else 1 - free
+    if limit is not None:
+        threshold = max(1, math.floor(share * limit))
+        promised = "a choice" if free is None else f"slo.headroom keeps {free:.0%} free"
+        why = (
+            f"{share:.0%} ({promised}) of the {limit:,} connections that a pod admits: servers.max_connections, or "
+            "what servers.memory holds"
+        )
+    else:
+        threshold, why = figures.spare_each.value, f"More than the answer was found for: {figures.spare_each.why}"
+    expr = f"{_per_pod('active_connections', of)} > {threshold}"
+    return _alert("RealtimeConnectionsNearLimit", expr, "5m", "warning", "A pod is nearly full", f"{why}.")
+
+
+def _latencies(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
+    for name, promised_s in _promised(scenario).items():
+        expr = f"{_latency(QUANTILES[name], of)} > {promised_s:g}"
+        limit = format_duration(promised_s)
+        why = f"slo.{name} is {limit}. Give the histogram a bucket that ends there: it guesses between two."
+        summary = f"Delivery latency {name} is above {limit}"
+        yield _alert(f"RealtimeDeliveryLatency{name.capitalize()}", expr, "5m", "page", summary, why)
+
+
+def _storm(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
+    """More reconnections than deploys and ageing connections make, for longer than a recovery may take."""
+    planned, why = figures.planned_per_s.value, figures.planned_per_s.why
+    text = f"{STORM_FACTOR:g} times {number(planned)}/s, {why}"
+    threshold, most = STORM_FACTOR * planned, figures.all_accept_per_s
+    if most is not None and threshold > FULL_RATIO * most:
+        threshold = FULL_RATIO * most
+        text = f"{FULL_RATIO:.0%} of the {number(most)} clients/s that all pods together accept beside their work"
+    recover_s = promise(scenario, "recover_within")
+    lasts = f"{max(1, math.ceil(recover_s))}s" if recover_s is not None else "2m"
+    since = "for longer than slo.recover_within" if recover_s is not None else "for 2 minutes, a choice"
+    return _alert(
+        "RealtimeReconnectStorm",
+        f"{_storm_rate(of)} > {max(1, math.ceil(threshold))}",
+        lasts,
+        "page",
+        "Clients reconnect more than is planned for",
+        f"{text}; {since}.",
+    )
+
+
+def _utilization(scenario: Scenario, of: str) -> dict[str, object]:
+    promised = promise(scenario, "max_utilization")
+    threshold = BUSY_RATIO if promised is None else promised
+    why = f"slo.max_utilization is {promised:g}" if promised is not None else f"{BUSY_RATIO:g}, what `limits` allows"
+    return _alert(
+        "RealtimeLoopsBusy",
+        f"{_busy(scenario, of)} > {threshold:g}",
+        "5m",
+        "warning",
+        f"The event loops of a pod are busy more than {threshold:.0%} of the time",
+        f"{why}; a pod has {plural(scenario.servers.workers, 'loop')} (servers.workers). Near 1 waits have no bound.",
+    )

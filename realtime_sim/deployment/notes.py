@@ -1,0 +1,212 @@
+"""Notes: what a scenario says and Kubernetes cannot, field by field. Nothing is dropped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from realtime_sim.deployment.figures import Figures, promise
+from realtime_sim.deployment.pods import FAILURES, readiness_s
+from realtime_sim.deployment.scaling import sends_per_s
+from realtime_sim.limits.table import number, plural
+from realtime_sim.metrics import METRICS, MONITORED
+from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler
+from realtime_sim.proxies import CHECK_ANSWER_S
+from realtime_sim.scenario import Scenario
+from realtime_sim.units import format_bandwidth, format_duration, format_rate
+
+__all__ = ["notes_of"]
+
+
+def notes_of(scenario: Scenario, figures: Figures) -> tuple[str, ...]:
+    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures.
+    """
+    parts = (
+        _of_servers(scenario, figures),
+        _of_limits(scenario, figures),
+        _of_balancer(scenario),
+        _of_clients(scenario),
+    )
+    later = (
+        _of_scaling(scenario, figures),
+        _of_deploys(scenario, figures),
+        _of_the_rest(scenario),
+        _of_monitoring(scenario),
+    )
+    return tuple(note for part in (*parts, *later) for note in part)
+
+
+def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
+    servers = scenario.servers
+    changed = servers.costs.model_dump(exclude_none=True)
+    costs = f", servers.costs changed for {', '.join(changed)} ({servers.resolved_costs})" if changed else ""
+    yield (
+        f"servers.profile ({servers.profile}), servers.stack ({servers.stack}), servers.fanout ({servers.fanout})"
+        f"{costs}: what the image must be like for the answer to hold. Measure it with `realtime-sim calibrate`."
+    )
+    loops = plural(servers.workers, "event loop")
+    yield f"servers.workers: the image starts {loops}; the CPU request only keeps as many cores for them."
+    yield (
+        f"servers.grace: Kubernetes only waits. On SIGTERM the server must take no more clients, answer /healthz with "
+        f"503, and send its own away (close code 1001) evenly over {figures.drain.value} s ({figures.drain.why})."
+    )
+    if servers.connection_age is not None:
+        mean = format_duration(round(servers.connection_age.mean_s, 3))
+        spread = servers.connection_age.model_dump(exclude_defaults=True)
+        yield f"servers.connection_age: the server itself closes connections of that age, {mean} on average ({spread})."
+
+
+def _of_limits(scenario: Scenario, figures: Figures) -> Iterator[str]:
+    servers = scenario.servers
+    room = None if servers.connection_limit is None else servers.connection_limit * figures.most_pods
+    if room is not None and room < figures.clients:
+        yield (
+            f"servers.count: {plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of "
+            f"{figures.clients:,} clients. Ask `limits` or `plan` how many it takes."
+        )
+    if servers.max_connections is not None:
+        yield (
+            f"servers.max_connections: Kubernetes counts none. The server must refuse more than "
+            f"{servers.max_connections:,}, and needs as many file descriptors and some hundred more (ulimit -n of the "
+            "container runtime)."
+        )
+    if servers.egress is not None:
+        yield (
+            f"servers.egress: {format_bandwidth(servers.egress)} for each pod is what the nodes' links must give; the "
+            "scheduler does not count it."
+        )
+    if servers.memory is None:
+        yield "servers.memory: not set, so pods have no limit, and the request is the profile's figure. Set it."
+    yield (
+        f"servers.backlog: {servers.backlog:,} is for the server to ask for (listen), and the node's "
+        "net.core.somaxconn (4,096 since Linux 5.4) must allow it; in a pod that is an unsafe sysctl."
+    )
+    gate = servers.admission
+    if gate.rate is not None or gate.concurrency is not None:
+        rate = "" if gate.rate is None else f" {format_rate(gate.rate)} with bursts of {gate.burst:,}"
+        at_once = "" if gate.concurrency is None else f" {gate.concurrency:,} at a time"
+        both = " and" if rate and at_once else ""
+        yield (
+            f"servers.admission: the server itself must let in no more handshakes than{rate}{both}{at_once}, and ask "
+            f"the others to wait for {format_duration(gate.retry_after)} (429, Retry-After)."
+        )
+
+
+def _of_balancer(scenario: Scenario) -> Iterator[str]:
+    balancer = scenario.balancer
+    yield (
+        f"balancer.policy: a Service knows none and picks a pod by chance for each connection; {balancer.policy} needs "
+        "a proxy in front of the pods, which looks them up in the Service without an address (haproxy.cfg, nginx.conf)."
+    )
+    if balancer.affinity == "cookie":
+        yield (
+            "balancer.affinity: a Service tells clients by their address, so that those behind one NAT or one proxy go "
+            "to one pod; with a proxy in front the cookie is the proxy's, and sessionAffinity must be None."
+        )
+    slowest_s = FAILURES * readiness_s(scenario) + CHECK_ANSWER_S
+    yield (
+        f"balancer.detection: {format_duration(balancer.detection)} in the scenario; here a pod that is alive and does "
+        f"not answer is passed over after {slowest_s:g} s at most, and one whose node dies after 40 to 50 s "
+        "(node-monitor-grace-period) unless a proxy checks it."
+    )
+
+
+def _of_clients(scenario: Scenario) -> Iterator[str]:
+    for cohort in scenario.clients:
+        place, pings = f"clients.{cohort.name}", cohort.keepalive
+        if pings is None:
+            yield f"{place}.keepalive: no pings, so that nobody can tell a dead connection from an idle one. Set them."
+        else:
+            yield (
+                f"{place}.keepalive: the server or its library must be set to pings every "
+                f"{format_duration(pings.interval)} and a timeout of {format_duration(pings.timeout)}."
+            )
+        idle_s = cohort.network.idle_timeout
+        if idle_s is not None:
+            yield (
+                f"{place}.network.idle_timeout: {format_duration(idle_s)} is for the balancers in front of the cluster "
+                "(of a cloud: an annotation of its own); a Service drops nothing."
+            )
+
+
+def _of_scaling(scenario: Scenario, figures: Figures) -> Iterator[str]:
+    names = [METRICS["active_connections"].name]
+    scaling, usual = scenario.autoscaling, HorizontalPodAutoscaler
+    if scaling is not None:
+        if any(metric.name == "messages_per_s" for metric in scaling.metrics):
+            names.append(f"{sends_per_s()} (the rate of {METRICS['sends'].name})")
+        if scaling.tolerance != usual.__dataclass_fields__["tolerance"].default:
+            yield (
+                f"autoscaling.tolerance: {scaling.tolerance:g} is a flag of the whole cluster "
+                "(--horizontal-pod-autoscaler-tolerance), or behavior.scaleUp.tolerance where the cluster has it."
+            )
+        if scaling.sync_period != usual.__dataclass_fields__["sync_period_s"].default:
+            yield (
+                f"autoscaling.sync_period: {format_duration(scaling.sync_period)} is a flag of the whole cluster "
+                "(--horizontal-pod-autoscaler-sync-period)."
+            )
+        room = scaling.max_replicas * figures.each.value
+        if room < figures.clients:
+            yield (
+                f"autoscaling.max_replicas: {scaling.max_replicas:,} pods of {number(figures.each.value)} connections "
+                f"hold {room:,} of {figures.clients:,} clients at the target."
+            )
+    yield (
+        f"autoscaling: {' and '.join(names)} must be served as metrics of pods (custom.metrics.k8s.io), by "
+        "prometheus-adapter or the like; until then the autoscaler does nothing. It sees the mean alone: connections "
+        "stay where they are, and new pods fill up by new clients only."
+    )
+
+
+def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
+    yield (
+        f"servers.startup: the answer counts on {format_duration(scenario.servers.startup)}; Kubernetes grants "
+        "more, and makes nothing start faster."
+    )
+    if figures.rolling.budget is not None:
+        yield (
+            f"faults.rolling_deploy.budget: servers must close no more than {format_rate(figures.rolling.budget)} over "
+            "all pods that go at a time; minReadySeconds holds the next one back for as long as a drain takes."
+        )
+    planned, most = figures.planned_per_s, figures.all_accept_per_s
+    if most is not None and planned.value > most:
+        yield (
+            f"faults.rolling_deploy: {number(planned.value)} reconnections/s, {planned.why}, and all pods together "
+            f"accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
+        )
+
+
+def _of_the_rest(scenario: Scenario) -> Iterator[str]:
+    if scenario.broker.kind != "none":
+        said = ", ".join(f"{field} {value}" for field, value in scenario.to_plain()["broker"].items())
+        yield f"broker: {said}; it is not part of these manifests, and has to run before the pods do."
+    elif scenario.servers.count > 1:
+        yield "broker: none, so a message reaches the clients of one pod only."
+    if scenario.services or scenario.events:
+        names = ", ".join(service.name for service in scenario.services) or "none"
+        yield f"services: {names}, and the {scenario.pipeline.coupling} before them, are not part of these manifests."
+    if scenario.host is not None:
+        yield "host: the scenario has one machine for everything; on the nodes of a cluster the answer is another one."
+    lost = promise(scenario, "max_lost_ratio")
+    if lost is not None:
+        yield (
+            f"slo.max_lost_ratio: {lost:g} is in no rule; what never arrives is seen by whoever numbers messages and "
+            "looks for gaps."
+        )
+    if promise(scenario, "survive_deploy"):
+        yield "slo.survive_deploy: promised for the strategy and the drain in deployment.yaml; for others ask anew."
+
+
+def _of_monitoring(scenario: Scenario) -> Iterator[str]:
+    names = ", ".join(METRICS[key].name for key in MONITORED)
+    yield (
+        f"monitoring: the server exports {names}, {METRICS['refused'].name} and {METRICS['utilization'].name} at "
+        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). No server knows "
+        f"{METRICS['delivery_latency'].name}: clients report it, or probes that stamp what they publish."
+    )

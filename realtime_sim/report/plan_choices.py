@@ -1,0 +1,201 @@
+"""What a reader of a plan may choose: other numbers, other machinery, other loads; what each kind of server costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from realtime_sim.agreement.words import percent
+from realtime_sim.limits import Limits, server_limits
+from realtime_sim.limits.table import plural
+from realtime_sim.planning import Evaluation, Plan
+from realtime_sim.prices import HOURS_A_MONTH, Cost, Prices
+from realtime_sim.report.page import Cell, Mark, Noted, Section, Table, Text
+from realtime_sim.report.plan_words import DRILLS, figure_of
+from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.quantities import written_name
+from realtime_sim.sizing import Sizing, grown
+from realtime_sim.sizing.asking import brokers_of
+
+__all__ = ["cost_sections", "cost_text", "sizing_section", "what_if"]
+
+COSTLIER = (1.3, 2.0)
+"""How much more CPU everything may take elsewhere: figures move by such a factor from machine to machine."""
+
+LONGEST_NOTE = 40
+"""Letters of a note that stands in a narrow column; a longer one is the reason why there is no answer."""
+
+WORTH_TELLING = 0.01
+"""Share of a limit that is used."""
+
+_BY = "arithmetic"
+
+
+def what_if(plan: Plan) -> Section:
+    """One server less and one more, remedies, alternatives, and other loads and costs by arithmetic.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`.
+    """
+    rows = [*_neighbours(plan), *_remedies(plan), *_alternatives(plan), *_other_loads(plan)]
+    needed = plan.limits.needed
+    today = "no number of servers" if needed is None else plural(needed, "server")
+    how = f"Arithmetic leaves queueing and storms out; for the scenario as it is, it says {today}."
+    header = ("what if", "servers", "known by", "what follows")
+    return Section("What if", [Table("Other choices", header, rows, frozenset({1})), Text(how)])
+
+
+def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
+    if plan.servers is None:
+        return
+    if plan.below is not None:
+        broken = [check for check in plan.below.checks if check.kept is False]
+        said = "; ".join(f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) "
+                         f"{figure_of(check, 'found')} of {figure_of(check, 'promised')}"
+                         for check in broken)  # fmt: skip
+        mark = Mark("bad", f"breaks {said}") if broken else Mark("good", "keeps everything too")
+        yield ["one server less", f"{plan.servers - 1:,}", _judged(plan.below), mark]
+    more = plan.answer_scenario.replace(**{"servers.count": plan.servers + 1})
+    shares = {row.name: row.given_used_ratio or 0.0 for row in _limits(plan, more).rows}
+    used = [f"{name} {percent(share)}" for name, share in shares.items() if share >= WORTH_TELLING]
+    yield ["one server more", f"{plan.servers + 1:,}", _BY, f"used: {', '.join(used) or 'nothing'}"]
+
+
+def _judged(one: Evaluation) -> str:
+    return f"{plural(one.replications, 'run')} of each drill" if one.results else _BY
+
+
+def _limits(plan: Plan, scenario: Scenario) -> Limits:
+    return server_limits(scenario, target_utilization=plan.limits.target_utilization)
+
+
+def _remedies(plan: Plan) -> Iterator[list[Cell]]:
+    for remedy in plan.remedies:
+        changes = ", ".join(f"{path}: {value}" for path, value in remedy.changes.items())
+        yield [changes, f"{remedy.servers:,}", _BY, remedy.text]
+
+
+def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
+    for other in plan.alternatives:
+        if other.chosen == plan.chosen:
+            continue
+        count = "none" if other.servers is None else f"{other.servers:,}"
+        how = "simulation" if other.replications else _BY
+        yield [", ".join(f"{path}: {value}" for path, value in other.chosen.items()), count, how, other.verdict]
+
+
+def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
+    """By arithmetic: costlier CPU, more clients, more messages, one more server that may be lost."""
+    asked, n = plan.scenario, plan.servers
+    lost = (asked.slo.survive_servers or 0) if asked.slo else 0
+    cases: dict[str, Scenario] = {
+        f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER
+    }
+    cases["twice the clients"] = grown(asked, 2)
+    if any(stream.rate is not None for stream in asked.traffic):
+        rates = {f"traffic[{i}].rate": 2 * stream.rate for i, stream in enumerate(asked.traffic) if stream.rate}
+        cases["twice the messages"] = asked.replace(**rates)
+    also = "" if not lost else f", not {lost:,}"
+    cases[f"{plural(lost + 1, 'server')} may be lost{also}"] = asked.replace(**{"slo.survive_servers": lost + 1})
+    for name, case in cases.items():
+        found = _limits(plan, case)
+        if found.needed is None:
+            yield [name, "none", _BY, Mark("bad", "no number of servers is enough")]
+            continue
+        follows = f"{found.binding or 'nothing'} binds"
+        if n is not None:
+            enough = found.needed <= n
+            follows = Mark("good" if enough else "bad", f"{follows}; {n:,} {'are' if enough else 'are not'} enough")
+        yield [name, f"{found.needed:,}", _BY, follows]
+
+
+def _costlier(scenario: Scenario, factor: float) -> Scenario:
+    """The scenario with every CPU cost of its servers so many times as high."""
+    costs = asdict(scenario.servers.resolved_costs)
+    changes = {written_name(name): value * factor for name, value in costs.items() if value and name.endswith("_s")}
+    return scenario.replace(**{f"servers.costs.{name}": value for name, value in changes.items()})
+
+
+# --- sizing and cost ------------------------------------------------------------------------------------------------
+
+
+def sizing_section(sizing: Sizing) -> Section:
+    """The sizing table.
+
+    Parameters
+    ----------
+    sizing : Sizing
+        From `realtime_sim.size`.
+    """
+    head, *rows = sizing.cells()
+    words = {i for i, name in enumerate(head) if name in ("profile", "size", "binding", "next", "")}
+    head = [name or "note" for name in head]
+    how = (
+        "Each row is planned by simulation."
+        if sizing.queueing
+        else "By arithmetic: limits and a reserve. What queueing and storms add to the answer is above."
+    )
+    grows = (
+        "With growth there are so many times the clients and rooms, and messages to these rooms; members of a room, "
+        "what goes to everyone, and sessions stay as they are."
+    )
+    right = frozenset(range(len(head))) - words
+    rows = [[*cells, Mark("bad", "no answer", note) if len(note) > LONGEST_NOTE else note] for *cells, note in rows]
+    return Section("Sizes and growth", [Table(sizing.headline, head, rows, right), Text(f"{how} {grows}")])
+
+
+def cost_text(plan: Plan, sizing: Sizing | None) -> str:
+    """What the answer costs a month; nothing where there are no prices or no answer.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`.
+    sizing : Sizing, optional
+        With its prices.
+    """
+    if sizing is None or sizing.prices is None or plan.servers is None:
+        return ""
+    return str(_cost(plan, sizing.prices, plan.servers))
+
+
+def _cost(plan: Plan, prices: Prices, servers: int) -> Cost:
+    scenario, egress = plan.scenario, plan.limits.row("egress").demand or 0.0
+    return prices.monthly(
+        servers, [scenario.servers.profile], brokers=brokers_of(scenario), kind=scenario.broker.kind,
+        egress_bytes_per_s=egress,
+    )  # fmt: skip
+
+
+def cost_sections(plan: Plan, sizing: Sizing) -> Iterator[Section]:
+    """What the answer costs a month, by the prices of the sizing table.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`.
+    sizing : Sizing
+        With its prices.
+    """
+    prices = sizing.prices
+    if prices is None or plan.servers is None:
+        return
+    cost, brokers = _cost(plan, sizing.prices, plan.servers), brokers_of(plan.scenario)
+    more = _cost(plan, sizing.prices, plan.servers + 1).total - cost.total
+    egress = (plan.limits.row("egress").demand or 0.0) / 1e6
+    rows: list[list[Cell]] = [
+        ["servers", plural(plan.servers, "server"), f"{cost.servers:,.0f}"],
+        ["broker", plural(brokers, "instance"), f"{cost.broker:,.0f}"],
+        ["egress", f"{egress:,.4g} MB/s", f"{cost.egress:,.0f}"],
+        ["in all", Noted(f"{cost.total / plan.scenario.n_clients * 1000:,.2f}", "per 1,000 clients"),
+         f"{cost.total:,.0f}"],
+    ]  # fmt: skip
+    source = f" Source of the prices: {prices.source}." if prices.source else " The price table names no source."
+    told = (
+        f"A month has {HOURS_A_MONTH} hours, with the load of the scenario all the time; one server more costs "
+        f"{more:,.0f} {prices.currency}.{source}"
+    )
+    header = ("what", "how much", f"{prices.currency} a month")
+    yield Section("Cost", [Table("Cost of the answer", header, rows, frozenset({1, 2})), Text(told)])

@@ -1,0 +1,74 @@
+"""A plan in words: promises, figures with their units, checks with their intervals."""
+
+from __future__ import annotations
+
+import math
+
+from realtime_sim.agreement.words import percent, value_text
+from realtime_sim.limits.table import plural
+from realtime_sim.planning import Check
+from realtime_sim.planning.words import value_text as check_text
+from realtime_sim.report.page import Cell, Mark, Noted
+from realtime_sim.scenario import Slo
+
+__all__ = ["DRILLS", "figure_of", "found_cell", "promises_in_words", "verdict_mark"]
+
+DRILLS = {"normal": "usual load", "loss": "servers die", "deploy": "rolling deploy"}
+"""What the drills of a plan are called."""
+
+_KEPT = {True: ("good", "kept"), False: ("bad", "broken"), None: ("open", "not decided")}
+
+
+def promises_in_words(slo: Slo | None) -> str:
+    """Every promise, as the end of a sentence.
+
+    Examples
+    --------
+    >>> promises_in_words(Slo(p99="200ms", max_lost_ratio=0.01, survive_servers=1))
+    'p99 stays within 200 ms, at most 1 % of deliveries are lost, and all of it is kept when 1 server dies'
+    """
+    if slo is None:
+        return "every limit is met"
+    said = [f"{name} stays within {value_text(getattr(slo, name), 's')}"
+            for name in ("p50", "p90", "p95", "p99", "p999") if getattr(slo, name) is not None]  # fmt: skip
+    if slo.max_lost_ratio is not None:
+        said.append(f"at most {percent(slo.max_lost_ratio)} of deliveries are lost")
+    if slo.max_utilization is not None:
+        said.append(f"loops and broker are busy at most {percent(slo.max_utilization)} of the time")
+    if slo.headroom is not None:
+        said.append(f"{percent(slo.headroom)} of connections and memory stay free")
+    if slo.recover_within is not None:
+        said.append(f"clients are back within {value_text(slo.recover_within, 's')} of a fault")
+    if slo.survive_servers:
+        dies = f"{plural(slo.survive_servers, 'server')} {'dies' if slo.survive_servers == 1 else 'die'}"
+        said.append(f"all of it is kept when {dies}")
+    if slo.survive_deploy:
+        said.append("all of it is kept during a rolling deploy")
+    *first, last = said or ["every limit is met"]
+    return ", and ".join([", ".join(first), last]) if first else last
+
+
+def figure_of(check: Check, which: str) -> str:
+    """`"promised"`, `"found"`, `"low"` or `"high"` of a check, with its unit."""
+    return check_text(getattr(check, which), check.unit)
+
+
+def found_cell(check: Check | None) -> Cell:
+    """What was found, with its interval, or by what it was decided."""
+    if check is None:
+        return "not looked at"
+    text = figure_of(check, "found")
+    if check.decided_by == "arithmetic":
+        return Noted(text, "arithmetic")
+    low = check_text(max(0.0, check.low), check.unit)  # Student's interval of few runs may reach below
+    high = figure_of(check, "high")
+    return text if math.isnan(check.low) or low == high else Noted(text, f"{low} to {high}")
+
+
+def verdict_mark(check: Check) -> Mark:
+    """The verdict of a check with its sign, and what to know about it."""
+    kind, text = _KEPT[check.kept]
+    doubt = "" if check.sure or check.kept is None else "the interval reaches over what is promised"
+    if doubt and kind == "good":
+        kind = "open"
+    return Mark(kind, text, "; ".join(part for part in (doubt, check.note) if part))

@@ -1,0 +1,124 @@
+"""The sizing table: one row for each kind of server and level of growth, as text, HTML, a frame and plain data."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from realtime_sim.files import write_whole
+from realtime_sim.limits.table import aligned
+from realtime_sim.prices import Prices
+from realtime_sim.results import without_nan
+from realtime_sim.scenario import Scenario
+
+__all__ = ["COLUMNS", "Sizing"]
+
+COLUMNS = {
+    "profile": str, "size": str, "growth": float, "clients": int, "servers": "Int64", "by_arithmetic": "Int64",
+    "confident": object, "binding": object, "next_binding": object, "connections_per_server": float, "brokers": int,
+    "egress_bytes_per_s": float, "cost_servers": float, "cost_broker": float, "cost_egress": float, "cost": float,
+    "cost_per_1000_clients": float, "note": str,
+}  # fmt: skip
+"""Columns of the frame with their types; costs are a month, in the currency of the prices."""
+
+
+@dataclass(frozen=True)
+class Sizing:
+    """How many servers each kind needs at each level of growth, and what they cost.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        At growth 1.
+    frame : DataFrame
+        One row for each kind and level, with the columns `COLUMNS`: `servers` is missing where no number is enough, and
+        `note` then says why; `by_arithmetic` are the servers without queueing.
+    queueing : bool
+        Whether each row was planned by simulation; without it `servers` is the arithmetic.
+    prices : Prices, optional
+        By which costs were reckoned.
+    """
+
+    scenario: Scenario
+    frame: pd.DataFrame
+    queueing: bool
+    prices: Prices | None = None
+
+    @property
+    def best(self) -> pd.DataFrame:
+        """The row of each level of growth that costs least, or without prices needs the fewest servers."""
+        known = self.frame.dropna(subset=["servers"])
+        by = "servers" if self.prices is None else "cost"
+        return self.frame.loc[sorted(known.groupby("growth")[by].idxmin())] if len(known) else self.frame.iloc[:0]
+
+    @property
+    def headline(self) -> str:
+        """What the table is about, in one line."""
+        how = "by simulation" if self.queueing else "by arithmetic, without queueing"
+        cost = "" if self.prices is None else f"; {self.prices.currency} a month at this load around the clock"
+        return f"{self.scenario.name}: servers {how}{cost}"
+
+    def cells(self) -> list[list[str]]:
+        """The header and the rows of the table, as text."""
+        frame, best = self.frame, set(self.best.index)
+        several = {name for name in ("profile", "size") if frame[name].nunique() > 1}
+        shown = [name for name in ("profile", "size") if name in several]
+        header = [*shown, "growth", "clients", "servers"]
+        header += ["by arithmetic"] if self.queueing else []
+        header += ["each", "binding", "next"] + (["a month", "per 1,000"] if self.prices else []) + [""]
+        rows = []
+        for index, row in frame.iterrows():
+            cells = [str(row[name]) for name in shown]
+            cells += [f"x{row['growth']:g}", f"{row['clients']:,}", _count(row["servers"])]
+            cells += [_count(row["by_arithmetic"])] if self.queueing else []
+            each = row["connections_per_server"]
+            cells += ["" if math.isnan(each) else f"{each:,.0f}", row["binding"] or "-", row["next_binding"] or "-"]
+            if self.prices:
+                cells += [_money(row["cost"]), _money(row["cost_per_1000_clients"])]
+            mark = "best" if index in best and several else ""
+            doubt = "not confident" if self.queueing and row["confident"] is False and not row["note"] else ""
+            rows.append([*cells, "; ".join(part for part in (mark, doubt, row["note"]) if part)])
+        return [header, *rows]
+
+    def __str__(self) -> str:
+        cells = self.cells()
+        words = {i for i, name in enumerate(cells[0]) if name in ("profile", "size", "binding", "next", "")}
+        return "\n".join([self.headline, "", *aligned(cells, left=words)])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self.cells()
+        table = pd.DataFrame(rows, columns=head).to_html(index=False, border=0)
+        return f"<h4>{html.escape(self.headline)}</h4>\n{table}"
+
+    def to_plain(self) -> dict[str, object]:
+        """Plain dicts, lists and numbers, as JSON holds them; what is missing is null."""
+        rows = self.frame.astype(object).where(self.frame.notna(), None).to_dict("records")
+        prices = None if self.prices is None else self.prices.model_dump(mode="json")
+        plain = {"scenario": self.scenario.to_plain(), "queueing": self.queueing, "prices": prices, "rows": rows}
+        return without_nan(plain)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """JSON text of the table; with `path` also written there, whole or not at all.
+
+        Raises
+        ------
+        ScenarioError
+            If the file cannot be written.
+        """
+        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            write_whole(Path(path), text)
+        return text
+
+
+def _count(n: object) -> str:
+    return "none" if n is pd.NA or n is None else f"{n:,}"
+
+
+def _money(amount: float) -> str:
+    return "" if math.isnan(amount) else f"{amount:,.0f}" if amount >= 100 else f"{amount:,.2f}"

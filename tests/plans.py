@@ -1,0 +1,57 @@
+"""A small plan, made once for every test of a process that looks at one."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from realtime_sim.planning import Plan, plan
+from realtime_sim.scenario import Scenario
+
+CASE = Scenario(
+    name="chat",
+    description="Does <b>this</b> & that hold?",
+    duration=12,
+    warmup=1,
+    drain=5,
+    sample_interval=0.5,
+    clients=[
+        {"name": "phones", "count": 60, "network": {"rtt": {"median": "20ms", "p99": "80ms"}},
+         "reconnect": {"policy": "full_jitter", "base": "500ms", "cap": "5s"}},
+        {"name": "desks", "count": 20, "transport": "sse"},
+    ],
+    servers={
+        "max_connections": 120, "memory": "1GiB", "startup": 1, "grace": 2,
+        "costs": {"event": "10ms", "handshake": "20ms", "wakeup": 0},
+    },
+    broker={"kind": "redis_pubsub", "subscription": "per_room"},
+    rooms=[{"name": "group", "count": 40, "members": 2}],
+    traffic=[{"name": "messages", "to": "group", "rate": "95/s"}],
+    slo={"p99": "150ms", "headroom": 0.2, "max_utilization": 0.99, "max_lost_ratio": 0.05, "recover_within": "5s",
+         "survive_servers": 1},
+)  # fmt: skip
+"""Eighty clients, and messages of 10 ms each: of two servers one is left, busy for 95 % of the time; of three, two."""
+
+
+@cache
+def planned() -> Plan:
+    """The plan of `CASE`, by three replications of the readable engine."""
+    return plan(CASE, engine="reference")
+
+
+@cache
+def without_an_answer() -> Plan:
+    """What no number of servers keeps: half a round trip takes longer."""
+    return plan(CASE.replace(slo={"p99": "5ms"}), engine="reference")
+
+
+@cache
+def deploying() -> Plan:
+    """Held to a rolling deploy alone."""
+    slo = {"max_lost_ratio": 0.5, "recover_within": "5s", "survive_deploy": True}
+    return plan(CASE.replace(slo=slo), replications=1, engine="reference")
+
+
+@cache
+def by_arithmetic() -> Plan:
+    """The static calculator's."""
+    return plan(CASE, queueing=False)

@@ -1,0 +1,93 @@
+"""`realtime-sim plan` prints, writes and judges what Python does, and says what is wrong in one message."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from realtime_sim import size
+from realtime_sim.planning import plan
+from tests.plans import CASE, by_arithmetic
+from tests.test_cli import command
+from tests.test_report import Tree
+
+PRICES = "currency: EUR\nserver_per_hour: {websockets-asyncio: 0.1, centrifugo: 0.2}\n"
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("cases") / "chat.yaml"
+    path.write_text(CASE.to_yaml(), encoding="utf-8")
+    return str(path)
+
+
+def test_the_table_is_that_of_python(case):
+    done = command("plan", case, "--no-queueing")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip() == str(by_arithmetic())
+
+
+def test_a_report_and_json_are_written(case, tmp_path):
+    done = command(
+        "plan", case, "--replications", "1", "--slo", "p99=1s", "--slo", "survive_servers=0",
+        "--report", str(tmp_path / "a" / "plan.html"), "--json", str(tmp_path / "plan.json"),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    expected = plan(CASE.replace(**{"slo.p99": "1s", "slo.survive_servers": 0}), replications=1)
+    assert f"Report: {tmp_path / 'a' / 'plan.html'}" in done.stdout and expected.headline in done.stdout
+    plain = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    assert plain["servers"] == expected.servers and plain["scenario"]["slo"]["p99"] == "1s"
+    assert {row["growth"] for row in plain["sizing"]["rows"]} == {1, 2, 5, 10}
+    words = Tree((tmp_path / "a" / "plan.html").read_text(encoding="utf-8")).words
+    assert "By arithmetic: limits and a reserve" in words and "picows-asyncio x10" in words
+
+
+def test_prices_and_growth_make_a_sizing_table(case, tmp_path):
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    words = ["plan", case, "--no-queueing", "--growth", "1,3", "--prices", str(tmp_path / "prices.yaml")]
+    found = json.loads(command(*words, "--json", "-").stdout)["sizing"]
+    profiles = ["websockets-asyncio", "centrifugo"]
+    prices = {"currency": "EUR", "server_per_hour": {"websockets-asyncio": 0.1, "centrifugo": 0.2}}
+    expected = size(CASE, profiles=profiles, growth=(1, 3), prices=prices, queueing=False)
+    assert found == expected.to_plain()
+    assert str(expected) in command(*words).stdout
+
+
+def test_growth_is_planned_by_simulation_where_queueing_counts(case):
+    done = command("plan", case, "--replications", "1", "--growth", "0.5", "--slo", "survive_servers=0", "--json", "-")
+    (row,) = json.loads(done.stdout)["sizing"]["rows"]
+    small = CASE.replace(**{"slo.survive_servers": 0})
+    assert row["servers"] == size(small, growth=(0.5,), replications=1).frame.loc[0, "servers"]
+    assert row["clients"] == 40 and row["confident"] is not None
+
+
+def test_other_fields_are_chosen_among(case):
+    found = json.loads(command("plan", case, "--no-queueing", "--over", "servers.workers=1,2", "--json", "-").stdout)
+    assert [one["chosen"] for one in found["alternatives"]] == [{"servers.workers": 1}, {"servers.workers": 2}]
+
+
+def test_no_answer_is_a_missed_promise(case):
+    done = command("plan", case, "--set", "slo={p99: 5ms}")
+    assert done.returncode == 1 and "no number of servers keeps every promise" in done.stdout and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--slo", "p99"], "--slo must be PATH=VALUE, got 'p99'"),
+        (["--slo", "p98=1s"], "slo.p98 is not a known field"),
+        (["--growth", "1;2"], "--growth must be numbers with commas between them, got '1;2'; write them like 1,2,5"),
+        (["--growth", "0", "--no-queueing"], "factor must be a number above 0"),
+        (["--prices", "none.yaml"], "prices must be a readable YAML file"),
+        (["--replications", "0"], "replications must be a whole number from 1"),
+        (["--report", "/dev/null/x.html"], "output must be a file that can be written"),
+        (["--report", "plan.pdf", "--no-queueing"], "path must end in .html, .md or .json"),
+        (["--set", "slo=null"], "slo must promise at least one thing"),
+    ],
+)
+def test_what_is_wrong_is_one_message(case, words, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = command("plan", case, *words)
+    assert done.returncode == 2 and done.stdout == "" and message in done.stderr
+    assert list(tmp_path.iterdir()) == []

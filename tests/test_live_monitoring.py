@@ -1,0 +1,53 @@
+"""A server tells Prometheus what it knows under the names of the one table, and counts whom it turns away."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from live.page import Page
+from live.server.gate import Refused
+from live.server.monitoring import monitoring_text
+from realtime_sim.metrics import METRICS
+from tests.test_live_hub import Ear, enter, serve
+
+
+def samples(page: Page) -> dict[str, float]:
+    families = text_string_to_metric_families(monitoring_text(3, page))
+    return {
+        sample.name: sample.value for family in families for sample in family.samples if sample.labels["server"] == "3"
+    }
+
+
+def test_names_and_kinds_are_those_of_the_table():
+    page = Page()
+    known = {metric.name: metric for metric in METRICS.values()}
+    found = list(text_string_to_metric_families(monitoring_text(3, page)))
+    page.close()
+    assert len(found) == 6
+    for family in found:
+        [sample] = [one for one in family.samples if not one.name.endswith("_created")]
+        assert known[sample.name].kind == family.type and known[sample.name].help == family.documentation
+
+
+def test_values_are_those_of_the_page_and_the_process():
+    page = Page()
+    for n, counter in enumerate(("connections", "subscriptions", "refused", "sends", "handshakes"), 1):
+        page.set(counter, 10 * n)
+    found = samples(page)
+    busy = [found[METRICS["utilization"].name], samples(page)[METRICS["utilization"].name]]
+    page.close()
+    keys = ("active_connections", "channel_subscribers", "refused", "sends", "handshakes")
+    assert [found[METRICS[key].name] for key in keys] == [10, 20, 30, 40, 50]
+    assert 0 < busy[0] <= busy[1]
+
+
+def test_whom_a_server_turns_away_is_counted():
+    async def work(hub, door, log):
+        await enter(door, Ear(0))
+        for _ in range(3):
+            with pytest.raises(Refused, match="503 no room"):
+                door.admit()
+
+    page, _, _ = serve(work, [[0], [0]], max_connections=1)
+    assert (page.get("handshakes"), page.get("refused")) == (1, 3)

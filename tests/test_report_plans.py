@@ -1,0 +1,238 @@
+"""The report of a plan answers a review in one page: the answer, its grounds, every figure true, nothing from afar."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from realtime_sim import size, write_report
+from realtime_sim.errors import ScenarioError
+from realtime_sim.planning import Plan
+from realtime_sim.profiles import PROFILES
+from realtime_sim.report.plan_words import promises_in_words
+from realtime_sim.scenario import Scenario, Slo
+from realtime_sim.simulation import simulate
+from realtime_sim.sizing import Sizing, lag_of, steps_of
+from tests.chromium import Chromium
+from tests.conftest import small
+from tests.plans import CASE, by_arithmetic, deploying, planned, without_an_answer
+from tests.test_report import Tree
+
+ARTIFACTS = Path(__file__).parents[1] / "out" / "test-artifacts"
+PRICES = {
+    "currency": "EUR", "server_per_hour": {"websockets-asyncio": 0.1, "centrifugo": 0.2}, "broker_per_hour": 0.05,
+    "egress_per_gb": 0.08, "source": "the list of <1 Nov>",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return planned()
+
+
+@pytest.fixture(scope="module")
+def sizing(plan) -> Sizing:
+    profiles = list(PRICES["server_per_hour"])
+    return size(plan.scenario, profiles=profiles, growth=(1, 2), prices=PRICES, queueing=False)
+
+
+@pytest.fixture(scope="module")
+def pages(plan, sizing, tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("plans")
+    reports = {"plan": (plan, sizing), "bare": (plan, None), "none": (without_an_answer(), None),
+               "static": (by_arithmetic(), None), "deploy": (deploying(), None)}  # fmt: skip
+    for name, (one, table) in reports.items():
+        write_report(one, folder / f"{name}.html", sizing=table)
+    return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in reports}
+
+
+NAMES = ("plan", "bare", "none", "static", "deploy")
+
+
+# --- one file that everybody can read -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_is_whole_and_stands_alone(pages, name):
+    text, tree = pages[name], Tree(pages[name])
+    assert tree.wrong == []
+    ids = [attrs["id"] for _, attrs in tree.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert not re.findall(r"https?:|//[a-z]|@import|<script|\bsrc=|javascript:", text)
+    assert all(attrs["href"].startswith("#") and attrs["href"][1:] in ids for attrs in tree.of("a", "use"))
+    assert tree.of("html") == [{"lang": "en"}] and len(tree.of("h1")) == len(tree.of("main")) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_have_words_and_tables_have_headers(pages, name):
+    tree = Tree(pages[name])
+    pictures = tree.of("svg")
+    assert pictures and all(attrs["role"] == "img" and len(attrs["aria-label"]) > 30 for attrs in pictures)
+    assert len(tree.of("table")) == len(tree.of("caption")) == len(tree.of("thead")) > 3
+    assert {attrs.get("scope") for attrs in tree.of("th")} == {"col", "row"}
+
+
+# --- true to its figures --------------------------------------------------------------------------------------------
+
+
+def test_a_review_finds_everything(pages, plan):
+    words = Tree(pages["plan"]).words
+    for part in (
+        "How many servers does “chat” need, so that p99 stays within 150 ms", plan.verdict, "The answer in figures",
+        "what binds", "what would bind next", "what a static calculator says", "Every promise and limit",
+        "Numbers of servers that were looked at", "What queueing, storms and lag add",
+        "If an autoscaler had to bring the servers", "Which limit binds", "80 clients / 96 a server = 0.83",
+        f"What clients see with {plan.servers} servers", "server_wait", "Recovery from kill server", "What if",
+        "one server less", "one server more", "CPU costs 1.3 times as much", "Sizes and growth", "EUR a month", "Risks",
+        "they move by a factor of 1.3 to 2", "Assumptions and their sources",
+        PROFILES["websockets-asyncio"].figures["send_s"].source, "given in the scenario", "Not modelled:",
+        "Source of the prices: the list of <1 Nov>", "realtime-sim plan chat.yaml --replications 3", "Versions",
+        "survive_servers: 1",
+    ):  # fmt: skip
+        assert part in words, part
+    labels = [attrs["aria-label"].split(",")[0] for attrs in Tree(pages["plan"]).of("svg")]
+    assert len(labels) == 6 and labels[2].startswith("How far each limit is used with")
+
+
+def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
+    words = Tree(pages["plan"]).words
+    assert words.count("✓ kept") == sum(one.kept is True and one.sure for one in plan.answer.checks)
+    for one in plan.evaluations:
+        assert ("✓ keeps all" if one.kept else f"✗ breaks {', '.join(one.broken)}") in words
+    for step in steps_of(plan):
+        assert f"{step.name} {step.added:+,} {step.servers:,}" in words
+
+
+def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
+    egress = plan.limits.row("egress").demand * 2_628_000 / 1e9 * 0.08
+    total = plan.servers * 0.1 * 730 + 0.05 * 730 + egress
+    words = Tree(pages["plan"]).words
+    assert f"cost {total:,.0f} EUR a month" in words and "one server more costs 73 EUR" in words
+    for row in sizing.frame.itertuples():
+        assert f"{row.profile} x{row.growth:g} {row.clients:,} {row.servers:,}" in words
+    assert "EUR" not in Tree(pages["bare"]).words and "Sizes and growth" not in Tree(pages["bare"]).words
+
+
+def test_the_commands_give_the_drills_again(pages, plan):
+    """Each --set of the page, read as the command line reads it, makes the very scenario that was run."""
+    from realtime_sim.cli.inputs import assigned
+
+    block = re.search(r"<code>(realtime-sim plan .*?)</code>", pages["plan"], re.DOTALL).group(1)
+    lines = [line for line in block.replace("&#34;", '"').replace("&#39;", "'").splitlines() if " simulate " in line]
+    made = []
+    for line in lines:
+        changes = re.findall(r"--set (?:'([^']*)'|(\S+))", line)
+        made.append(CASE.replace(**dict(assigned("--set", a or b, "{}") for a, b in changes)))
+    run = [case for n in (plan.servers, plan.servers - 1) for case in plan.drills(n).values()]
+    assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
+
+
+def test_what_somebody_wrote_is_text(pages):
+    assert "<b>this</b>" not in pages["plan"] and "Does &lt;b&gt;this&lt;/b&gt; &amp; that hold?" in pages["plan"]
+    assert "<1 Nov>" not in pages["plan"]
+
+
+def test_a_plan_without_an_answer_says_why_and_what_arithmetic_alone_leaves_out(pages):
+    plan, words = without_an_answer(), Tree(pages["none"]).words
+    assert "chat: no number of servers is enough" in words and plan.blocked.text in words
+    assert "✗" in words and "none is enough" in words
+    words = Tree(pages["static"]).words
+    assert "Nothing was simulated" in words and "--no-queueing" in words and "arithmetic alone" in words
+
+
+def test_a_deploy_has_its_own_drill(pages):
+    words = Tree(pages["deploy"]).words
+    assert (
+        "What the control plane did: rolling deploy" in words and "all of it is kept during a rolling deploy" in words
+    )
+
+
+@pytest.mark.parametrize(
+    ("slo", "text"),
+    [
+        (None, "every limit is met"),
+        (Slo(p50="20ms"), "p50 stays within 20 ms"),
+        (Slo(max_utilization=0.6, survive_servers=2),
+         "loops and broker are busy at most 60 % of the time, and all of it is kept when 2 servers die"),
+        (Slo(headroom=0.2, recover_within="30s", survive_deploy=True),
+         "20 % of connections and memory stay free, clients are back within 30 s of a fault, and all of it is kept "
+         "during a rolling deploy"),
+    ],
+)  # fmt: skip
+def test_promises_are_said_in_words(slo, text):
+    assert promises_in_words(slo) == text
+
+
+# --- Markdown and JSON ----------------------------------------------------------------------------------------------
+
+
+def test_markdown_has_every_section(pages, plan, sizing, tmp_path):
+    write_report(plan, tmp_path / "r.md", sizing=sizing)
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    titles = re.findall(r"<h2[^>]*>(.*?)</h2>", pages["plan"].replace("\u00a0", " "))
+    assert [f"## {title}" in text for title in titles[1:]] == [True] * (len(titles) - 1)
+    assert "*Figure: Servers step by step: arithmetic" in text
+
+
+def test_json_is_the_plan_with_its_steps_its_lag_and_its_sizing(plan, sizing, tmp_path):
+    write_report(plan, tmp_path / "r.json", sizing=sizing)
+    plain = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
+    assert {name: plain[name] for name in plan.to_plain()} == json.loads(plan.to_json())
+    assert plain["steps"] == [step.to_plain() for step in steps_of(plan)]
+    assert plain["autoscaling_lag"] == lag_of(plan).to_plain() and plain["sizing"] == sizing.to_plain()
+    write_report(without_an_answer(), tmp_path / "n.json")
+    assert json.loads((tmp_path / "n.json").read_text())["steps"] == []
+
+
+def test_the_same_report_is_the_same_file(plan, tmp_path):
+    for name in ("one", "two"):
+        write_report(plan, tmp_path / f"{name}.html")
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sizing_goes_with_a_plan_alone(sizing, tmp_path):
+    with pytest.raises(ScenarioError, match="sizing must go with a Plan, got 'Results'; leave it out"):
+        write_report(simulate(small()), tmp_path / "r.html", sizing=sizing)
+
+
+def test_a_price_that_is_missing_leaves_no_file(plan, tmp_path):
+    other = size(
+        plan.scenario, sizes={"large": {}}, growth=(1,), queueing=False,
+        prices={"currency": "EUR", "server_per_hour": {"large": 1}},
+    )  # fmt: skip
+    with pytest.raises(ScenarioError, match="prices.server_per_hour must have a price for 'websockets-asyncio'"):
+        write_report(plan, tmp_path / "r.html", sizing=other)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- in a browser ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.live
+def test_a_browser_shows_it_without_a_complaint_and_without_the_network(plan, sizing, tmp_path):
+    """Wide, narrow and dark; nothing sticks out of the page, no text of a figure leaves it. Pictures are kept."""
+    write_report(plan, tmp_path / "plan.html", sizing=sizing)
+    address = (tmp_path / "plan.html").as_uri()
+
+    async def body() -> None:
+        async with Chromium() as browser:
+            page = await browser.open(address, width=1280, height=900)
+            for name, width, scheme in (("wide", 1280, "light"), ("narrow", 390, "light"), ("dark", 1280, "dark")):
+                await page.prefer(color_scheme=scheme)
+                await page.screenshot(ARTIFACTS / f"plan-{name}.png", width, 900, whole=True)
+                assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            assert await page.text("h1") == f"chat: {plan.servers} servers"
+            assert page.requests == [address] and page.console == []
+
+    asyncio.run(body())
+
+
+def test_the_case_is_what_the_tests_take_it_for():
+    assert Scenario.from_yaml(CASE.to_yaml()) == CASE and planned().servers == 3
