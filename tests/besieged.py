@@ -18,10 +18,14 @@ from live.accounting import usage_of
 from live.balancers.slots import reserved_slots
 from live.brokers.embedded import start_broker
 from live.brokers.links import open_link
+from live.clients.reception import Caller, Reception
+from live.clients.socketio_client import connect as connect_socketio
+from live.clients.socketio_client import hello
 from live.fleet import ORIGIN, Fleet
 from live.options import Options
 from live.processes import Children
 from live.server.settings import ServerSettings
+from live.socketio_server.exchange import Emitter
 from live.tokens import write_token
 from realtime_sim import wire
 from realtime_sim.scenario import Scenario
@@ -34,6 +38,9 @@ HEADER_TIMEOUT_S, POLL_HOLD_S = 2.0, 0.5
 EVERY_S = 0.05
 GOOD = {"chatty": "websocket", "reader": "sse", "poller": "long_polling", "outsider": "websocket"}
 """Clients that behave well, one of each, each in a room of its own."""
+
+GOOD_SOCKETIO = {"chatty": "socketio", "poller": "socketio_polls", "outsider": "socketio"}
+"""And those of Socket.IO: one of them polls, and never has a WebSocket."""
 
 N_RUDE = 100
 
@@ -69,6 +76,22 @@ def scenario(broker: str, **changes: object) -> Scenario:
     )
 
 
+def scenario_socketio(**changes: object) -> Scenario:
+    """The clients of `GOOD_SOCKETIO`, and those who attack; who is silent is dropped after a few seconds."""
+    pings = {"interval": 2, "timeout": 2}
+    cohorts = [{"name": name, "count": 1, "keepalive": pings} for name in GOOD_SOCKETIO]
+    cohorts.append({"name": "rude", "count": N_RUDE, "keepalive": pings})
+    return Scenario(
+        name="siege",
+        duration=60,
+        clients=cohorts,
+        rooms=[{"name": one["name"], "count": 1, "members": one["count"], "cohort": one["name"]} for one in cohorts],
+        broker={"kind": "redis_pubsub"},
+        servers={"stack": "socketio"} | changes,
+        traffic=[{"name": "ballast", "to": "outsider", "rate": 300}],
+    )
+
+
 class Impatient(Fleet):
     """A fleet whose servers wait for less long, for tests to be over sooner."""
 
@@ -80,13 +103,13 @@ class Impatient(Fleet):
 class GoodClient:
     """A client that behaves well, and what it has heard."""
 
-    def __init__(self, name: str, url: str) -> None:
-        self.name, self._url = name, url
+    def __init__(self, name: str, kind: str, url: str, token: str) -> None:
+        self.name, self._url, self._token = name, url, token
         self.welcomed = asyncio.Event()
         self.heard: list[int] = []
         self.strange: list[object] = []
         self.worst_s = 0.0
-        self.task = asyncio.create_task(getattr(self, f"_{GOOD[name]}")())
+        self.task = asyncio.create_task(getattr(self, f"_{kind}")())
 
     def _take(self, frame: object) -> None:
         if isinstance(frame, wire.Welcome):
@@ -121,6 +144,47 @@ class GoodClient:
                         if isinstance(frame, wire.Welcome):
                             url = f"{self._url}&session={frame.session}"
 
+    async def _socketio(self) -> None:
+        ear = Ear(self._take)
+        connection = await connect_socketio(self._url, {"token": self._token}, Caller(ORIGIN, ""), ear)
+        try:
+            self.strange.append(await ear.closed)
+        finally:
+            connection.abort()
+
+    async def _socketio_polls(self) -> None:
+        async with aiohttp.ClientSession() as http:
+            url = f"{self._url}?EIO=4&transport=polling"
+            async with http.get(url) as answer:
+                url += f"&sid={json.loads((await answer.text())[1:])['sid']}"
+            await http.post(url, data=hello({"token": self._token}))
+            while True:
+                async with http.get(url) as answer:
+                    packets = (await answer.text()).split("\x1e")
+                for packet in packets:
+                    if packet.startswith('42["message",'):
+                        self._take(wire.read_from_server(packet[13:-1]))
+                    elif packet == "2":
+                        await http.post(url, data=b"3")
+                    elif not packet.startswith("40{"):
+                        self.strange.append(packet)
+                        return
+
+
+class Ear(Reception):
+    """What comes to a light client of Socket.IO, told to somebody frame by frame."""
+
+    def __init__(self, take: Callable[[object], None]) -> None:
+        super().__init__(0, 0, lambda *_: None, False, lambda *_: None)
+        self._tell = take
+
+    def frame(self, body: bytes) -> None:
+        """One frame of the server."""
+        frame = wire.read_from_server(body)
+        if isinstance(frame, wire.Welcome):
+            self.welcomed.set_result(None)
+        self._tell(frame)
+
 
 class Site:
     """One server with its broker, who publishes, and who behaves well."""
@@ -130,10 +194,15 @@ class Site:
         self.workload = fleet.workload
         self.server = fleet.instances[0]
         self.ws_port, self.http_port = self.server.websocket_port, self.server.http_port
-        self.link = open_link(broker.url, fleet.scenario.broker, "besieger", fleet.namespace)
+        self.is_socketio = fleet.scenario.servers.stack == "socketio"
+        self.kinds = GOOD_SOCKETIO if self.is_socketio else GOOD
+        if self.is_socketio:
+            self.link = Emitter(broker.url, fleet.namespace)
+        else:
+            self.link = open_link(broker.url, fleet.scenario.broker, "besieger", fleet.namespace)
         self.good: dict[str, GoodClient] = {}
         self.sockets: list[Socket] = []
-        self._n_published = dict.fromkeys(GOOD, 0)
+        self._n_published = dict.fromkeys(self.kinds, 0)
         self._number = 1_000_000
         self.n_descriptors = self.memory_bytes = 0
 
@@ -175,14 +244,15 @@ class Site:
     async def begin(self) -> None:
         """The clients that behave well come, and somebody publishes."""
         await self.link.start(None)
-        for name, transport in GOOD.items():
+        for name, kind in self.kinds.items():
             port, path = {
                 "websocket": (self.ws_port, "ws"), "sse": (self.http_port, "events"),
                 "long_polling": (self.http_port, "poll"),
-            }[transport]  # fmt: skip
+            }.get(kind, (self.http_port, "socket.io/"))  # fmt: skip
             scheme = "ws" if path == "ws" else "http"
-            url = f"{scheme}://127.0.0.1:{port}/{path}?token={self.token(self.client(name), life_s=3_600)}"
-            self.good[name] = GoodClient(name, url)
+            token = self.token(self.client(name), life_s=3_600)
+            url = f"{scheme}://127.0.0.1:{port}/{path}" + ("" if self.is_socketio else f"?token={token}")
+            self.good[name] = GoodClient(name, kind, url, token)
             await asyncio.wait_for(self.good[name].welcomed.wait(), WAIT_S)
         self._publishing = asyncio.create_task(self._publish_to_good())
         await until(lambda: all(len(one.heard) > 20 for one in self.good.values()), "nobody hears anything")
@@ -190,7 +260,7 @@ class Site:
 
     async def _publish_to_good(self) -> None:
         while True:
-            for name in GOOD:
+            for name in self.kinds:
                 self._n_published[name] += 1
                 await self.publish(self.room(name), f"{name} {time.monotonic()}", seq=self._n_published[name])
             await asyncio.sleep(EVERY_S)
@@ -231,7 +301,9 @@ class Site:
         for name, n in published.items():
             assert (name, self.good[name].heard[:n]) == (name, list(range(1, n + 1)))
             assert (name, self.good[name].strange) == (name, [])
-        await until(lambda: self.count("connections") == len(GOOD), lambda: f"{self.count('connections')} connections")
+        await until(
+            lambda: self.count("connections") == len(self.kinds), lambda: f"{self.count('connections')} connections"
+        )
         await until(
             lambda: self.descriptors() <= self.n_descriptors,
             lambda: f"{self.descriptors()} descriptors, {self.n_descriptors} before",

@@ -29,6 +29,7 @@ from live.tokens import write_token
 from realtime_sim.engines.services import draw
 from realtime_sim.errors import UnsupportedFeature
 from realtime_sim.scenario import Scenario
+from realtime_sim.trace import OUTCOMES
 from realtime_sim.wire import Failure, Publish, encode
 from tests.conftest import small
 
@@ -349,6 +350,22 @@ def test_a_run_delivers_everything_and_clients_come_back_from_a_dead_server():
     assert results.conditions["unknown"][0].startswith("hops")
     assert results.servers["sends"].sum() == totals["delivered"]
     assert set(results.trace.rows["server"].tolist()) == {0, 1}
+
+
+@pytest.mark.live
+def test_deliveries_come_back_after_a_stop_of_the_broker():
+    """A server hears again a second after it has noticed, and then after two: that is the library's schedule."""
+    scenario = chat(
+        duration=8, drain=2, servers={"count": 2, "stack": "socketio", "profile": "zero"},
+        traffic=[{"name": "news", "rate": 20}], faults=[{"at": 1.5, "kind": "stop_broker", "lasts": 1}],
+    )  # fmt: skip
+    results = live.run(scenario, record="full")
+    totals = results.deliveries.loc["total"]
+    assert totals["expected"] == totals["delivered"] + totals["lost"]
+    assert 0.1 * totals["expected"] < totals["lost"] < 0.8 * totals["expected"]
+    assert totals["duplicate"] == 0
+    rows = results.trace.rows
+    assert rows["published_ns"][rows["outcome"] == OUTCOMES.index("delivered")].max() > 7 * 10**9
 
 
 # What cannot be.

@@ -15,7 +15,7 @@ from live.server.gate import Allowance, Refused
 from live.server.monitoring import monitoring_text
 from live.server.polling import PollSubscriber
 
-__all__ = ["EventStream", "HttpFace"]
+__all__ = ["HTTP_LOG", "EventStream", "HttpFace"]
 
 _STREAM_HEADERS = {
     "Content-Type": "text/event-stream",
@@ -31,7 +31,8 @@ _RETRY_MS = 3_000
 
 _RETRY = b"retry: %d\n\n" % _RETRY_MS
 
-_logger = logging.getLogger(__name__)
+HTTP_LOG = logging.getLogger(__name__)
+"""What aiohttp has to say of a port here."""
 
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
@@ -40,7 +41,7 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
     return not isinstance(error, (HttpProcessingError, web.RequestPayloadError))
 
 
-_logger.addFilter(_is_our_fault)
+HTTP_LOG.addFilter(_is_our_fault)
 
 
 class EventStream:
@@ -129,7 +130,7 @@ class HttpFace:
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            logger=_logger,
+            logger=HTTP_LOG,
             handle_signals=False,
             handler_cancellation=True,
             shutdown_timeout=0.5,

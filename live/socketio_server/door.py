@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from live.server.gate import Allowance, Gate, Refused
 from live.server.hub import Membership
 from live.server.settings import ServerSettings
 from live.socketio_server.exchange import EVENT, Exchange, room_name
+from live.socketio_server.strict import ENGINE_LOG, StrictPacket, read_strictly
 from realtime_sim.errors import LiveError
 from realtime_sim.wire import (
     Failure,
@@ -98,7 +98,12 @@ class Door:
             ping_interval=rules.ping_interval_s,
             ping_timeout=rules.ping_timeout_s,
             max_http_buffer_size=settings.max_message_bytes,
+            serializer=StrictPacket,
+            engineio_logger=ENGINE_LOG,
         )
+        read_strictly(self.sio, self.put_out)
+        self._begin = self.sio.eio.handlers["connect"]
+        self.sio.eio.on("connect", self._begun)
         self.sio.on("connect", self._connect)
         self.sio.on("disconnect", self._disconnect)
         self.sio.on(EVENT, self._message)
@@ -111,12 +116,16 @@ class Door:
 
     # Coming and going.
 
+    async def _begun(self, engine: str, environ: Mapping[str, Any]) -> None:
+        """A connection in Engine.IO, of somebody who has not said yet who it is."""
+        environ["aiohttp.request"]["engine"] = engine
+        await self._begin(engine, environ)
+
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:
         """A client asks to be let in, by the token of its `auth`; its rooms are joined before it hears that it is."""
         request: web.Request = environ["aiohttp.request"]
         engine = self.sio.manager.eio_sid_from_sid(sid, NAMESPACE)
         websocket = request if request.query.get("transport") == "websocket" else None
-        request["engine"] = engine
         try:
             token = auth.get("token") if isinstance(auth, dict) else None
             client = self.gate.identify(token if isinstance(token, str) else "", ())
@@ -140,7 +149,7 @@ class Door:
         await self._answer(connected, Welcome(self.settings.number, "", ""))
 
     async def _disconnect(self, sid: str, reason: str) -> None:
-        """A connection is over; the library leaves the rooms."""
+        """A connection is over; the library leaves the rooms. Who says so itself must not stay on below Socket.IO."""
         connected = self._by_sid.pop(sid, None)
         if connected is None:
             return
@@ -149,6 +158,8 @@ class Door:
         if self.connections.get(connected.client) is connected:
             del self.connections[connected.client]
         self._count()
+        if reason == self.sio.reason.CLIENT_DISCONNECT:
+            self.start(self.hang_up(connected.engine, connected.websocket))
 
     def _count(self) -> None:
         n = len(self.connections)
@@ -165,9 +176,15 @@ class Door:
         as after an empty packet, is ended now."""
         if engine in self._by_engine:
             self._by_engine[engine].websocket = None
-            with contextlib.suppress(KeyError):  # it is ending already
-                if self.sio.eio.transport(engine) == "websocket":
-                    self.start(self.hang_up(engine, None))
+            if self.has_websocket(engine):
+                self.start(self.hang_up(engine, None))
+
+    def has_websocket(self, engine: str) -> bool:
+        """Whether a connection goes over a WebSocket by now, as far as the library knows."""
+        try:
+            return self.sio.eio.transport(engine) == "websocket"
+        except KeyError:  # it has ended, or is ending
+            return False
 
     async def _join(self, connected: Connected, room: int) -> None:
         await self.sio.enter_room(connected.sid, room_name(room))
@@ -202,6 +219,19 @@ class Door:
     async def send_away(self, connected: Connected) -> None:
         """A client's transport is closed in order, after which it connects anew, here or elsewhere."""
         await self.hang_up(connected.engine, connected.websocket)
+
+    def put_out(self, engine: str) -> None:
+        """Something came over a connection that is no packet."""
+        connected = self._by_engine.get(engine)
+        if connected is not None:
+            self.start(self.hang_up(engine, connected.websocket))
+        elif engine in self.sio.environ:
+            self.turn_away(self.sio.environ[engine]["aiohttp.request"])
+
+    def turn_away(self, request: web.Request) -> None:
+        """Somebody with whose request a connection has begun, and who was not let in, has to go."""
+        websocket = request if request.query.get("transport") == "websocket" else None
+        self.start(self.hang_up(request["engine"], websocket))
 
     async def hang_up(self, engine: str, websocket: web.Request | None) -> None:
         """Close below Socket.IO; whoever does not hang up in turn loses the socket."""

@@ -7,9 +7,11 @@ import asyncio
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from live.server.gate import Gate, Refused
+from live.server.gate import Refused
+from live.server.http import HTTP_LOG
 from live.server.monitoring import monitoring_text
 from live.socketio_server.door import Door
+from live.socketio_server.strict import UNREADABLE
 
 __all__ = ["PATH", "Face"]
 
@@ -23,8 +25,9 @@ class Handshake:
     The library itself lets a client that never says who it is stay for as long as it answers pings.
     """
 
-    def __init__(self, gate: Gate, request: web.Request, limit_s: float) -> None:
-        self._gate, self._request, self._is_over = gate, request, False
+    def __init__(self, door: Door, request: web.Request) -> None:
+        self._door, self._request, self._is_over = door, request, False
+        limit_s = door.settings.header_timeout_s
         self._timer = asyncio.get_running_loop().call_later(limit_s, self._too_late)
 
     def over(self) -> None:
@@ -32,13 +35,12 @@ class Handshake:
         if not self._is_over:
             self._is_over = True
             self._timer.cancel()
-            self._gate.handshake_over()
+            self._door.gate.handshake_over()
 
     def _too_late(self) -> None:
         self.over()
-        # The connection of a poll may be a balancer's and serve others; who only polls is dropped by missing pings.
-        if self._request.query.get("transport") == "websocket" and self._request.transport is not None:
-            self._request.transport.abort()
+        if "engine" in self._request:
+            self._door.turn_away(self._request)
 
 
 class Face:
@@ -54,6 +56,7 @@ class Face:
         self._door = door
         self._runner: web.AppRunner | None = None
         self._site: web.TCPSite | None = None
+        self._upgrading: set[str] = set()
 
     async def listen(self) -> None:
         """Take connections."""
@@ -64,14 +67,22 @@ class Face:
 
             @web.middleware
             async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
-                return await self._admit(request, handler)
+                try:
+                    return await self._admit(request, handler)
+                except (*UNREADABLE, ConnectionError):  # which a client has sent, or has hung up
+                    if request.path != PATH:
+                        raise
+                    if request.query.get("transport") == "websocket" and request.transport is not None:
+                        request.transport.abort()
+                    return web.Response(status=400)
 
             app = web.Application(middlewares=[admit])
             app.router.add_get("/metrics", self._metrics)
             app.router.add_get("/healthz", self._healthz)
             self._door.sio.attach(app)
             self._runner = web.AppRunner(
-                app, access_log=None, handle_signals=False, shutdown_timeout=0.5, auto_decompress=False,
+                app, access_log=None, logger=HTTP_LOG, handle_signals=False, shutdown_timeout=0.5,
+                auto_decompress=False,
                 keepalive_timeout=settings.header_timeout_s,  # counts from the connection on, until a request is whole
             )  # fmt: skip
             await self._runner.setup()
@@ -95,6 +106,8 @@ class Face:
         if request.path != PATH:
             return await handler(request)
         if request.method != "GET":
+            if request.content_length is None:  # the library would read nothing of it
+                return web.Response(status=411, text="the body must say its length\n")
             try:
                 async with asyncio.timeout(self._door.settings.header_timeout_s):
                     return await handler(request)
@@ -104,18 +117,14 @@ class Face:
         if "sid" in request.query:
             if not becomes_websocket:
                 return await handler(request)
-            self._door.upgrades(request.query["sid"], request)
-            try:
-                return await handler(request)
-            finally:
-                self._door.has_ended(request.query["sid"])
+            return await self._upgrade(request.query["sid"], request, handler)
         gate = self._door.gate
         try:
             gate.admit(len(self._door.connections) + gate.n_handshaking)
         except Refused as refused:
             self._door.page.add("refused")
             return web.Response(status=refused.status, text=f"{refused.reason}\n", headers=refused.headers)
-        handshake = request["handshake"] = Handshake(gate, request, self._door.settings.header_timeout_s)
+        handshake = request["handshake"] = Handshake(self._door, request)
         is_begun = False
         try:
             response = await handler(request)
@@ -125,6 +134,25 @@ class Face:
             if not is_begun:  # a WebSocket has ended, or the library wants nothing of this request
                 handshake.over()
                 self._door.has_ended(request.get("engine", ""))
+
+    async def _upgrade(self, engine: str, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Somebody who has polled so far gets a WebSocket: one at a time, and with so much time to begin with it."""
+        if engine in self._upgrading:
+            return web.Response(status=400, text="there is one already\n")
+        self._upgrading.add(engine)
+        limit_s = self._door.settings.header_timeout_s
+        timer = asyncio.get_running_loop().call_later(limit_s, self._upgrade_too_late, engine, request)
+        self._door.upgrades(engine, request)
+        try:
+            return await handler(request)
+        finally:
+            timer.cancel()
+            self._upgrading.discard(engine)
+            self._door.has_ended(engine)
+
+    def _upgrade_too_late(self, engine: str, request: web.Request) -> None:
+        if not self._door.has_websocket(engine) and request.transport is not None:
+            request.transport.abort()
 
     async def _metrics(self, request: web.Request) -> web.Response:
         text = monitoring_text(self._door.settings.number, self._door.page)
