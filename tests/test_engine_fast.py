@@ -24,7 +24,8 @@ from realtime_sim.workload import Publishes, Workload, draw_workload
 from tests.conftest import small
 from tests.strategies import scenarios
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+ALL = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+EXAMPLES = [path for path in ALL if path.stem != "million"]  # which is too large for the reference engine
 
 
 def difference(scenario: Scenario, record: str) -> str:
