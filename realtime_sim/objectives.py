@@ -44,7 +44,8 @@ def objectives_of(results: Results) -> pd.DataFrame:
 
 
 def _row(name: str, promised: float, figure: Estimate, judged_by: float, kept: bool | None, unit: str, note: str):
-    low, high = (math.nan if bound is None else bound for bound in (figure.low, figure.high))
+    # None of them can be below 0; Student's interval of few runs may reach there.
+    low, high = (math.nan if bound is None else 0.0 if bound < 0 else bound for bound in (figure.low, figure.high))
     return name, promised, figure.value, low, high, judged_by, kept, unit, note
 
 

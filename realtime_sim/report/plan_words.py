@@ -60,8 +60,7 @@ def found_cell(check: Check | None) -> Cell:
     text = figure_of(check, "found")
     if check.decided_by == "arithmetic":
         return Noted(text, "arithmetic")
-    low = check_text(max(0.0, check.low), check.unit)  # Student's interval of few runs may reach below
-    high = figure_of(check, "high")
+    low, high = figure_of(check, "low"), figure_of(check, "high")
     return text if math.isnan(check.low) or low == high else Noted(text, f"{low} to {high}")
 
 
