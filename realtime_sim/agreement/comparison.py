@@ -224,9 +224,25 @@ def changes_between(a: Mapping[str, object], b: Mapping[str, object]) -> Iterato
             yield Change(path, one, two)
 
 
+def _in_short(quantiles: Mapping[object, object]) -> str:
+    """The ends and the middle of a distribution that is given by quantiles.
+
+    Examples
+    --------
+    >>> _in_short({"0": 0.001, "0.4": 0.002, "0.5": 0.003, "1": "8ms"})
+    '0.001 to 8ms, p50 0.003'
+    """
+    known = sorted((float(p), value) for p, value in quantiles.items())
+    p, middle = min(known, key=lambda one: abs(one[0] - 0.5))
+    return f"{known[0][1]} to {known[-1][1]}, p{100 * p:g} {middle}"
+
+
 def _leaves(node: object, path: str) -> Iterator[tuple[str, str]]:
-    """Path and text of everything in plain data; parts of lists go by name where they have one."""
-    if isinstance(node, Mapping):
+    """Path and text of everything in plain data; parts of lists go by name where they have one, and a distribution of
+    many quantiles is told by three of them."""
+    if isinstance(node, Mapping) and set(node) == {"quantiles"}:
+        yield path, _in_short(node["quantiles"])
+    elif isinstance(node, Mapping):
         for key, value in node.items():
             yield from _leaves(value, f"{path}.{key}" if path else str(key))
     elif isinstance(node, (list, tuple)):
