@@ -157,7 +157,7 @@ def test_the_page_comes_back_after_a_restart_and_goes_on_where_it_was():
             page = await browser.open(url)
             await page.wait_for(f"{state} === 'Live' && document.querySelectorAll('#log li').length === 3")
             await first.close()
-            await page.wait_for(f"{state} === 'Reconnecting'")
+            await page.wait_for(f"{state} === 'Reconnecting' && !document.querySelector('#stale').hidden")
             assert (await page.text("#stale")).startswith(
                 "⚠ The connection to the run is lost; figures are those of 21 s"
             )
