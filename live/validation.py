@@ -113,7 +113,8 @@ def fitted(scenario: Scenario, shown: Sequence[Results], n_processes: int) -> Sc
     """The scenario with the costs that live runs of it show, with other draws.
 
     Simulated with these costs, those runs must be as long on the way to the server, and from there on, as they were on
-    average: what a fit cannot see, such as how several processes wait for each other, is corrected for.
+    average: what a fit cannot see, such as how several processes wait for each other, is corrected for. With faults
+    nothing is: means are then those of who was away, and not of what a message costs.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ def fitted(scenario: Scenario, shown: Sequence[Results], n_processes: int) -> Sc
         Processes that played its clients.
     """
     found, target = median_of([fit(one) for one in shown]), _parts_s(shown)
+    if scenario.faults:
+        return found.apply(scenario, n_processes)
     simulated = _parts_s([simulate(found.apply(shown[0].scenario, n_processes), progress=lambda _: None)])
     factors = np.clip(target / np.maximum(simulated, SHORTEST_S), 1 / MOST_CORRECTED, MOST_CORRECTED)
     return found.corrected(*factors).apply(scenario, n_processes)
