@@ -62,6 +62,8 @@ class Fit:
         Of a client process, one message, and what it takes longer where it finds the process asleep, seconds.
     lateness_s : tuple of float
         How late the publisher was, seconds.
+    teardown_s : float
+        From the death of a server until its clients heard of it, seconds; 0 where none was killed.
     http_request_s : float or None
         One poll, seconds; None where nobody polls.
     """
@@ -74,6 +76,7 @@ class Fit:
     receive_s: tuple[float, ...]
     receive_wakeup_s: tuple[float, ...]
     lateness_s: tuple[float, ...]
+    teardown_s: float = 0.0
     http_request_s: float | None = None
 
     def corrected(self, to_server: float, to_client: float) -> Fit:
@@ -113,6 +116,7 @@ class Fit:
                 "fanout_wait": _distribution(self.fanout_wait_s),
                 "receive": _distribution(self.receive_s),
                 "receive_wakeup": _distribution(self.receive_wakeup_s),
+                "teardown": self.teardown_s,
                 "slice": 10**6,
             },
         }
@@ -171,7 +175,7 @@ def fit(results: Results) -> Fit:
     return Fit(
         send_s, way_ns / NS_PER_S, _quantiles(event_ns + starting_ns), _quantiles(wait_ns), _quantiles(waking_ns),
         _quantiles(receive_ns), _quantiles(receive_wakeup_ns), _quantiles(late_ns),
-        _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
+        _teardown_s(results), _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
     )  # fmt: skip
 
 
@@ -258,6 +262,17 @@ def _reception(results: Results, rows: dict[str, np.ndarray]) -> tuple[np.ndarra
     if not len(receive_ns):
         return wakeup_ns[:0], wakeup_ns
     return receive_ns, np.maximum(wakeup_ns - np.median(receive_ns), 0.0)
+
+
+def _teardown_s(results: Results) -> float:
+    """Mean time from the death of a server to the loss of a client's connection, seconds."""
+    trace, found_ns = results.trace, []
+    if any(getattr(fault, "notice", "rst") == "silent" for fault in results.scenario.faults):
+        return 0.0  # clients hear of those deaths by their pings
+    for number, (kind, at_ns) in enumerate(trace.disturbances):
+        if kind == "kill_server" and len(trace.recovery[number]):
+            found_ns.append(trace.recovery[number].mean() - trace.away[number].mean() - at_ns)
+    return float(np.mean(found_ns)) / NS_PER_S if found_ns else 0.0
 
 
 def _poll_s(results: Results, fanouts: Mapping[str, np.ndarray], send_s: float, events_ns: np.ndarray) -> float | None:

@@ -175,6 +175,7 @@ def hosts(draw) -> Callable[[dict], dict]:
         "receive_wakeup": draw(st.sampled_from([0, "200us", {"low": 0, "high": "1ms"}])),
         "connect": draw(st.sampled_from([0, "1ms", "50ms"])),
         "publish": draw(st.sampled_from([0, "100us", "20ms"])),
+        "teardown": draw(st.sampled_from([0, "30ms"])),
         "slice": draw(st.sampled_from([1, 2, 7, 25])),
     }
 

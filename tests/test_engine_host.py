@@ -165,6 +165,21 @@ def test_a_connection_attempt_costs_its_process_time_before_the_request_leaves()
     assert trace.series["client_busy_ns"][-1].tolist() == [30 * MS]
 
 
+def test_clients_hear_of_a_death_when_the_kernel_has_closed_their_connections():
+    """Killed at 1 s, closed 30 ms later, heard half a round trip later, and 1 s to wait: whoever asks which client was
+    away, and for how long, counts from the close."""
+    cohort = {"network": {"rtt": "100ms"}, "reconnect": {"policy": "fixed", "delay": "1s"}}
+    kill = [{"at": "1s", "kind": "kill_server", "server": 0}]
+    changes = {"servers": {"count": 2, "profile": "zero"}, "broker": {"kind": "redis_pubsub"}, "traffic": []}
+    slow, free = (
+        simulate(scenario(4, {"cores": 9, "teardown": teardown}, cohort, faults=kill, **changes)).trace
+        for teardown in ("30ms", 0)
+    )
+    assert len(slow.recovery[0]) == 2
+    assert (slow.recovery[0] - free.recovery[0]).tolist() == [30 * MS] * 2
+    assert slow.away[0].tolist() == free.away[0].tolist()
+
+
 def test_patience_counts_from_when_the_request_leaves():
     """Twenty attempts of 100 ms and a patience of 1 s: the last one leaves after 2 s, and is answered at once."""
     cohort = {"reconnect": {"policy": "fixed", "delay": "1s"}, "connect_timeout": "1s"}

@@ -63,6 +63,15 @@ def test_a_simulation_with_what_was_found_is_the_one_it_was_found_in(rate):
         assert again.latency_s()[figure].value == pytest.approx(known.latency_s()[figure].value, rel=allowed)
 
 
+def test_how_long_connections_outlive_their_server_is_found():
+    case = simulated(250).scenario.replace(
+        **{"host.teardown": "25ms", "faults": [{"at": 1, "kind": "kill_server", "server": 0}]}
+    )
+    assert fit(as_live(simulate(case, record="full"))).teardown_s == pytest.approx(0.025, abs=1e-9)
+    unheard = case.replace(faults=[{"at": 1, "kind": "kill_server", "server": 0, "notice": "silent"}])
+    assert fit(as_live(simulate(unheard, record="full"))).teardown_s == 0
+
+
 def test_of_three_fits_one_may_be_disturbed():
     one = fit(simulated(500))
     less, more = (

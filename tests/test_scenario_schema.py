@@ -46,7 +46,7 @@ clients:
 servers: {count: 3, profile: zero, costs: {send: 20us, event: {mean: 1ms}}, memory: 8GiB, egress: 1 Gbit/s}
 balancer: {policy: power_of_two, affinity: cookie, detection: 0}
 broker: {kind: redis_pubsub, subscription: per_room, copy: -0s}
-host: {cores: "2", client_processes: 3, receive: 15us, receive_wakeup: 4e-5, connect: 300us, publish: 0, slice: 5}
+host: {cores: "2", client_processes: 3, receive: 15us, receive_wakeup: 4e-5, connect: 300us, teardown: 9ms, slice: 5}
 rooms: [{name: group, count: 3, members: 4, zipf: "1.1", cohort: phones}, {name: inbox, per_user: true}]
 events: [{name: order, rate: 5/s, stop: 1min}]
 pipeline: {coupling: direct, append: {mean: 1ms}, workers: 10, backlog: 0, timeout: 2s}

@@ -42,6 +42,9 @@ class Host(Part):
         waits for an answer counts from then on.
     publish : float or str
         CPU of the backend's publisher for one message, spent before it leaves for the broker, seconds.
+    teardown : float or str
+        How long the kernel takes to close the connections of a server that has ended, seconds: clients hear of its
+        death so much later.
     slice : int
         Sends after which a fan-out looks again who else is busy. The default is a choice: half a millisecond of sends
         at 20 us, less than Linux lets a busy process run at the least (0.75 ms, kernel/sched/fair.c).
@@ -55,4 +58,5 @@ class Host(Part):
     receive_wakeup: Distribution = Constant(value=0.0)
     connect: Duration = 0.0
     publish: Duration = 0.0
+    teardown: Duration = 0.0
     slice: Count = 25

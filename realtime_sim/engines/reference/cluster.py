@@ -56,12 +56,13 @@ class ReferenceCluster:
         connections = victim.die(silent)
         system.broker.server_died(victim)
         noticed_ns = self.clock.now + to_ns(system.scenario.balancer.detection)
+        teardown_ns = 0 if silent or system.scenario.host is None else to_ns(system.scenario.host.teardown)
         self.clock.call_at(self.clock.at(noticed_ns, Phase.HEALTH, server), self._mark_down, server)
         for connection in connections:
             system.balancer.release(server)
             if connection.alive:
-                self._cut_off(connection, Event.SERVER_DIED, disturbance)
-                delay_ns = system.detection_ns(connection, 0) if silent else connection.client.half_rtt_ns
+                self._cut_off(connection, Event.SERVER_DIED, disturbance, teardown_ns)
+                delay_ns = system.detection_ns(connection, 0) if silent else teardown_ns + connection.client.half_rtt_ns
                 system.client_notices_at(self.clock.now + delay_ns, connection)
 
     def _mark_down(self, server: int) -> None:
@@ -109,11 +110,11 @@ class ReferenceCluster:
             system.client_notices_at(now + (system.detection_ns(connection, 0) if silent else 0), connection)
             system.server_notices_at(now + (system.detection_ns(connection, 1) if silent else half_ns), connection)
 
-    def _cut_off(self, connection: Connection, event: Event, disturbance: int) -> None:
+    def _cut_off(self, connection: Connection, event: Event, disturbance: int, after_ns: int = 0) -> None:
         client = connection.client
         client.broke(connection, event)
         if client.fault is None:
-            client.fault, client.cut_ns = disturbance, self.clock.now
+            client.fault, client.cut_ns = disturbance, self.clock.now + after_ns
             self.system.recorder.affected[disturbance] += 1
 
     # The broker.
