@@ -37,7 +37,7 @@ bench: $(READY_BENCH) ## measure against peers, in some five minutes: ARGS="--la
 coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some five minutes
 	$(BIN)/python -m benchmarks.coverage $(ARGS)
 
-validation: $(READY) ## hold six scenarios against live runs at three loads, in some twenty minutes
+validation: $(READY) ## hold six scenarios against live runs at three loads, in some twenty-five minutes
 	$(BIN)/python -m benchmarks.validation $(ARGS)
 
 soak: $(READY) ## ten minutes of a live cluster at 40 % load: memory and losses

@@ -2,7 +2,7 @@
 
 The capacity of each is measured first: what is delivered when more is published than can be. Then the scenario is
 simulated and run for real at shares of it, and held against each other as `realtime-sim validate` does. With six
-scenarios and three loads it takes some twenty minutes on two cores, which nobody else should use meanwhile.
+scenarios and three loads it takes some twenty-five minutes on two cores, which nobody else should use meanwhile.
 """
 
 from __future__ import annotations

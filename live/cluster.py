@@ -142,7 +142,7 @@ class LiveCluster:
     async def _open_server(self) -> None:
         await self.fleet.start()
         self._tell_clients()
-        await self.fleet.prepare(1)
+        await self.fleet.replace_spare()
 
     def set_ready(self, server: int, ready: bool) -> None:
         """New connections go to a server, or no more."""

@@ -57,8 +57,8 @@ def conditions_of(run: LiveRun, memory: dict[int, int]) -> dict[str, Any]:
     -------
     dict
         `valid`, `reasons`, what is `unknown` of such a run, names of broker and balancer, cores of the machine and
-        those that others used, lateness of the publisher, and for each process the share of a core it used and of the
-        time it waited for one.
+        those that others used, lateness of the publisher, CPU of servers and of clients for one connection at the
+        start, and for each process the share of a core it used and of the time it waited for one.
     """
     span_ns = max(run.used.total_ns - run.machine.total_ns, 1) / (os.cpu_count() or 1)
     processes = [(f"server {one.number}", one.account(), memory[one.number]) for one in run.fleet.instances]
@@ -85,6 +85,7 @@ def conditions_of(run: LiveRun, memory: dict[int, int]) -> dict[str, Any]:
         "foreign_cores": round(foreign, 3),
         "publisher_late_p50_s": float(np.quantile(late_s, 0.5)) if len(late_s) else 0.0,
         "publisher_late_p99_s": float(np.quantile(late_s, 0.99)) if len(late_s) else 0.0,
+        "connecting_s": {who: ns / NS_PER_S / run.workload.n_clients for who, ns in run.connecting_ns.items()},
         "processes": [_plain(name, usage, memory_bytes, span_ns) for name, usage, memory_bytes in processes],
     }
 

@@ -62,6 +62,8 @@ class Fit:
         Of a client process, one message, and what it takes longer where it finds the process asleep, seconds.
     lateness_s : tuple of float
         How late the publisher was, seconds.
+    handshake_s, connect_s : float
+        CPU of a server, and of a client process, for one connection, seconds.
     teardown_s : float
         From the death of a server until its clients heard of it, seconds; 0 where none was killed.
     http_request_s : float or None
@@ -76,6 +78,8 @@ class Fit:
     receive_s: tuple[float, ...]
     receive_wakeup_s: tuple[float, ...]
     lateness_s: tuple[float, ...]
+    handshake_s: float = 0.0
+    connect_s: float = 0.0
     teardown_s: float = 0.0
     http_request_s: float | None = None
 
@@ -108,6 +112,7 @@ class Fit:
             "servers.costs.send": self.send_s,
             "servers.costs.event": _distribution(self.event_s),
             "servers.costs.wakeup": 0.0,
+            "servers.costs.handshake": self.handshake_s,
             "servers.costs.send_per_byte": 0.0,
             "host": {
                 "cores": 1024,
@@ -116,6 +121,7 @@ class Fit:
                 "fanout_wait": _distribution(self.fanout_wait_s),
                 "receive": _distribution(self.receive_s),
                 "receive_wakeup": _distribution(self.receive_wakeup_s),
+                "connect": self.connect_s,
                 "teardown": self.teardown_s,
                 "slice": 10**6,
             },
@@ -170,12 +176,14 @@ def fit(results: Results) -> Fit:
     send_s, event_ns, wait_ns = _service(fanouts)
     way_ns, waking_ns, starting_ns = _starts(fanouts)
     receive_ns, receive_wakeup_ns = _reception(results, rows)
+    connecting_s = results.conditions["connecting_s"]
     _, first = np.unique(rows["message"], return_index=True)
     late_ns = (rows["at_broker_ns"] - rows["published_ns"])[first]
     return Fit(
         send_s, way_ns / NS_PER_S, _quantiles(event_ns + starting_ns), _quantiles(wait_ns), _quantiles(waking_ns),
         _quantiles(receive_ns), _quantiles(receive_wakeup_ns), _quantiles(late_ns),
-        _teardown_s(results), _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
+        connecting_s["servers"], connecting_s["clients"], _teardown_s(results),
+        _poll_s(results, fanouts, send_s, event_ns + starting_ns + wait_ns),
     )  # fmt: skip
 
 

@@ -151,6 +151,13 @@ class Fleet:
             there.close()
             self._spare.append(Instance(child, name, await Channel.open(here), page, sends, fanouts))
 
+    async def replace_spare(self) -> None:
+        """Have one more process wait, if one more may be wanted and none does: to start one takes a core for a second,
+        which is not what a run is to measure."""
+        more_may_come = self.scenario.autoscaling is not None or len(self.instances) < len(self.slots)
+        if more_may_come and not self._spare:
+            await self.prepare(1)
+
     async def start(self) -> Instance:
         """One more server: a process that waited is told what to do, and opens its ports, unless it is ended first."""
         if not self._spare:

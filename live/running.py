@@ -12,7 +12,7 @@ import dataclasses
 import resource
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
@@ -49,6 +49,9 @@ __all__ = ["LiveRun", "Running", "run"]
 
 LEAD_S = 0.3
 """From the order to begin until time 0: every process has heard of it by then."""
+
+MOST_SPARES = 4
+"""Servers that wait from the start for what may come: each takes a second of a core to start, and some memory."""
 
 SPARE_DESCRIPTORS = 200
 
@@ -227,6 +230,8 @@ class LiveRun:
         self.about: dict[str, str] = {}
         self.unknown: tuple[str, ...] = UNKNOWN[scenario.servers.stack]
         """What cannot be measured in this run."""
+        self.connecting_ns: dict[str, int] = {}
+        """CPU time that servers and clients took to connect everybody before the run."""
         self.has_all = True
         """Whether all that works for it on this machine is its own."""
         self.publisher: Publisher | None = None
@@ -254,7 +259,8 @@ class LiveRun:
         self.publisher = Publisher(self.workload, self.children)
         for part in (self.fleet, self.crowd, self.publisher):
             self._closing.push_async_callback(part.close)
-        await self.fleet.prepare(scenario.servers.count)
+        n_spare = min(len(self.slots) - scenario.servers.count, MOST_SPARES)
+        await self.fleet.prepare(scenario.servers.count + n_spare)
         self.broker = await start_broker(options.broker, scenario.broker, self.children, self.fleet.namespace)
         self.fleet.broker_url = self.broker.url
         for _ in range(scenario.servers.count):
@@ -275,12 +281,20 @@ class LiveRun:
         self.cluster.broker_busy_ns = self._broker_busy_ns
         self.cluster.publisher_busy_ns = lambda: self.publisher.account().run_ns
         self.crowd.update(self.fleet.places() if assigns else [_behind(self.balancer.url)])
+        before_ns = self._run_ns()
         await self.crowd.connect()
-        if len(self.slots) > scenario.servers.count:
-            await self.fleet.prepare(1)
+        self.connecting_ns = {who: ns - before_ns[who] for who, ns in self._run_ns().items()}
+
+    def _run_ns(self) -> dict[str, int]:
+        """CPU time that all servers, and all processes of clients, have used."""
+        children = {
+            "servers": [one.child for one in self.fleet.instances],
+            "clients": [one.child for one in self.crowd.processes],
+        }
+        return {who: _cpu_ns([child.pid for child in those]) for who, those in children.items()}
 
     def _broker_busy_ns(self) -> int:
-        return sum(usage.run_ns for pid in self.broker.pids if (usage := usage_of(pid)) is not None)
+        return _cpu_ns(self.broker.pids)
 
     def _begin(self) -> None:
         """Say to everybody when time 0 is."""
@@ -375,6 +389,10 @@ class LiveRun:
         if self.services:
             trace = dataclasses.replace(trace, services=dict(self.services))
         return Results([trace], "real processes and sockets", conditions=conditions)
+
+
+def _cpu_ns(pids: Iterable[int]) -> int:
+    return sum(usage.run_ns for pid in pids if (usage := usage_of(pid)) is not None)
 
 
 async def _until_first(*works: Coroutine) -> None:

@@ -122,7 +122,7 @@ def over_replications(values: np.ndarray) -> Estimate:
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean)
-    half = _t(len(values)) * float(np.std(values, ddof=1)) / np.sqrt(len(values))
+    half = _t(len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
 
 

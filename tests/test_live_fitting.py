@@ -36,7 +36,8 @@ def simulated(rate: float) -> Results:
 def as_live(results: Results) -> Results:
     """What a live run with one client process would have left behind."""
     traces = [dataclasses.replace(trace, engine="live") for trace in results.traces]
-    return Results(traces, conditions={"processes": [{"name": "clients 0"}]})
+    conditions = {"processes": [{"name": "clients 0"}], "connecting_s": {"servers": 800 * US, "clients": 900 * US}}
+    return Results(traces, conditions=conditions)
 
 
 @pytest.mark.parametrize("rate", [250, 1_000, 1_800], ids=["idle", "half busy", "busy"])
@@ -52,6 +53,7 @@ def test_the_costs_of_a_simulation_are_found_whatever_its_load(rate):
     assert found.way_s + found.wakeup_s[median] == pytest.approx(450 * US, abs=20 * US)
     assert found.receive_s[median] == pytest.approx(20 * US, abs=4 * US)
     assert found.receive_wakeup_s[median] == pytest.approx(200 * US, abs=25 * US)
+    assert (found.handshake_s, found.connect_s) == (800 * US, 900 * US)
 
 
 @pytest.mark.parametrize("rate", [250, 1_000, 1_800], ids=["idle", "half busy", "busy"])

@@ -77,6 +77,11 @@ def test_the_interval_has_the_t_of_the_table(n, t):
     assert estimate.high - 7 == pytest.approx(half, rel=0.0005 / t) == 7 - estimate.low
 
 
+def test_figures_are_plain_floats_that_every_file_can_hold():
+    estimate = over_replications(np.array([1.0, 2.0, 4.0]))
+    assert {type(number) for number in (estimate.value, estimate.low, estimate.high)} == {float}
+
+
 def test_a_weighted_interval_is_the_ratio_estimator_s_as_worked_by_hand():
     """Four batches of one delivery with mean 1, four of three with mean 2: 28 / 16 = 1.75 in all. Deviations times
     relative size: -0.75 / 2 and 0.25 * 3 / 2, squares 0.140625 each, so s2 = 8 * 0.140625 / 7; t(7) = 2.364624."""

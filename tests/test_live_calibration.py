@@ -1,0 +1,58 @@
+"""Calibrating measures this machine for real, and what it writes is what it reads, applies and a scenario may name."""
+
+from __future__ import annotations
+
+import pytest
+
+from live import calibration
+from live.calibration import measure, read_calibration
+from realtime_sim import Scenario, simulate
+from realtime_sim.errors import ScenarioError
+
+pytestmark = pytest.mark.live
+
+HERE = Scenario(name="here", duration=2, clients=[{"name": "c", "count": 20}], traffic=[{"name": "t", "rate": 10}])
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Two repeats of runs that are shorter than those that figures are taken from."""
+    with pytest.MonkeyPatch.context() as patch:
+        case = calibration._case
+        patch.setattr(calibration, "_case", lambda name, **changes: case(name, **changes | {"duration": 1.2}))
+        yield measure(repeats=2, progress=lambda _: None)
+
+
+def test_every_cost_is_found_with_an_interval(measured):
+    for name, figure in measured.figures.items():
+        assert 0 <= figure.value < (1e6 if name.endswith("_bytes") else 0.1), name
+        assert figure.low <= figure.value <= figure.high, name
+    for name in ("send_s", "event_s", "handshake_s", "connect_s", "connection_memory_bytes"):
+        assert measured.figures[name].value > 0, name
+    assert "Measured 2 repeats" in str(measured)
+
+
+def test_what_is_written_is_what_is_read(measured, tmp_path):
+    file = tmp_path / "here.yaml"
+    measured.write(file)
+    again = read_calibration(file)
+    assert {name: figure.value for name, figure in again.figures.items()} == {
+        name: figure.value for name, figure in measured.figures.items()
+    }
+    assert (again.lateness_s, again.way_s) == (measured.lateness_s, measured.way_s)
+    assert again.apply(HERE) == measured.apply(HERE)
+
+
+def test_a_scenario_names_the_file_as_the_profile_of_its_servers(measured, tmp_path):
+    file = tmp_path / "here.yaml"
+    measured.write(file)
+    named = HERE.replace(**{"servers.profile": str(file)})
+    assert named.servers.costs.send == measured.figures["send_s"].value
+    assert simulate(measured.apply(HERE)).deliveries.loc["total", "lost"] == 0
+
+
+def test_a_file_that_is_none_is_refused(tmp_path):
+    file = tmp_path / "none.yaml"
+    file.write_text("figures: 3\n")
+    with pytest.raises(ScenarioError, match="profile must be a file that calibrate has written"):
+        read_calibration(file)
