@@ -30,7 +30,9 @@ def plan(
     slo: Annotated[
         list[str], typer.Option("--slo", metavar="NAME=VALUE", help="A promise, as p99=200ms. May be repeated.")
     ] = [],  # noqa: B006 - typer reads the default, nothing changes it
-    replications: Annotated[int, typer.Option(help="Runs of each drill at the answer and below it.")] = 3,
+    replications: Annotated[
+        int, typer.Option(help="Runs of each drill at the answer and below it, or more, if they decide nothing.")
+    ] = 3,
     queueing: Annotated[
         bool, typer.Option("--queueing/--no-queueing", help="Simulate, or leave it to arithmetic alone.")
     ] = True,

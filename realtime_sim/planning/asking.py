@@ -54,7 +54,8 @@ def plan(
     slo : Slo or dict, optional
         The promises; those of the scenario if left out.
     replications : int
-        Independent runs that decide, 1 to 1,000; with one, most figures have no interval, and little is sure.
+        Independent runs that decide, 1 to 1,000, and up to four times as many where their intervals do not; with one,
+        most figures have no interval, and little is sure.
     queueing : bool
         False is the static calculator: the tightest of connections, memory, CPU and bandwidth, and those to spare that
         may be lost. Loops, links and the broker are then filled to `slo.max_utilization`, or 70 %.

@@ -58,7 +58,7 @@ class Plan:
         Servers that each limit asks for on its own by arithmetic, and each promised latency by theory, those to spare
         included; None: no number is enough.
     replications : int
-        Runs that decide; 0 where nothing was simulated.
+        Runs that were asked for; 0 where nothing was simulated. Where they did not decide, there were more.
     lengths : Lengths or None
         How long drills take.
     chosen : mapping of str to object
@@ -236,7 +236,7 @@ class Plan:
         if not self.replications:
             return "By arithmetic alone: queueing, storms and what they do to latency are left out."
         if self.confident:
-            runs = f"over {plural(self.replications, 'replication')}"
+            runs = f"over {plural(self.answer.replications, 'replication')}"
             return (
                 f"With {self.servers:,} every promise holds with its whole 95 % interval, {runs}. {self._below_text()}"
             )

@@ -17,6 +17,12 @@ from realtime_sim.simulation import expected_deliveries, simulate
 
 __all__ = ["Trials"]
 
+BY_LENGTH = (*BY_INTERVAL, "lost ratio")
+"""Promises about shares of time or of deliveries, of which a longer run tells more."""
+
+MOST_TIMES = 4
+"""How many times the replications asked for are run where fewer do not decide."""
+
 
 class Trials:
     """The runs of one plan; no number of servers is decided twice.
@@ -26,7 +32,7 @@ class Trials:
     scenario : Scenario
         With its promises.
     replications : int
-        Runs that decide.
+        Runs that decide; up to `MOST_TIMES` as many where they do not.
     at_most : int
         The most servers that may be taken.
     engine, n_jobs
@@ -81,15 +87,19 @@ class Trials:
     def decide(self, n: int) -> Evaluation:
         """A number with all replications, until a promise is broken for sure.
 
-        While a longer run may tell what hangs in the balance, it is four times as long.
+        While a longer run may tell what hangs in the balance, it is four times as long; then it is run more often.
         """
+        replications = self.replications
         while n not in self._decided:
-            found = self._judged(n, self.replications, lambda check: check.kept is False and check.sure)
+            found = self._judged(n, replications, lambda check: check.kept is False and check.sure)
+            hanging = [] if found.sure else [check for check in found.checks if _hangs(check)]
             longer = self.lengths.longer
-            if longer is None or (not found.kept and found.sure) or not any(map(_hangs, found.checks)):
-                self._decided[n] = found
-            else:
+            if longer is not None and any(check.constraint in BY_LENGTH for check in hanging):
                 self.lengths = longer
+            elif hanging and 1 < replications < MOST_TIMES * self.replications:
+                replications *= 2
+            else:
+                self._decided[n] = found
         return self._decided[n]
 
     def _judged(self, n: int, replications: int, enough: Callable[[Check], bool], short: bool = False) -> Evaluation:
@@ -119,9 +129,8 @@ class Trials:
 
 
 def _hangs(check: Check) -> bool:
-    """Whether a longer run may tell whether a promise is kept: there is an interval, and it holds the promise."""
-    by_length = check.constraint in (*BY_INTERVAL, "lost ratio")
-    return by_length and check.kept is not None and not check.sure and not math.isnan(check.low)
+    """Whether more runs may tell whether a promise is kept: there is an interval, and it holds the promise."""
+    return check.kept is not None and not check.sure and not math.isnan(check.low)
 
 
 def _impossible(n: int, error: ScenarioError) -> Evaluation:

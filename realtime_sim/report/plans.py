@@ -257,12 +257,13 @@ def _drills(plan: Plan) -> Iterator[Section]:
 
 
 def _commands(plan: Plan) -> list[list[str]]:
-    file, runs = parts.file_of(plan.scenario), max((one.replications for one in plan.evaluations), default=0)
+    file, runs = parts.file_of(plan.scenario), plan.replications
     again = ["--replications", str(runs)] if runs else ["--no-queueing"]
     lines = [["realtime-sim", "plan", file, *again, "--report", "plan.html"]]
     if plan.servers is None or not runs:
         return lines
     for servers in (plan.servers, plan.servers - 1)[: 2 if plan.servers > 1 else 1]:
+        again = ["--replications", str(plan.at(servers).replications or runs)]
         for drill, case in plan.drills(servers).items():
             engine = _engine(plan, servers, drill)
             lines.append(["realtime-sim", "simulate", file, *engine, *again, *_changes(plan.scenario, case)])
