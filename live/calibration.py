@@ -27,6 +27,7 @@ import yaml
 from live.running import run
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
+from realtime_sim.limits.table import plural
 from realtime_sim.progress import progress_bar
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
@@ -124,6 +125,12 @@ class Calibration:
             rows.append((name, text, ""))
         widths = [max(len(row[i]) for row in rows) for i in range(2)]
         lines = [f"{a:{widths[0]}}  {b:>{widths[1]}}  {c}".rstrip() for a, b, c in rows]
+        n, n_valid = self.about["runs"], self.about["valid"]
+        if n_valid < n:
+            lines += [
+                "",
+                f"{n - n_valid} of {plural(n, 'run')} were disturbed: calibrate again when nothing else runs here.",
+            ]
         return "\n".join([f"Measured {self.about['how']}", "", *lines])
 
 
@@ -146,6 +153,9 @@ def _as_distribution(values_s: Sequence[float]) -> dict[str, Any]:
     return {"quantiles": {str(p): value for p, value in zip(PROBABILITIES, values_s, strict=True)}}
 
 
+MANY_PER_S = 100
+"""Messages to many, a second: processes are busy for a third of the time, and do not fall asleep in between."""
+
 # What is run.
 
 
@@ -166,7 +176,7 @@ def _cases(broker: Mapping[str, Any], transport: str, payload_bytes: int) -> dic
     large_bytes = payload_bytes + LARGER_BYTES
     return {
         "one": _case("one recipient", **common, clients=clients, **one, traffic=[stream | {"to": "g", "rate": 40}]),
-        "many": _case("many recipients", **common, clients=clients, traffic=[stream | {"rate": 25}]),
+        "many": _case("many recipients", **common, clients=clients, traffic=[stream | {"rate": MANY_PER_S}]),
         "large": _case(
             "large messages", **common, clients=clients, traffic=[stream | {"rate": 15, "payload": large_bytes}]
         ),
@@ -320,7 +330,8 @@ def _calibration(runs: Mapping[str, Sequence[Results]], broker: str) -> Calibrat
     lateness, way = _ways(runs["one"], server_s)
     about = {
         "when": _today(),
-        "how": f"{len(runs['one'])} repeats with {broker}, Python {platform.python_version()}, {os.cpu_count()} cores",
+        "how": f"{plural(len(runs['one']), 'repeat')} with {broker}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores",
         "broker": broker,
         "valid": [not run.conditions["reasons"] for results in runs.values() for run in results].count(True),
         "runs": sum(map(len, runs.values())),
@@ -393,7 +404,7 @@ def read_calibration(path: Path) -> Calibration:
         figures = {n: Estimate(f["value"], f["low"], f["high"]) for n, f in plain["figures"].items()}
         figures |= {name: Estimate(plain["clients"][name]) for name in OF_CLIENTS}
         return Calibration(figures, tuple(plain["lateness_s"]), tuple(plain["way_s"]), plain["measured"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         rule = f"must be a file that calibrate has written ({why})"
         raise ScenarioError(Problem("profile", rule, str(path), step)) from None
