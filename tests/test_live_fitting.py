@@ -58,10 +58,12 @@ def test_the_costs_of_a_simulation_are_found_whatever_its_load(rate):
 
 @pytest.mark.parametrize("rate", [250, 1_000, 1_800], ids=["idle", "half busy", "busy"])
 def test_a_simulation_with_what_was_found_is_the_one_it_was_found_in(rate):
-    """Both runs have the same draws of messages; costs are drawn anew, so 10 % at p50 and 20 % at p99 are allowed."""
+    """Both runs have the same draws of messages, and costs are drawn anew. Over 16 seeds a busy one was too short by
+    2.6 % at p50, 5.4 % at p95 and 6.1 % at p99, as drawn costs keep no order, with standard deviations of 0.65, 1.4 and
+    1.6 %; others were nearer. That and 4.9 standard deviations are allowed, a chance of 10**-6."""
     known = simulated(rate)
     again = simulate(fit(known).apply(known.scenario))
-    for figure, allowed in (("p50", 0.10), ("p95", 0.15), ("p99", 0.20)):
+    for figure, allowed in (("p50", 0.058), ("p95", 0.123), ("p99", 0.140)):
         assert again.latency_s()[figure].value == pytest.approx(known.latency_s()[figure].value, rel=allowed)
 
 
