@@ -377,7 +377,8 @@ def test_the_busy_share_is_that_of_the_simulator(case, predicted):
 
 
 def test_the_busy_share_of_each_shard_is_that_of_the_simulator():
-    """Some 33,000 publishes at each shard, and 2,300 commands of 2 ms: standard errors of both together are 1.5 %."""
+    """Some 33,000 publishes at each shard, and 2,300 commands of 2 ms: standard errors of both together are 1.5 %,
+    and 4.9 of them are allowed, a chance of 10**-6."""
     case = busy_rooms(8).replace(
         duration=102, warmup=2, balancer={"policy": "random"},
         clients=[{"name": "c", "count": 1000, "session": {"length": {"mean": "8s"}, "absence": 0}}],
@@ -389,7 +390,7 @@ def test_the_busy_share_of_each_shard_is_that_of_the_simulator():
     predicted = load.threads_s(8) + load.subscribe_s(8)
     assert load.subscribe_s(8).min() > predicted.min() / 3
     simulated = broker_busy(simulate(case, engine="fast").trace, case.warmup_s)
-    assert simulated.tolist() == pytest.approx(predicted.tolist(), rel=0.1)
+    assert simulated.tolist() == pytest.approx(predicted.tolist(), rel=0.074)
 
 
 def test_tasks_that_wake_further_loops_are_said_to_be_left_out():
