@@ -37,9 +37,7 @@ def test_the_table_is_aligned_and_html_is_escaped():
 
 def test_fields_that_differ_are_listed():
     (change,) = compare(base(), slower()).changes
-    assert (change.path, change.a, change.b) == ("servers.costs.event", "4ms", "5.2ms") or change.path.startswith(
-        "servers.costs.event"
-    )
+    assert (change.path, change.a, change.b) == ("servers.costs.event", "4ms", "5.2ms")
 
 
 def test_live_runs_may_be_of_measured_costs_and_networks():
