@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from realtime_sim import stats
+from realtime_sim.answers import figures_html
 from realtime_sim.control import Control
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.policies import backoff
@@ -80,7 +81,7 @@ class BackoffComparison:
         return self.frame[shown].to_string(float_format=lambda x: f"{x:,.4g}")
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(float_format=lambda x: f"{x:,.4g}", na_rep="")
+        return figures_html(self.frame)
 
 
 def compare_backoff(

@@ -18,6 +18,7 @@ and those for a deployment are written from this rule and these words.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -34,6 +35,7 @@ __all__ = [
     "Timeouts",
     "haproxy_defaults",
     "milliseconds",
+    "nginx_block",
     "nginx_idle",
     "nginx_proxying",
     "nginx_upgrade",
@@ -159,6 +161,19 @@ def milliseconds(seconds: float) -> int:
     return max(1, math.ceil(seconds * 1_000))
 
 
+def nginx_block(name: str, lines: Iterable[str]) -> list[str]:
+    """Lines of a place, a server or a group of them, in braces.
+
+    Examples
+    --------
+    >>> print("\\n".join(nginx_block("location /", ["proxy_pass http://servers;"])))
+    location / {
+        proxy_pass http://servers;
+    }
+    """
+    return [f"{name} {{", *(f"    {line}" for line in lines), "}"]
+
+
 def nginx_idle(seconds: float) -> str:
     """Longest silence between two reads from a server, two writes to it, and two writes to a client."""
     time = f"{milliseconds(seconds)}ms"
@@ -196,10 +211,7 @@ def nginx_proxying(requests_s: float) -> list[str]:
         "proxy_http_version 1.1;",
         'proxy_set_header Connection "";',
         "# What a request that may be either says instead.",
-        "map $http_upgrade $upgrade {",
-        "    default upgrade;",
-        '    "" "";',
-        "}",
+        *nginx_block("map $http_upgrade $upgrade", ["default upgrade;", '"" "";']),
         "# Servers see the proxy; the client stands here. What a client writes itself is not believed.",
         _NGINX_HEADERS[0],
         "# The name that the client asked for: servers hold an Origin against it.",

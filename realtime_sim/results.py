@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import json
 import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, storms, timelines
+from realtime_sim.answers import Answer, figures_html, without_nan
 from realtime_sim.errors import EngineError, Problem, ScenarioError
-from realtime_sim.files import write_whole
 from realtime_sim.metrics import MONITORED
 from realtime_sim.scenario import Scenario
 from realtime_sim.stats import Estimate
 from realtime_sim.trace import FAILURES, HOPS, OUTCOMES, Trace
 from realtime_sim.units import from_ns
 
-__all__ = ["Results", "without_nan"]
+__all__ = ["Results"]
 
 
-class Results:
+class Results(Answer):
     """Figures, frames and warnings of one scenario's runs.
 
     Parameters
@@ -389,19 +387,6 @@ class Results:
         }
         return without_nan(plain)
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text of the run; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text
-
     def __repr__(self) -> str:
         latency = self.latency_s()
         total = self.deliveries.loc["total"]
@@ -418,9 +403,7 @@ class Results:
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.scenario.name)}</h4>"]
         parts += [f"<p><b>Note:</b> {html.escape(text)}</p>" for text in self.warnings]
-        parts.append(self.summary.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
-        parts.append(self.hops.to_html(float_format=lambda x: f"{x:,.4g}", na_rep=""))
-        return "\n".join(parts)
+        return "\n".join([*parts, figures_html(self.summary), figures_html(self.hops)])
 
 
 def _lean(trace: Trace) -> Trace:
@@ -432,14 +415,3 @@ def _lean(trace: Trace) -> Trace:
 def _lost_ratio(trace: Trace) -> float:
     missing = int(trace.deliveries["lost"].sum() + trace.deliveries["dropped"].sum())
     return missing / int(trace.deliveries["expected"].sum())
-
-
-def without_nan(value: object) -> object:
-    """Plain data as strict JSON holds it: numbers of Python, and null for NaN and infinity."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

@@ -1,4 +1,4 @@
-"""A server under attack: a real process with its broker, clients that behave well all the while, and bare sockets."""
+"""A server under attack: a real process with its broker, and clients that behave well all the while."""
 
 from __future__ import annotations
 
@@ -6,22 +6,15 @@ import asyncio
 import dataclasses
 import json
 import os
-import struct
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-
-import aiohttp
-from websockets.asyncio.client import connect
 
 from live.accounting import usage_of
 from live.balancers.slots import reserved_slots
 from live.brokers.embedded import start_broker
 from live.brokers.links import open_link
-from live.clients.reception import Caller, Reception
-from live.clients.socketio_client import connect as connect_socketio
-from live.clients.socketio_client import hello
-from live.fleet import ORIGIN, Fleet
+from live.fleet import Fleet
 from live.options import Options
 from live.processes import Children
 from live.server.settings import ServerSettings
@@ -30,24 +23,14 @@ from live.tokens import write_token
 from realtime_sim import wire
 from realtime_sim.scenario import Scenario
 from realtime_sim.workload import draw_workload
-
-WAIT_S = 15.0
-"""Bound on whatever is waited for; a machine with other work takes a fraction of it."""
+from tests.bare_sockets import HEAD_END, WAIT_S, Socket, request, status_of, upgrade
+from tests.good_clients import GOOD, GOOD_SOCKETIO, GoodClient
 
 HEADER_TIMEOUT_S, POLL_HOLD_S = 2.0, 0.5
 EVERY_S = 0.05
-GOOD = {"chatty": "websocket", "reader": "sse", "poller": "long_polling", "outsider": "websocket"}
-"""Clients that behave well, one of each, each in a room of its own."""
-
-GOOD_SOCKETIO = {"chatty": "socketio", "poller": "socketio_polls", "outsider": "socketio"}
-"""And those of Socket.IO: one of them polls, and never has a WebSocket."""
-
 N_RUDE = 100
-
 GROWTH_BYTES = 24 * 2**20
 """Memory that a server may have more after all attacks than before."""
-
-HEAD_END = b"\r\n\r\n"
 
 IGNORED = {"bandwidth": "1MB/s"}
 """A network, which a cohort with a limited buffer must have; the clients here have the one of this machine."""
@@ -98,92 +81,6 @@ class Impatient(Fleet):
     def _settings(self, instance) -> ServerSettings:
         settings = super()._settings(instance)
         return dataclasses.replace(settings, header_timeout_s=HEADER_TIMEOUT_S, poll_hold_s=POLL_HOLD_S)
-
-
-class GoodClient:
-    """A client that behaves well, and what it has heard."""
-
-    def __init__(self, name: str, kind: str, url: str, token: str) -> None:
-        self.name, self._url, self._token = name, url, token
-        self.welcomed = asyncio.Event()
-        self.heard: list[int] = []
-        self.strange: list[object] = []
-        self.worst_s = 0.0
-        self.task = asyncio.create_task(getattr(self, f"_{kind}")())
-
-    def _take(self, frame: object) -> None:
-        if isinstance(frame, wire.Welcome):
-            self.welcomed.set()
-        elif isinstance(frame, wire.Message) and frame.data.startswith(self.name):
-            self.heard.append(frame.seq)
-            self.worst_s = max(self.worst_s, time.monotonic() - float(frame.data.split()[1]))
-        else:
-            self.strange.append(frame)
-
-    async def _websocket(self) -> None:
-        async with connect(self._url, origin=ORIGIN, compression=None, proxy=None, close_timeout=1.0) as websocket:
-            async for text in websocket:
-                self._take(wire.read_from_server(text))
-
-    async def _sse(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with aiohttp.ClientSession(timeout=timeout) as http, http.get(self._url) as answer:
-            async for line in answer.content:
-                if line.startswith(b"data: "):
-                    self._take(wire.read_from_server(line[6:]))
-
-    async def _long_polling(self) -> None:
-        async with aiohttp.ClientSession() as http:
-            url = self._url
-            while True:
-                async with http.get(url) as answer:
-                    if answer.status == 410:
-                        return
-                    for frame in wire.read_from_server(await answer.read()).frames:
-                        self._take(frame)
-                        if isinstance(frame, wire.Welcome):
-                            url = f"{self._url}&session={frame.session}"
-
-    async def _socketio(self) -> None:
-        ear = Ear(self._take)
-        connection = await connect_socketio(self._url, {"token": self._token}, Caller(ORIGIN, ""), ear)
-        try:
-            self.strange.append(await ear.closed)
-        finally:
-            connection.abort()
-
-    async def _socketio_polls(self) -> None:
-        async with aiohttp.ClientSession() as http:
-            url = f"{self._url}?EIO=4&transport=polling"
-            async with http.get(url) as answer:
-                url += f"&sid={json.loads((await answer.text())[1:])['sid']}"
-            await http.post(url, data=hello({"token": self._token}))
-            while True:
-                async with http.get(url) as answer:
-                    packets = (await answer.text()).split("\x1e")
-                for packet in packets:
-                    if packet.startswith('42["message",'):
-                        self._take(wire.read_from_server(packet[13:-1]))
-                    elif packet == "2":
-                        await http.post(url, data=b"3")
-                    elif not packet.startswith("40{"):
-                        self.strange.append(packet)
-                        return
-
-
-class Ear(Reception):
-    """What comes to a light client of Socket.IO, told to somebody frame by frame."""
-
-    def __init__(self, take: Callable[[object], None]) -> None:
-        super().__init__(0, 0, lambda *_: None, False, lambda *_: None)
-        self._tell = take
-
-    def frame(self, body: bytes) -> None:
-        """One frame of the server."""
-        frame = wire.read_from_server(body)
-        if isinstance(frame, wire.Welcome):
-            self.welcomed.set_result(None)
-        self._tell(frame)
 
 
 class Site:
@@ -364,64 +261,6 @@ class Site:
         one.hang_up()
 
 
-class Socket:
-    """A connection that says what it likes."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def until(self, end: bytes) -> bytes:
-        """All that comes up to and with these bytes, and may be a little more."""
-        found = bytearray()
-        async with asyncio.timeout(WAIT_S):
-            while end not in found[-(2**18) - len(end) :]:
-                chunk = await self.reader.read(2**18)
-                assert chunk, f"the server has hung up before {end!r}, after {bytes(found[-200:])}"
-                found += chunk
-        return bytes(found)
-
-    def reads(self, does: bool) -> None:
-        """Whether anything is read from the connection."""
-        (self.writer.transport.resume_reading if does else self.writer.transport.pause_reading)()
-
-    def send(self, data: bytes) -> None:
-        """Write bytes as they are."""
-        if data and not self.writer.is_closing():
-            self.writer.write(data)
-
-    async def rest(self, within_s: float = WAIT_S) -> bytes:
-        """All that comes until the server hangs up."""
-        found = b""
-        try:
-            async with asyncio.timeout(within_s):
-                while chunk := await self.reader.read(2**18):
-                    found += chunk
-        except ConnectionError:
-            pass  # a reset is an end as well
-        return found
-
-    async def head(self) -> bytes:
-        """The head of an answer."""
-        async with asyncio.timeout(WAIT_S):
-            return await self.reader.readuntil(HEAD_END)
-
-    async def frame(self) -> tuple[int, bytes]:
-        """The next WebSocket frame of the server: its opcode and payload."""
-        async with asyncio.timeout(WAIT_S):
-            first, length = await self.reader.readexactly(2)
-            if length >= 126:
-                length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8), "big")
-            return first & 15, await self.reader.readexactly(length)
-
-    async def said(self) -> object:
-        """The next frame of the wire."""
-        return wire.read_from_server((await self.frame())[1])
-
-    def hang_up(self) -> None:
-        """A reset, or an end without further ado."""
-        self.writer.transport.abort()
-
-
 class Siege:
     """A site, and the loop in which it lives as long as the tests of a module go on."""
 
@@ -445,70 +284,6 @@ async def as_before(there: Site) -> None:
     assert there.memory() - there.memory_bytes < GROWTH_BYTES, there.memory() - there.memory_bytes
     assert max(one.worst_s for one in there.good.values()) < WAIT_S / 3
     assert (there.log, there.count("unwritten")) == ("", 0), there.log
-
-
-# What is sent.
-
-
-def request(method: str, path: str, *headers: str, body: bytes = b"", host: str = "Host: x") -> bytes:
-    """A request of HTTP/1.1, the last one of its connection."""
-    lines = [f"{method} {path} HTTP/1.1", host, "Connection: close", *headers]
-    if body:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
-
-
-def upgrade(token: str, *headers: str, query: str = "", path: str = "/ws") -> bytes:
-    """The request for a WebSocket."""
-    lines = [
-        f"GET {path}?token={token}{query} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", *filter(None, headers), "", "",
-    ]  # fmt: skip
-    return "\r\n".join(lines).encode("latin-1")
-
-
-def frame(opcode: int, payload: bytes = b"", fin: bool = True, rsv: int = 0, masked: bool = True) -> bytes:
-    """A WebSocket frame, right or wrong; its mask is 0."""
-    head = bytes([fin << 7 | rsv << 4 | opcode])
-    mask = 128 * masked
-    if len(payload) < 126:
-        head += bytes([mask | len(payload)])
-    else:
-        size, code = ("!H", 126) if len(payload) < 2**16 else ("!Q", 127)
-        head += bytes([mask | code]) + struct.pack(size, len(payload))
-    return head + bytes(4 * masked) + payload
-
-
-def text(content: object) -> bytes:
-    """A text frame with JSON, or with a frame of the wire."""
-    return frame(1, content if isinstance(content, bytes) else json.dumps(content).encode())
-
-
-def status_of(answer: bytes) -> int | None:
-    """Status of an answer; None where there is none."""
-    return int(answer.split(b" ", 2)[1]) if answer.startswith(b"HTTP/1.") else None
-
-
-def frames_in(data: bytes) -> list[tuple[int, bytes]]:
-    """WebSocket frames of a server: opcodes and payloads."""
-    found = []
-    while data:
-        length, at = data[1], 2
-        if length >= 126:
-            size = 2 if length == 126 else 8
-            length, at = int.from_bytes(data[2 : 2 + size], "big"), 2 + size
-        found.append((data[0] & 15, data[at : at + length]))
-        data = data[at + length :]
-    return found
-
-
-def close_code(data: bytes) -> int | None:
-    """The code of the close frame among the last frames of a server; None where it has sent none."""
-    codes = [int.from_bytes(payload[:2], "big") for opcode, payload in frames_in(data) if opcode == 8]
-    return codes[0] if codes else None
-
-
-# Waiting.
 
 
 async def until(condition, found) -> None:

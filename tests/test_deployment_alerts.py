@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from realtime_sim import deployment, presets
 from realtime_sim.metrics import METRICS, MONITORED
 from realtime_sim.scenario import Scenario
+from tests.deployed import chat
 from tests.strategies import scenarios
-from tests.test_deployment import chat
 
 NAMES = {metric.name for metric in METRICS.values()}
 

@@ -25,8 +25,8 @@ from realtime_sim.policies import balancing
 from realtime_sim.proxies import silence_s
 from realtime_sim.scenario import Scenario
 from realtime_sim.transports import TRANSPORTS
+from tests.deployed import chat
 from tests.strategies import scenarios
-from tests.test_deployment import chat
 
 ADDRESSES = ("127.0.0.1:7001", "127.0.0.1:7002")
 WRITERS = {"haproxy": deployment.haproxy_snippet, "nginx": deployment.nginx_snippet}

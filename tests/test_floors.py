@@ -51,6 +51,7 @@ FLOORS = {
     "engines.fast": 3,
     "engines.reference": 3,
     # 4 meaning
+    "answers": 4,
     "diagnosis": 4,
     "latency": 4,
     "objectives": 4,
@@ -158,6 +159,7 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("results", "answers"): "results are told as every answer is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
     ("objectives", "diagnosis"): "who was never connected breaks a promise too",

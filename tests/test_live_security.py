@@ -17,19 +17,9 @@ import pytest
 from live.fleet import ORIGIN
 from realtime_sim import wire
 from tests import besieged
-from tests.besieged import (  # fmt: skip
-    GOOD,
-    GROWTH_BYTES,
-    HEADER_TIMEOUT_S,
-    WAIT_S,
-    close_code,
-    frame,
-    request,
-    status_of,
-    text,
-    until,
-    upgrade,
-)
+from tests.bare_sockets import WAIT_S, close_code, frame, request, status_of, text, upgrade
+from tests.besieged import GROWTH_BYTES, HEADER_TIMEOUT_S, until
+from tests.good_clients import GOOD
 
 pytestmark = pytest.mark.live
 

@@ -12,19 +12,9 @@ import pytest
 
 from realtime_sim import wire
 from tests import besieged
-from tests.besieged import (
-    GOOD,
-    GROWTH_BYTES,
-    HEAD_END,
-    N_RUDE,
-    WAIT_S,
-    close_code,
-    request,
-    status_of,
-    text,
-    until,
-    upgrade,  # fmt: skip
-)
+from tests.bare_sockets import HEAD_END, WAIT_S, close_code, request, status_of, text, upgrade
+from tests.besieged import GROWTH_BYTES, N_RUDE, until
+from tests.good_clients import GOOD
 
 pytestmark = pytest.mark.live
 

@@ -13,18 +13,8 @@ import pytest
 from live.fleet import ORIGIN
 from realtime_sim import wire
 from tests import besieged
-from tests.besieged import (  # fmt: skip
-    GROWTH_BYTES,
-    HEAD_END,
-    N_RUDE,
-    WAIT_S,
-    frame,
-    request,
-    status_of,
-    text,
-    until,
-    upgrade,
-)
+from tests.bare_sockets import HEAD_END, WAIT_S, frame, request, status_of, text, upgrade
+from tests.besieged import GROWTH_BYTES, N_RUDE, until
 from tests.test_live_security import SMUGGLED, SMUGGLING, noise
 
 pytestmark = pytest.mark.live

@@ -22,8 +22,10 @@ from realtime_sim.proxies import (
     COOKIE,
     HAPROXY_POLICIES,
     NGINX_POLICIES,
+    Timeouts,
     haproxy_defaults,
     milliseconds,
+    nginx_block,
     nginx_idle,
     nginx_proxying,
     nginx_upgrade,
@@ -74,36 +76,35 @@ http {{
 
     {_nginx_upstream("http", settings)}
 
-    server {{
-        listen 127.0.0.1:{port} backlog=4096;
-        location = /ws {{
-            proxy_pass http://websocket;
-            {_indented(nginx_upgrade('"upgrade"'), 12)}
-            # Silence on a WebSocket, in both directions together.
-            {nginx_idle(times.websocket_s)}
-        }}
-        location /socket.io/ {{
-            # Polls and WebSockets have one path and one group, or the upgrade would miss the server of the polls.
-            proxy_pass http://http;
-            {_indented(nginx_upgrade(), 12)}
-            {nginx_idle(times.websocket_s)}
-        }}
-        location = /events {{
-            proxy_pass http://http;
-            {nginx_idle(times.events_s)}
-        }}
-        location / {{
-            proxy_pass http://http;
-        }}
-    }}
+    {_indented(_nginx_clients(times, port), 4)}
 
-    # For those who started it: whether it is ready, and its version in the header Server.
-    server {{
-        listen unix:{socket_path(folder, "nginx")};
-        return 204;
-    }}
+    {_indented(_nginx_starter(folder), 4)}
 }}
 """
+
+
+def _nginx_clients(times: Timeouts, port: int) -> list[str]:
+    """Where clients come: each way to connect goes to its group, and may be silent for a time of its own."""
+    upgrade, polls = nginx_upgrade('"upgrade"'), nginx_upgrade()
+    silence = "# Silence on a WebSocket, in both directions together."
+    one_path = "# Polls and WebSockets have one path and one group, or the upgrade would miss the server of the polls."
+    idle, events = nginx_idle(times.websocket_s), nginx_idle(times.events_s)
+    return nginx_block(
+        "server",
+        [
+            f"listen 127.0.0.1:{port} backlog=4096;",
+            *nginx_block("location = /ws", ["proxy_pass http://websocket;", *upgrade, silence, idle]),
+            *nginx_block("location /socket.io/", [one_path, "proxy_pass http://http;", *polls, idle]),
+            *nginx_block("location = /events", ["proxy_pass http://http;", events]),
+            *nginx_block("location /", ["proxy_pass http://http;"]),
+        ],
+    )
+
+
+def _nginx_starter(folder: Path) -> list[str]:
+    """A server of its own for those who started it."""
+    about = "# For those who started it: whether it is ready, and its version in the header Server."
+    return [about, *nginx_block("server", [f"listen unix:{socket_path(folder, 'nginx')};", "return 204;"])]
 
 
 def _nginx_upstream(group: str, settings: Settings) -> str:
@@ -121,8 +122,7 @@ def _nginx_upstream(group: str, settings: Settings) -> str:
     # Enough for all polls to end at once and their connections to be used again; a broadcast does that. Servers must
     # keep idle ones for longer, or a request meets one that is just being closed.
     lines.append(f"keepalive {settings.connections}; keepalive_timeout 10s; keepalive_requests 1000000000;")
-    body = "\n        ".join(line for line in lines if line)
-    return f"upstream {group} {{\n        {body}\n    }}"
+    return _indented(nginx_block(f"upstream {group}", filter(None, lines)), 4)
 
 
 def _indented(lines: Iterable[str], n: int) -> str:
@@ -135,12 +135,8 @@ def haproxy(settings: Settings, port: int, folder: Path) -> str:
 
     Parameters
     ----------
-    settings : Settings
-        What to do.
-    port : int
-        Of loopback, for clients.
-    folder : Path
-        Where its files go.
+    settings, port, folder
+        As for `nginx`.
     """
     times = settings.timeouts
     return f"""\

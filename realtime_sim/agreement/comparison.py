@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -15,9 +13,9 @@ from realtime_sim import __version__
 from realtime_sim.agreement.judging import NOT_DETERMINED, NOT_JUDGED
 from realtime_sim.agreement.sheets import Sheet
 from realtime_sim.agreement.words import percent, value_text
-from realtime_sim.files import write_whole
+from realtime_sim.answers import Answer, figures_html, without_nan
 from realtime_sim.limits.table import aligned
-from realtime_sim.results import Results, without_nan
+from realtime_sim.results import Results
 
 __all__ = ["KINDS", "Change", "Comparison", "changes_between", "range_text", "worth_showing"]
 
@@ -42,7 +40,7 @@ MOST_CHANGES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Answer):
     """What `realtime_sim.compare` found. Printed, it is its tables.
 
     Parameters
@@ -119,19 +117,6 @@ class Comparison:
         }  # fmt: skip
         return without_nan(plain)
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text
-
     def __str__(self) -> str:
         label_a, label_b = self.labels
         head = [f"{label_a}: {self.side_text('a')}; {label_b}: {self.side_text('b')}", self.verdict]
@@ -172,8 +157,7 @@ class Comparison:
         shown = self.figures[worth_showing(self.figures)].drop(columns=["difference_low", "difference_high"])
         parts = [f"<h4>{html.escape(' against '.join(self.labels))}</h4>", f"<p><b>{html.escape(self.verdict)}</b></p>"]
         parts += [f"<p>{html.escape(note)}</p>" for note in self.notes]
-        parts += [frame.to_html(float_format=lambda x: f"{x:,.4g}", na_rep="") for frame in (shown, self.hops)]
-        return "\n".join(parts)
+        return "\n".join([*parts, figures_html(shown), figures_html(self.hops)])
 
 
 def _signed(ratio: float) -> str:

@@ -86,6 +86,7 @@ def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **op
     """Variants of a scenario side by side; their JSON is a list."""
     import json
 
+    from realtime_sim.answers import json_text
     from realtime_sim.comparison import comparison, variants
     from realtime_sim.simulation import simulate as run
 
@@ -106,7 +107,7 @@ def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **op
         print(f"\nFigure: {figure}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         plain = [results.to_plain() for results in runs.values()]
-        give_json(json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False), json_)
+        give_json(json_text(plain), json_)
 
 
 @app.command()

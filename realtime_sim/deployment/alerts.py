@@ -13,9 +13,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from realtime_sim.deployment.figures import STORM_WINDOW_S, Figures, promise
+from realtime_sim.deployment.figures import STORM_WINDOW_S, Deployed, Figures, promise
 from realtime_sim.deployment.reasons import Because
-from realtime_sim.deployment.target import Target
 from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import number, plural
 from realtime_sim.metrics import METRICS
@@ -37,22 +36,13 @@ STORM_FACTOR = 1.5
 """Times the reconnections that are planned for, before it is a storm, a choice."""
 
 
-def rules(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    """A PrometheusRule; its `spec` is a rule file of Prometheus itself.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    figures : Figures
-        Its figures.
-    target : Target
-        Where.
-    """
+def rules(deployed: Deployed) -> dict[str, object]:
+    """A PrometheusRule; its `spec` is a rule file of Prometheus itself."""
+    target = deployed.target
     of = f'{{namespace="{target.namespace}"}}'
     groups = [
-        {"name": f"{target.name}.recorded", "rules": list(_recorded(scenario, of))},
-        {"name": f"{target.name}.alerts", "rules": list(_alerts(scenario, figures, of))},
+        {"name": f"{target.name}.recorded", "rules": list(_recorded(deployed.scenario, of))},
+        {"name": f"{target.name}.alerts", "rules": list(_alerts(deployed.scenario, deployed.figures, of))},
     ]
     return {
         "apiVersion": "monitoring.coreos.com/v1",

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from realtime_sim.deployment.reasons import Because
+from realtime_sim.deployment.target import Target
 from realtime_sim.limits.load import Load
 from realtime_sim.limits.storm import storm
 from realtime_sim.limits.table import number, plural
 from realtime_sim.scenario import RollingDeploy, Scenario
 
-__all__ = ["Figures", "figures_of", "promise", "rolling_of"]
+__all__ = ["Deployed", "Figures", "figures_of", "promise", "rolling_of"]
 
 PROPAGATION_S = 5
 """Time until every proxy has heard that a pod is on its way out, a choice: EndpointSlices reach nodes in a second or
@@ -83,6 +84,25 @@ class Figures:
     def all_accept_per_s(self) -> float | None:
         """Clients a second that all pods accept; None if none, or any number."""
         return None if self.accepts_per_s is None else self.accepts_per_s * self.full_pods
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What every manifest, rule, note and snippet is written from.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures.
+    target : Target
+        Where.
+    """
+
+    scenario: Scenario
+    figures: Figures
+    target: Target
 
 
 def figures_of(scenario: Scenario) -> Figures:

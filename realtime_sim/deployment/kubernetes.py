@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from realtime_sim.deployment.alerts import rules
-from realtime_sim.deployment.figures import figures_of
+from realtime_sim.deployment.figures import Deployed, figures_of
 from realtime_sim.deployment.notes import notes_of
 from realtime_sim.deployment.pods import budget, deployment, services
 from realtime_sim.deployment.reasons import commented, plain, reasons
@@ -145,13 +145,13 @@ def manifests(
     '250'
     """
     target = target_of(scenario, namespace=namespace, name=name, port=port, image=image)
-    figures = figures_of(scenario)
+    deployed = Deployed(scenario, figures_of(scenario), target)
     objects = {
-        "deployment.yaml": deployment(scenario, figures, target),
-        **services(scenario, target),
-        "autoscaler.yaml": autoscaler(scenario, figures, target),
-        "disruption-budget.yaml": budget(scenario, figures, target),
-        "alerts.yaml": rules(scenario, figures, target),
+        "deployment.yaml": deployment(deployed),
+        **services(deployed),
+        "autoscaler.yaml": autoscaler(deployed),
+        "disruption-budget.yaml": budget(deployed),
+        "alerts.yaml": rules(deployed),
     }
     about = f"{scenario.name}: {scenario.n_clients:,} clients on {scenario.servers.count:,} pods"
-    return Manifests(about, MappingProxyType(objects), notes_of(scenario, figures))
+    return Manifests(about, MappingProxyType(objects), notes_of(deployed))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from realtime_sim.deployment.figures import Figures, promise
+from realtime_sim.deployment.figures import Deployed, Figures, promise
 from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
 from realtime_sim.limits.table import number, plural
@@ -17,16 +17,9 @@ from realtime_sim.units import format_bandwidth, format_duration, format_rate
 __all__ = ["notes_of"]
 
 
-def notes_of(scenario: Scenario, figures: Figures) -> tuple[str, ...]:
-    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    figures : Figures
-        Its figures.
-    """
+def notes_of(deployed: Deployed) -> tuple[str, ...]:
+    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first."""
+    scenario, figures = deployed.scenario, deployed.figures
     parts = (
         _of_servers(scenario, figures),
         _of_limits(scenario, figures),

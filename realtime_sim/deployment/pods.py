@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import math
 
-from realtime_sim.deployment.figures import Figures, promise
+from realtime_sim.deployment.figures import Deployed, Figures, promise
 from realtime_sim.deployment.reasons import Because
-from realtime_sim.deployment.target import Target
 from realtime_sim.limits.table import number, plural
 from realtime_sim.proxies import CHECK_ANSWER_S
 from realtime_sim.scenario import Scenario
@@ -36,18 +35,9 @@ STICKY_S = 10_800
 """Time for which a Service remembers a client: the default of Kubernetes, 3 h."""
 
 
-def deployment(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    """The Deployment, values with reasons.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    figures : Figures
-        Its figures.
-    target : Target
-        Where.
-    """
+def deployment(deployed: Deployed) -> dict[str, object]:
+    """The Deployment, values with reasons."""
+    figures, target = deployed.figures, deployed.target
     rolling, why = figures.rolling, figures.rolling_why
     return {
         "apiVersion": "apps/v1",
@@ -68,7 +58,7 @@ def deployment(scenario: Scenario, figures: Figures, target: Target) -> dict[str
                     "maxUnavailable": Because(rolling.max_unavailable, f"max_unavailable: {why}"),
                 },
             },
-            "template": {"metadata": {"labels": target.labels}, "spec": _pod(scenario, figures, target)},
+            "template": {"metadata": {"labels": target.labels}, "spec": _pod(deployed)},
         },
     }
 
@@ -85,12 +75,13 @@ def _pace(figures: Figures) -> dict[str, object]:
     }
 
 
-def _pod(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
+def _pod(deployed: Deployed) -> dict[str, object]:
+    target, termination = deployed.target, deployed.figures.termination
     spread = (
         "soft: a node or a zone that dies takes few pods with it, and pods that fit nowhere else start all the same"
     )
     return {
-        "terminationGracePeriodSeconds": Because(figures.termination.value, figures.termination.why),
+        "terminationGracePeriodSeconds": Because(termination.value, termination.why),
         "topologySpreadConstraints": [
             Because(
                 {
@@ -103,26 +94,25 @@ def _pod(scenario: Scenario, figures: Figures, target: Target) -> dict[str, obje
             )
             for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
         ],
-        "containers": [_container(scenario, figures, target)],
+        "containers": [_container(deployed)],
     }
 
 
-def _container(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    sleep = (
-        f"{figures.pre_stop.why}. The server goes on meanwhile. Needs Kubernetes 1.30; before that an exec of sleep."
-    )
+def _container(deployed: Deployed) -> dict[str, object]:
+    target, pause = deployed.target, deployed.figures.pre_stop
+    sleep = f"{pause.why}. The server goes on meanwhile. Needs Kubernetes 1.30; before that an exec of sleep."
     return {
         "name": "server",
         "image": Because(target.image, "yours; the scenario knows no image"),
         "ports": [{"name": "http", "containerPort": target.port}],
-        "resources": _resources(scenario, figures),
-        **_probes(scenario),
-        "lifecycle": {"preStop": {"sleep": {"seconds": Because(figures.pre_stop.value, sleep)}}},
+        "resources": _resources(deployed),
+        **_probes(deployed.scenario),
+        "lifecycle": {"preStop": {"sleep": {"seconds": Because(pause.value, sleep)}}},
     }
 
 
-def _resources(scenario: Scenario, figures: Figures) -> dict[str, object]:
-    servers = scenario.servers
+def _resources(deployed: Deployed) -> dict[str, object]:
+    servers, full = deployed.scenario.servers, deployed.figures.spare_each
     cores = "one core for each of servers.workers; no limit, for a throttled loop makes everybody wait"
     requests = {"cpu": Because(str(servers.workers), cores)}
     if servers.memory is not None:
@@ -132,12 +122,9 @@ def _resources(scenario: Scenario, figures: Figures) -> dict[str, object]:
             "requests": requests,
             "limits": {"memory": Because(memory, "servers.memory: the model refuses beyond it")},
         }
-    needed = servers.resolved_costs.memory_bytes(figures.spare_each.value)
+    needed = servers.resolved_costs.memory_bytes(full.value)
     if needed:
-        why = (
-            f"servers.memory is not set: the process and {number(figures.spare_each.value)} connections by the profile "
-            f"({figures.spare_each.why})"
-        )
+        why = f"servers.memory is not set: the process and {number(full.value)} connections by the profile ({full.why})"
         requests["memory"] = Because(str(needed), why)
     return {"requests": requests}
 
@@ -187,19 +174,17 @@ def _probes(scenario: Scenario) -> dict[str, object]:
     }
 
 
-def services(scenario: Scenario, target: Target) -> dict[str, dict[str, object]]:
-    """The Service that clients or proxies reach by one address, and one without an address that names every pod.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    target : Target
-        Where.
-    """
+def services(deployed: Deployed) -> dict[str, dict[str, object]]:
+    """The Service that clients or proxies reach by one address, and one without an address that names every pod."""
+    target = deployed.target
     ports = [{"name": "http", "port": 80, "targetPort": "http"}]
     own = [{"name": "http", "port": target.port, "targetPort": "http"}]
-    one: dict[str, object] = {"type": "ClusterIP", "selector": target.labels, "ports": ports, **_affinity(scenario)}
+    one: dict[str, object] = {
+        "type": "ClusterIP",
+        "selector": target.labels,
+        "ports": ports,
+        **_affinity(deployed.scenario),
+    }
     every = {
         "clusterIP": Because("None", "no address of its own: DNS has every pod, for proxies that choose among them"),
         "selector": target.labels,
@@ -231,18 +216,12 @@ def _affinity(scenario: Scenario) -> dict[str, object]:
     }
 
 
-def budget(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    """The PodDisruptionBudget: how many pods may be evicted at a time, when nodes are drained. Deploys do not ask it.
+def budget(deployed: Deployed) -> dict[str, object]:
+    """The PodDisruptionBudget: how many pods may be evicted at a time, when nodes are drained.
 
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    figures : Figures
-        Its figures.
-    target : Target
-        Where.
+    Deploys do not ask it.
     """
+    scenario, figures, target = deployed.scenario, deployed.figures, deployed.target
     promised = promise(scenario, "survive_servers")
     most = max(1, min(promised or 0, figures.pods - 1))
     if promised and most == promised:

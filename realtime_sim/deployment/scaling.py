@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import math
 
-from realtime_sim.deployment.figures import GROWTH, Figures
+from realtime_sim.deployment.figures import GROWTH, Deployed, Figures
 from realtime_sim.deployment.reasons import Because
-from realtime_sim.deployment.target import Target
 from realtime_sim.metrics import METRICS
 from realtime_sim.policies.autoscaling import SCALE_DOWN, SCALE_UP, ScalingRules
 from realtime_sim.scenario import Scenario
@@ -29,24 +28,14 @@ def sends_per_s() -> str:
     return METRICS["sends"].name.removesuffix("_total") + "_per_second"
 
 
-def autoscaler(scenario: Scenario, figures: Figures, target: Target) -> dict[str, object]:
-    """The HorizontalPodAutoscaler, values with reasons.
-
-    Parameters
-    ----------
-    scenario : Scenario
-        What is deployed.
-    figures : Figures
-        Its figures.
-    target : Target
-        Where.
-    """
-    spec = _own(scenario) if scenario.autoscaling else _planned(figures)
-    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": target.name}
+def autoscaler(deployed: Deployed) -> dict[str, object]:
+    """The HorizontalPodAutoscaler, values with reasons."""
+    spec = _own(deployed.scenario) if deployed.scenario.autoscaling else _planned(deployed.figures)
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": deployed.target.name}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": target.metadata(),
+        "metadata": deployed.target.metadata(),
         "spec": {"scaleTargetRef": reference, **spec},
     }
 

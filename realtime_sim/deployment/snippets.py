@@ -16,10 +16,10 @@ import math
 import re
 from collections.abc import Sequence
 
-from realtime_sim.deployment.figures import Figures, figures_of
+from realtime_sim.deployment.figures import Deployed, figures_of
 from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.reasons import comment
-from realtime_sim.deployment.target import Target, target_of
+from realtime_sim.deployment.target import target_of
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits.table import number
 from realtime_sim.proxies import (
@@ -30,6 +30,7 @@ from realtime_sim.proxies import (
     Timeouts,
     haproxy_defaults,
     milliseconds,
+    nginx_block,
     nginx_idle,
     nginx_proxying,
     nginx_upgrade,
@@ -80,14 +81,13 @@ def haproxy_snippet(
     ScenarioError
         If a name, a port or an address is wrong.
     """
-    target, figures = _checked(scenario, namespace, name, port, listen, addresses), figures_of(scenario)
-    times = _timeouts(scenario)
+    deployed, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
     lines = [*_head(scenario, "HAProxy")]
     if not addresses:
         lines += ["resolvers cluster", *_indented(_RESOLVERS), ""]
     lines += ["defaults", *_indented(haproxy_defaults(times)), ""]
     lines += ["frontend clients", *_indented(_haproxy_front(scenario, listen)), ""]
-    lines += ["backend servers", *_indented(_haproxy_back(scenario, figures, target, times, addresses))]
+    lines += ["backend servers", *_indented(_haproxy_back(deployed, times, addresses))]
     return "\n".join(lines) + "\n"
 
 
@@ -116,9 +116,8 @@ def _haproxy_front(scenario: Scenario, listen: int) -> list[str]:
     ]
 
 
-def _haproxy_back(
-    scenario: Scenario, figures: Figures, target: Target, times: Timeouts, addresses: Sequence[str]
-) -> list[str]:
+def _haproxy_back(deployed: Deployed, times: Timeouts, addresses: Sequence[str]) -> list[str]:
+    scenario, figures, target = deployed.scenario, deployed.figures, deployed.target
     policy, sticky = scenario.balancer.policy, scenario.balancer.affinity == "cookie"
     lines = HAPROXY_POLICIES[policy].replace("\n    ", "\n").splitlines()
     if sticky and addresses:
@@ -138,7 +137,7 @@ def _haproxy_back(
     check = f"check inter {interval}ms fall {FAILURES} rise 1"
     detection = f"balancer.detection, {scenario.balancer.detection:g} s"
     lines.append(f"# {FAILURES} checks fit into {detection}, as far as whole seconds go.")
-    if slow_s := _slow_start_s(scenario, figures):
+    if slow_s := _slow_start_s(deployed):
         check += f" slowstart {slow_s}s"
         lines += comment(
             f"A new server gets its share little by little, in the {slow_s} s that it needs to accept "
@@ -157,9 +156,10 @@ def _haproxy_back(
     ]
 
 
-def _slow_start_s(scenario: Scenario, figures: Figures) -> int:
+def _slow_start_s(deployed: Deployed) -> int:
     """Time in which a new server should get its share, whole seconds; 0 where it need not be held back, or cannot."""
-    if figures.accepts_per_s is None or "hash" in scenario.balancer.policy:
+    figures = deployed.figures
+    if figures.accepts_per_s is None or "hash" in deployed.scenario.balancer.policy:
         return 0
     return math.ceil(figures.each.value / figures.accepts_per_s)
 
@@ -178,16 +178,8 @@ def nginx_snippet(
 
     Parameters
     ----------
-    scenario : Scenario
-        What is behind it.
-    namespace, name : str
-        As for `manifests`: where its Services are.
-    port : int
-        Where servers listen.
-    listen : int
-        Where clients connect.
-    addresses : sequence of str
-        host:port of every server where they are no pods; left out, pods are looked up in DNS.
+    scenario, namespace, name, port, listen, addresses
+        As for `haproxy_snippet`.
     resolver : str
         Address of the cluster's DNS; the default is that of kubeadm.
 
@@ -196,19 +188,20 @@ def nginx_snippet(
     ScenarioError
         If a name, a port or an address is wrong.
     """
-    target, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
+    deployed, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
     if not isinstance(resolver, str) or not re.fullmatch(_HOST, resolver):
         raise ScenarioError(
             Problem("resolver", "must be the address of a DNS server", resolver, "write it like 10.96.0.10")
         )
-    upstream = _nginx_upstream(scenario, target, addresses, resolver)
+    upstream = _nginx_upstream(deployed, addresses, resolver)
     lines = [*_head(scenario, "nginx"), *nginx_proxying(times.requests_s), "# Servers have limits of their own."]
-    lines += ["client_max_body_size 0;", "", "upstream servers {", *_indented(upstream), "}", ""]
-    lines += ["server {", *_indented(_nginx_server(scenario, times, listen)), "}"]
+    lines += ["client_max_body_size 0;", "", *nginx_block("upstream servers", upstream), ""]
+    lines += nginx_block("server", _nginx_server(scenario, times, listen))
     return "\n".join(lines) + "\n"
 
 
-def _nginx_upstream(scenario: Scenario, target: Target, addresses: Sequence[str], resolver: str) -> list[str]:
+def _nginx_upstream(deployed: Deployed, addresses: Sequence[str], resolver: str) -> list[str]:
+    scenario, target = deployed.scenario, deployed.target
     lines = ["# Addresses of servers that come and go, and counts that all workers share.", "zone servers 1m;"]
     marks = "max_fails=1 fail_timeout=1s"
     if addresses:
@@ -223,7 +216,7 @@ def _nginx_upstream(scenario: Scenario, target: Target, addresses: Sequence[str]
     lines.append(NGINX_POLICIES[scenario.balancer.policy])
     if scenario.balancer.affinity == "cookie":
         lines += ["# Older open-source nginx has no `sticky`, and says so.", f"sticky cookie {COOKIE} path=/ httponly;"]
-    if _slow_start_s(scenario, figures_of(scenario)):
+    if _slow_start_s(deployed):
         lines.append("# Open-source nginx has no slow start. servers.admission is another way, and HAProxy has one.")
     lines += [
         *comment(
@@ -250,7 +243,7 @@ def _nginx_server(scenario: Scenario, times: Timeouts, listen: int) -> list[str]
     clear = _tls(scenario, "listen ... ssl and ssl_certificate")
     lines = [*clear, f"listen {listen};", "# Paths as servers of live runs have them; write your own."]
     for path, inside in {**places, "/": []}.items():
-        lines += [f"location {path} {{", *_indented(["proxy_pass http://servers;", *inside]), "}"]
+        lines += nginx_block(f"location {path}", ["proxy_pass http://servers;", *inside])
     return lines
 
 
@@ -304,8 +297,8 @@ def _indented(lines: Sequence[str]) -> list[str]:
 
 def _checked(
     scenario: Scenario, namespace: str, name: str | None, port: int, listen: int, addresses: Sequence[str]
-) -> Target:
-    """Where servers are, once everything was found to be in order."""
+) -> Deployed:
+    """What is written about, once everything was found to be in order."""
     target, problems = target_of(scenario, namespace=namespace, name=name, port=port), []
     if isinstance(listen, bool) or not isinstance(listen, int) or not 1 <= listen <= 65_535:
         problems.append(Problem("listen", "must be from 1 to 65_535", listen, "use the port that clients connect to"))
@@ -314,4 +307,4 @@ def _checked(
             problems.append(Problem(f"addresses[{i}]", "must be host:port", one, "write it like 10.0.0.5:8080"))
     if problems:
         raise ScenarioError(problems)
-    return target
+    return Deployed(scenario, figures_of(scenario), target)

@@ -11,6 +11,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from realtime_sim.answers import table_html
+
 __all__ = ["Limit", "Limits", "Storm", "aligned", "number", "plural"]
 
 
@@ -247,10 +249,8 @@ class Limits:
         sums = [(row.name, row.arithmetic) for row in self.rows]
         sums += [(self._storm_title(storm), storm.arithmetic) for storm in self.storms]
         arithmetic = "\n\n".join(f"<b>{title}</b>\n{html.escape(text)}" for title, text in sums)
-        head, *cells = self._cells()
-        table = pd.DataFrame(cells, columns=head).to_html(index=False, border=0)
         title = f"<h4>{html.escape(self.headline)}</h4>\n<p>{html.escape(self.verdict)}</p>"
-        return "\n".join([title, table, *shown, f"<pre>{arithmetic}</pre>"])
+        return "\n".join([title, table_html(self._cells()), *shown, f"<pre>{arithmetic}</pre>"])
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them."""

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from realtime_sim import __version__
+from realtime_sim.answers import Answer, table_html, without_nan
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.files import write_whole
 from realtime_sim.limits import Limits
 from realtime_sim.limits.table import aligned, plural
 from realtime_sim.planning.drills import Lengths, drills_of
 from realtime_sim.planning.judging import Check, Evaluation
 from realtime_sim.planning.remedies import Remedy
 from realtime_sim.planning.words import Blocked, value_text
-from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ __all__ = ["Plan"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Answer):
     """How many servers keep every promise, and how that is known. Printed, it is a table.
 
     Parameters
@@ -316,8 +313,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.headline)}</h4>", f"<p>{html.escape(self.verdict)}</p>"]
-        for head, *rows in (self._cells(), self._looked_at()):
-            parts.append(pd.DataFrame(rows, columns=head).to_html(index=False, border=0))
+        parts += [table_html(self._cells()), table_html(self._looked_at())]
         for title, texts in self._lists():
             items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
             parts.append(f"<p>{title}</p><ul>{items}</ul>")
@@ -357,19 +353,6 @@ class Plan:
             ],
         }  # fmt: skip
         return without_nan(plain)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text of the plan; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text
 
 
 def _figures(check: Check | None, end: str) -> dict[str, float]:

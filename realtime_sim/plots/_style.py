@@ -1,8 +1,9 @@
-"""What all plots share: colours, axes, ticks, titles and legends."""
+"""What all plots share: colours, axes, bars, ticks, labels, titles and legends."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -22,14 +23,24 @@ TICK_STEPS = (1, 2, 2.5, 5, 10)
 BROKER_ACTS = ("partition", "heal", "cut off", "stop broker", "start broker")
 """What is marked besides disturbances: it cuts no client off, and decides what is lost."""
 BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.8}
+BAR, GAP = 0.36, 0.04
+"""Height of one bar of several in a row, and the room between two, as shares of a row."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of so many inches with a canvas of its own, so that none of it is in the state of pyplot."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def axes_or_new(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure.add_subplot()
+    return new_figure(7, 4.2).add_subplot() if ax is None else ax
+
+
+def line_style(i: int) -> dict[str, str]:
+    """Colour and dashes of line `i`: there are more of one than of the other, so that many lines differ."""
+    return {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
 
 
 def time_text(ms: float) -> str:
@@ -51,6 +62,35 @@ def time_text(ms: float) -> str:
 
 def time_ticks(axis: Axis) -> None:
     axis.set_major_formatter(FuncFormatter(lambda ms, _: time_text(ms)))
+
+
+def plain_ticks(axis: Axis) -> None:
+    axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+
+
+def even_ticks(axis: Axis, integer: bool = False) -> None:
+    """Some six ticks at round figures."""
+    axis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=integer))
+
+
+def rows_from_top(ax: Axes, names: Sequence[str], right: float) -> None:
+    """Axes of horizontal bars: the first name on top, and figures from 0 to `right`."""
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(0, right)
+    even_ticks(ax.xaxis)
+
+
+def side_bars(ax: Axes, lengths: np.ndarray, i: int, n: int, **style: object) -> np.ndarray:
+    """Side `i` of `n` in each row: bars beside those of the other side; where they are."""
+    at = np.arange(len(lengths)) + (i - (n - 1) / 2) * (BAR + GAP)
+    ax.barh(at, lengths, height=BAR, hatch=("", "///")[i], edgecolor="white", linewidth=0, **style)
+    return at
+
+
+def label_point(ax: Axes, text: str, point: tuple[float, float], offset: tuple[float, float], **style: object) -> None:
+    """A text so many points right of a place and above it, on a ground of its own."""
+    ax.annotate(text, point, xytext=offset, textcoords="offset points", bbox=BEHIND, **style)
 
 
 def tidy(ax: Axes, title: str, x: str, y: str, grid: str = "both") -> Axes:
@@ -77,11 +117,12 @@ def draw_legend(ax: Axes) -> None:
     )  # fmt: skip
 
 
-def say(ax: Axes, text: str) -> None:
+def say(ax: Axes, title: str, text: str) -> Axes:
     """A sentence in place of a picture."""
     ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes, color="#555555")
     ax.set_xticks([])
     ax.set_yticks([])
+    return tidy(ax, title, "", "")
 
 
 def title_of(results: Results, title: str) -> str:
@@ -112,9 +153,9 @@ def over_time(results: Results, ax: Axes, title: str, y: str, marks: bool = True
             xytext=(-3 if late else 3, -2 - 11 * (i % 3)), textcoords="offset points", ha="right" if late else "left",
             fontsize=8, color="#555555", bbox=BEHIND,
         )  # fmt: skip
-    ax.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=integer))
+    even_ticks(ax.yaxis, integer)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+        plain_ticks(axis)
     x = "time, s" if results.engine == LIVE else "simulated time, s"
     return tidy(ax, title_of(results, title), x, y)
 

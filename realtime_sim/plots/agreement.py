@@ -7,24 +7,24 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from realtime_sim.agreement import Comparison
 from realtime_sim.agreement.sheets import LIVE
 from realtime_sim.agreement.words import value_text
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.plots._style import (
-    BEHIND,
     COLOURS,
-    STYLES,
-    TICK_STEPS,
     as_written,
     axes_or_new,
     draw_legend,
+    label_point,
+    line_style,
+    new_figure,
     over_time,
+    rows_from_top,
     say,
+    side_bars,
     tidy,
     time_text,
     time_ticks,
@@ -39,7 +39,6 @@ MARKED = {"p50": 50, "p95": 95, "p99": 99}
 """Quantiles that are marked on a curve, in per cent."""
 
 MOST_PANELS = 4
-_BAR, _GAP = 0.36, 0.04
 
 
 def agreement_cdf(comparison: Comparison, ax: Axes | None = None) -> Axes:
@@ -63,7 +62,6 @@ def agreement_cdf(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     edges = []
     for i, side in enumerate("ab"):
-        style = {"color": COLOURS[i], "linestyle": STYLES[i]}
         runs = getattr(comparison, side).runs
         label = _legend(comparison, side)
         for run in runs:
@@ -71,13 +69,12 @@ def agreement_cdf(comparison: Comparison, ax: Axes | None = None) -> Axes:
             if not len(x_ms):
                 continue
             width = 1.8 if len(runs) == 1 else 1.1
-            ax.step(x_ms, share, where="post", label=label, linewidth=width, **style)
+            ax.step(x_ms, share, where="post", label=label, linewidth=width, **line_style(i))
             label = None
             edges.append((x_ms[np.searchsorted(share, FAINTEST_SHARE)], x_ms[-1]))
     title = "Delivery latency, both sides over each other"
     if not edges:
-        say(ax, "curves are not in the JSON of a run" if not comparison.runs else "nothing was delivered")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "nothing was delivered" if comparison.runs else "curves are not in the JSON of a run")
     _mark(ax, comparison)
     log_time_axis(ax, min(first for first, _ in edges), max(last for _, last in edges), None)
     ax.set_ylim(0, 104)
@@ -101,9 +98,8 @@ def _mark(ax: Axes, comparison: Comparison) -> None:
         if not math.isnan(allowed) and comparison.kind == "validation" and live_ms > 0:
             low_ms, high_ms = live_ms * (1 - allowed), live_ms * (1 + allowed)
             ax.plot([low_ms, high_ms], [level, level], color="#555555", linewidth=1.2, marker="|", markersize=9)
-            at = {"xytext": (7, -3), "textcoords": "offset points", "va": "top"}
             text = f"{name}: live ± {allowed * 100:g} %"
-            ax.annotate(text, (high_ms, level), fontsize=8, color="#555555", bbox=BEHIND, **at)
+            label_point(ax, text, (high_ms, level), (7, -3), va="top", fontsize=8, color="#555555")
         for i, side in enumerate("ab"):
             ax.plot(row[side] * 1e3, level, "os"[i], color=COLOURS[i], markersize=5, zorder=3)
 
@@ -113,10 +109,8 @@ def agreement_hops(comparison: Comparison, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    comparison : Comparison
-        From `realtime_sim.compare`.
-    ax : Axes, optional
-        Where to draw; a new figure if left out.
+    comparison, ax
+        As for `agreement_cdf`; those of JSON have hops.
 
     Returns
     -------
@@ -126,29 +120,20 @@ def agreement_hops(comparison: Comparison, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     hops, title = comparison.hops * 1e3, "Mean latency, hop by hop"
     if not np.isfinite(hops.loc["total", ["a_mean_s", "b_mean_s"]]).all():
-        say(ax, "one side has no latency: nothing was delivered")
-        return tidy(ax, title, "", "")
-    rows, whiskers, furthest = np.arange(len(hops)), False, 0.0
+        return say(ax, title, "one side has no latency: nothing was delivered")
+    whiskers, furthest = False, 0.0
     for i, side in enumerate("ab"):
         means, low, high = (hops[f"{side}_{name}_s"].to_numpy() for name in ("mean", "low", "high"))
-        at = rows + (i - 0.5) * (_BAR + _GAP)
+        at = side_bars(ax, means, i, 2, color=COLOURS[i], label=as_written(comparison.labels[i]))
         known = np.isfinite(low) & (high > low)
-        ax.barh(
-            at, means, height=_BAR, color=COLOURS[i], label=as_written(comparison.labels[i]), hatch=("", "///")[i],
-            edgecolor="white", linewidth=0,
-        )  # fmt: skip
         if known.any():
             whiskers = True
             spread = np.maximum([(means - low)[known], (high - means)[known]], 0)
             ax.errorbar(means[known], at[known], xerr=spread, fmt="none", ecolor="#000000", elinewidth=1, capsize=2)
         for y, mean, end in zip(at, means, np.where(known, np.maximum(high, means), means), strict=True):
             furthest = max(furthest, end)
-            where = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-            ax.annotate(time_text(mean), (end, y), fontsize=8, bbox=BEHIND, **where)
-    ax.set_yticks(rows, [str(hop).replace("_", " ") for hop in hops.index])
-    ax.invert_yaxis()
-    ax.set_xlim(0, furthest * 1.16 or 1)
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
+            label_point(ax, time_text(mean), (end, y), (5, 0), va="center", fontsize=8)
+    rows_from_top(ax, [str(hop).replace("_", " ") for hop in hops.index], furthest * 1.16 or 1)
     time_ticks(ax.xaxis)
     draw_legend(ax)
     spread = "95 % interval, range of live runs" if comparison.kind == "validation" else "95 % interval"
@@ -174,14 +159,12 @@ def connections_of(runs: Mapping[str, Results]) -> Figure:
         raise ScenarioError(Problem("runs", "must hold at least one run", dict(runs), step))
     shown = dict(list(runs.items())[:MOST_PANELS])
     x = "time, s" if any(run.engine == LIVE for run in runs.values()) else "simulated time, s"
-    figure = Figure(figsize=(9, 6.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 6.2)
     grid = figure.add_gridspec(2, len(shown))
     whole, first = figure.add_subplot(grid[0, :]), next(iter(runs.values()))
     for i, (label, run) in enumerate(runs.items()):
         series = run.server_series().sum(axis=1)
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
-        whole.plot(series.index, series, label=as_written(label), **style)
+        whole.plot(series.index, series, label=as_written(label), **line_style(i))
     draw_legend(whole)
     over_time(first, whole, "Connections of all servers", "open connections").set_xlabel(x)
     panels = [figure.add_subplot(grid[1, i]) for i in range(len(shown))]

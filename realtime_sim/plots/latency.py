@@ -12,13 +12,14 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from realtime_sim.buckets import bucket_bounds_ns
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.plots._style import (
-    BEHIND,
     COLOURS,
-    STYLES,
     TICK_STEPS,
     as_written,
     axes_or_new,
     draw_legend,
+    label_point,
+    line_style,
+    rows_from_top,
     say,
     tidy,
     time_text,
@@ -71,7 +72,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     ax = axes_or_new(ax)
     edges = []
     for i, (label, run) in enumerate(runs.items()):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        style = line_style(i)
         p50, p99 = (figures[label][name].value * 1e3 for name in ("p50", "p99"))
         x_ms, share = cumulative(run, cohort)
         if not len(x_ms):
@@ -88,8 +89,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
             _name_points(ax, {f"p50 {time_text(p50)}": (p50, 50), f"p99 {time_text(p99)}": (p99, 99)})
     title = "Delivery latency" if cohort is None else f"Delivery latency, {as_written(cohort)}"
     if not edges:
-        say(ax, "nothing was delivered")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "nothing was delivered")
     firsts, p99s, lasts = zip(*edges, strict=True)
     log_time_axis(ax, min(firsts), max(lasts), max(p99s) if len(runs) == 1 else None)
     ax.set_ylim(0, 102)
@@ -117,7 +117,7 @@ def cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarray
 def _name_points(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
     """Texts to the lower right of points: a curve that never falls leaves that side free."""
     for text, at in points.items():
-        ax.annotate(text, at, xytext=(7, -4), textcoords="offset points", va="top", bbox=BEHIND, zorder=3)
+        label_point(ax, text, at, (7, -4), va="top", zorder=3)
 
 
 def log_time_axis(ax: Axes, first_ms: float, last_ms: float, named_ms: float | None) -> None:
@@ -141,10 +141,9 @@ def hop_waterfall(results: Results, ax: Axes | None = None) -> Axes:
     Bars are in milliseconds; the whisker of the whole is its 95 % interval.
     """
     ax = axes_or_new(ax)
-    hops = results.hops
+    hops, title = results.hops, "Mean latency, hop by hop"
     if not np.isfinite(hops.loc["total", "mean_s"]):
-        say(ax, "nothing was delivered")
-        return tidy(ax, "Mean latency, hop by hop", "", "")
+        return say(ax, title, "nothing was delivered")
     means = hops.loc[list(HOPS), "mean_s"].to_numpy() * 1e3
     starts = np.concatenate([[0], np.cumsum(means)[:-1]])
     total, low, high = (hops.loc["total", name] * 1e3 for name in ("mean_s", "low_s", "high_s"))
@@ -154,12 +153,8 @@ def hop_waterfall(results: Results, ax: Axes | None = None) -> Axes:
     ax.barh(len(means), total, color=COLOURS[4], **whisker)
     ends = [*(starts + means), max(total, high) if known else total]
     for row, (end, mean) in enumerate(zip(ends, [*means, total], strict=True)):
-        at = {"xytext": (5, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(time_text(mean), (end, row), fontsize=9, bbox=BEHIND, **at)
-    ax.set_yticks(range(len(ends)), [hop.replace("_", " ") for hop in (*HOPS, "total")])
-    ax.invert_yaxis()
-    ax.set_xlim(0, ends[-1] * 1.18 or 1)
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
+        label_point(ax, time_text(mean), (end, row), (5, 0), va="center", fontsize=9)
+    rows_from_top(ax, [hop.replace("_", " ") for hop in (*HOPS, "total")], ends[-1] * 1.18 or 1)
     time_ticks(ax.xaxis)
     x = "time since the intended publish" + ("; whisker: 95 % interval" if known else "")
-    return tidy(ax, "Mean latency, hop by hop", x, "", grid="x")
+    return tidy(ax, title, x, "", grid="x")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from realtime_sim.plots._style import (
     COLOURS,
-    STYLES,
-    TICK_STEPS,
     as_written,
     axes_or_new,
     draw_legend,
+    even_ticks,
     in_steps,
+    line_style,
     over_time,
+    plain_ticks,
     say,
-    tidy,
     title_of,
 )
 from realtime_sim.results import Results
@@ -46,8 +45,7 @@ def draw_servers(results: Results, ax: Axes) -> None:
     series = results.server_series()
     if series.shape[1] <= MAX_LINES:
         for server in series:
-            style = {"color": COLOURS[server % len(COLOURS)], "linestyle": STYLES[server % len(STYLES)]}
-            ax.plot(series.index, series[server], drawstyle=HELD, label=f"server {server}", **style)
+            ax.plot(series.index, series[server], drawstyle=HELD, label=f"server {server}", **line_style(server))
     else:
         low, high = series.min(axis=1), series.max(axis=1)
         ax.fill_between(series.index, low, high, step="pre", color=COLOURS[5], alpha=0.5, label="range")
@@ -64,10 +62,9 @@ def reconnect_rate(results: Results, ax: Axes | None = None) -> Axes:
         "turned away or timed out": _failed_per_s(results),
     }
     if not any(values.any() for values in lines.values()):
-        say(ax, "no attempts")
-        return tidy(ax, title_of(results, "Connection attempts"), "", "")
+        return say(ax, title_of(results, "Connection attempts"), "no attempts")
     for i, (label, values) in enumerate(lines.items()):
-        ax.plot(*in_steps(values), drawstyle="steps-pre", color=COLOURS[i], linestyle=STYLES[i], label=label)
+        ax.plot(*in_steps(values), drawstyle="steps-pre", label=label, **line_style(i))
     draw_legend(ax)
     return over_time(results, ax, "Connection attempts", "per second")
 
@@ -77,10 +74,9 @@ def lag(results: Results, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax)
     series = results.service_lag
     if not series.shape[1]:
-        say(ax, "no services")
-        return tidy(ax, title_of(results, "Events that wait for a service"), "", "")
+        return say(ax, title_of(results, "Events that wait for a service"), "no services")
     for i, service in enumerate(series):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        style = line_style(i)
         ax.plot(series.index, series[service], label=as_written(service), **style)
         for fault in results.scenario.faults:
             if fault.kind == "stop_service" and fault.service == service:
@@ -106,18 +102,17 @@ def replicas(results: Results, ax: Axes | None = None) -> Axes:
     connections, is_ready = (by_server(trace, name) for name in ("connections", "ready"))
     ready = is_ready.sum(axis=1)
     for i, (label, values) in enumerate((("servers wanted", trace.series["desired"]), ("servers ready", ready))):
-        ax.plot(time_s, values, drawstyle=HELD, color=COLOURS[i], linestyle=STYLES[i], label=label)
+        ax.plot(time_s, values, drawstyle=HELD, label=label, **line_style(i))
     load, total = ax.twinx(), (connections * is_ready).sum(axis=1).astype(float)
     mean = np.divide(total, ready, out=np.zeros_like(total), where=ready > 0)
     lines = (("connections of a ready server, mean", mean), ("of the fullest", connections.max(axis=1)))
     for i, (label, values) in enumerate(lines, start=2):
-        style = {"color": COLOURS[i], "linestyle": STYLES[i]}
-        ax.plot([], [], label=label, **style)
-        load.plot(time_s, values, drawstyle=HELD, **style)
+        ax.plot([], [], label=label, **line_style(i))
+        load.plot(time_s, values, drawstyle=HELD, **line_style(i))
     load.set_ylim(0, max(float(connections.max()) * 1.4, 1))  # clear of the lines of the other axis
     load.set_ylabel("connections of one server")
-    load.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=True))
-    load.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+    even_ticks(load.yaxis, integer=True)
+    plain_ticks(load.yaxis)
     load.spines[["top"]].set_visible(False)
     draw_legend(ax)
     return over_time(results, ax, "Servers against load", "servers")

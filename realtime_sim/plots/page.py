@@ -8,12 +8,11 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
-from realtime_sim.plots._style import as_written
+from realtime_sim.plots._style import as_written, new_figure
 from realtime_sim.plots.latency import hop_waterfall, latency_cdf
 from realtime_sim.plots.over_time import connections_per_server, lag, reconnect_rate, replicas
 from realtime_sim.results import Results
@@ -28,9 +27,8 @@ def summary_figure(results: Results) -> Figure:
     panels += [reconnect_rate] * bool(results.timeseries["attempts_per_s"].any())
     panels += [replicas] * _servers_change(results) + [lag] * bool(results.scenario.services)
     rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(12, 3.8 * rows), layout="constrained")
+    figure = new_figure(12, 3.8 * rows)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
-    FigureCanvasAgg(figure)
     grid = figure.add_gridspec(rows, 2)
     for i, panel in enumerate(panels):
         alone = i == len(panels) - 1 and i % 2 == 0
@@ -50,8 +48,7 @@ def comparison_figure(runs: Mapping[str, Results]) -> Figure:
         At least one.
     """
     cohorts = list(dict.fromkeys(cohort.name for run in runs.values() for cohort in run.scenario.clients))
-    figure = Figure(figsize=(8, 4.2 * len(cohorts)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 4.2 * len(cohorts))
     axes = figure.subplots(len(cohorts), 1, squeeze=False)[:, 0]
     for name, ax in zip(cohorts, axes, strict=True):
         having = {label: run for label, run in runs.items() if name in (part.name for part in run.scenario.clients)}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import plural
@@ -15,11 +14,14 @@ from realtime_sim.planning import Check, Plan
 from realtime_sim.plots._style import (
     BEHIND,
     COLOURS,
-    STYLES,
-    TICK_STEPS,
     axes_or_new,
     draw_legend,
+    even_ticks,
+    label_point,
+    line_style,
+    rows_from_top,
     say,
+    side_bars,
     tidy,
     time_text,
 )
@@ -39,7 +41,6 @@ MOST_COUNTS = 9
 SPREAD = 0.5
 """Of the distance between two counts, over which the points of several promises are spread."""
 
-_BAR = 0.36
 _LABEL_ROOM = 0.3
 """Of the width left of a promise, what its label takes right of it."""
 _LAG = "autoscaler's lag"
@@ -75,8 +76,7 @@ def promises_by_servers(plan: Plan, ax: Axes | None = None) -> Axes:
     shares = {n: _shares(plan, n) for n in counts}
     names = list(dict.fromkeys(name for found in shares.values() for name in found))
     if not names:
-        say(ax, "no promise was simulated")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "no promise was simulated")
     for i, name in enumerate(names):
         points = [(place, *shares[n][name]) for place, n in enumerate(counts) if name in shares[n]]
         _draw_promise(ax, name, np.array(points), i, SPREAD * ((i + 0.5) / len(names) - 0.5))
@@ -119,7 +119,7 @@ def _draw_promise(ax: Axes, name: str, points: np.ndarray, i: int, shift: float)
     x, found, low, high = points.T
     x = x + shift
     shown = np.minimum(found, HIGHEST_RATIO)
-    style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+    style = line_style(i)
     ax.plot(x, shown, marker=MARKERS[i % len(MARKERS)], markersize=5, linewidth=1.2, label=name, **style)
     known = np.isfinite(low) & (found <= HIGHEST_RATIO)
     if known.any():
@@ -140,10 +140,8 @@ def limits_used(plan: Plan, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    plan : Plan
-        From `realtime_sim.plan`.
-    ax : Axes, optional
-        Where to draw; a new figure if left out.
+    plan, ax
+        As for `promises_by_servers`.
 
     Returns
     -------
@@ -155,18 +153,14 @@ def limits_used(plan: Plan, ax: Axes | None = None) -> Axes:
     servers, shares = limit_shares(plan)
     title = f"Limits used with {plural(servers, 'server')}, by arithmetic"
     if not shares:
-        say(ax, "nothing is limited")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "nothing is limited")
     sides = {f"all {servers:,}": [share.used for share in shares]}
     if any(share.left is not None for share in shares):
         sides[f"{plan.limits.lost:,} lost"] = [share.left or 0.0 for share in shares]
     shown = [x for side in sides.values() for x in side if math.isfinite(x)]
     right = max(114.0, min(HIGHEST_RATIO, max(shown, default=1.0)) * 118)
     _draw_bars(ax, sides, [share.allowed for share in shares], right)
-    ax.set_yticks(range(len(shares)), [share.name + " (binds)" * share.binds for share in shares])
-    ax.invert_yaxis()
-    ax.set_xlim(0, right)
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
+    rows_from_top(ax, [share.name + " (binds)" * share.binds for share in shares], right)
     draw_legend(ax)
     return tidy(ax, title, "used, %", "", grid="x")
 
@@ -174,15 +168,13 @@ def limits_used(plan: Plan, ax: Axes | None = None) -> Axes:
 def _draw_bars(ax: Axes, sides: Mapping[str, list[float]], allowed: list[float], right: float) -> None:
     """Bars of each side with their figures, which keep clear of the marks of what is allowed."""
     for i, (label, shares) in enumerate(sides.items()):
-        at = np.arange(len(shares)) + (i - (len(sides) - 1) / 2) * (_BAR + 0.04)
-        style = {"color": COLOURS[(0, 4)[i]], "hatch": ("", "///")[i], "edgecolor": "white", "linewidth": 0}
-        ax.barh(at, np.minimum(np.array(shares) * 100, right), height=_BAR, label=label, **style)
+        lengths = np.minimum(np.array(shares) * 100, right)
+        at = side_bars(ax, lengths, i, len(sides), color=COLOURS[(0, 4)[i]], label=label)
         for y, share, most in zip(at, shares, allowed, strict=True):
             end = min(share * 100, right * 0.86)
             end = most * 100 if -0.02 * right < most * 100 - end < 0.14 * right else end
-            where = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
             text = f"{share * 100:,.3g} %" if share * 100 < 1_000 else f"{share:,.0f} times"
-            ax.annotate(text, (end, y), bbox=BEHIND, **where)
+            label_point(ax, text, (end, y), (5, 0), va="center", fontsize=8)
     for place, most in enumerate(allowed):
         label = "may be used" if not place else None
         ax.plot([most * 100] * 2, [place - 0.44, place + 0.44], color="#000000", linewidth=2, label=label)
@@ -194,10 +186,8 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    plan : Plan
-        From `realtime_sim.plan`.
-    ax : Axes, optional
-        Where to draw; a new figure if left out.
+    plan, ax
+        As for `promises_by_servers`.
 
     Returns
     -------
@@ -208,8 +198,7 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
     title = "From the static answer to the plan"
     steps, lag = steps_of(plan), lag_of(plan)
     if not steps or lag is None:
-        say(ax, "no number of servers is enough")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "no number of servers is enough")
     bars = [(step.name, step.servers - step.added, step.servers) for step in steps]
     bars += [("answer", 0, plan.servers), (_LAG, plan.servers, lag.needed)]
     names = [step.name if step.exact else f"{step.name}\n(at most)" for step in steps]
@@ -222,13 +211,12 @@ def servers_by_step(plan: Plan, ax: Axes | None = None) -> Axes:
             place, after - before, bottom=before, width=0.6, linewidth=0, edgecolor="white", label=label, **_KINDS[kind]
         )
         text = f"{after:,}" if not before else f"{after - before:+,} = {after:,}"
-        at = {"xytext": (0, 4), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-        ax.annotate(text, (place, max(before, after)), bbox=BEHIND, **at)
+        label_point(ax, text, (place, max(before, after)), (0, 4), ha="center", fontsize=9)
         if place:
             ax.plot([place - 0.7, place - 0.3], [bars[place - 1][2]] * 2, color="#777777", linewidth=1)
     ax.set_xticks(range(len(bars)), [*names, "answer", _LAG.replace(" ", "\n")])
     ax.set_ylim(0, max(max(before, after) for _, before, after in bars) * 1.15)
-    ax.yaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS, integer=True))
+    even_ticks(ax.yaxis, integer=True)
     draw_legend(ax)
     return tidy(ax, title, "", "servers", grid="y")
 
@@ -246,10 +234,8 @@ def latency_around(plan: Plan, ax: Axes | None = None) -> Axes:
 
     Parameters
     ----------
-    plan : Plan
-        From `realtime_sim.plan`.
-    ax : Axes, optional
-        Where to draw; a new figure if left out.
+    plan, ax
+        As for `promises_by_servers`.
 
     Returns
     -------
@@ -261,8 +247,7 @@ def latency_around(plan: Plan, ax: Axes | None = None) -> Axes:
     drill = drill_of_both(plan)
     found = {one.servers: one.results[drill] for one in (plan.answer, plan.below) if one and drill in one.results}
     if not found:
-        say(ax, "no run was simulated")
-        return tidy(ax, title, "", "")
+        return say(ax, title, "no run was simulated")
     latency_cdf({f"{n:,} server{'s' * (n != 1)}": run for n, run in found.items()}, ax)
     several = max(run.n_replications for run in found.values())
     _mark_promises(ax, plan)
@@ -280,8 +265,7 @@ def _mark_promises(ax: Axes, plan: Plan) -> None:
             continue
         x_ms = promised_s * 1e3
         ax.plot(x_ms, p * 100, "D", color="#000000", markersize=6, zorder=4)
-        at = {"xytext": (7, -4), "textcoords": "offset points", "va": "top", "fontsize": 8}
-        ax.annotate(f"promised: {name} {time_text(x_ms)}", (x_ms, p * 100), bbox=BEHIND, **at)
+        label_point(ax, f"promised: {name} {time_text(x_ms)}", (x_ms, p * 100), (7, -4), va="top", fontsize=8)
         left = min(left, x_ms / 1.1)
         right = max(right, x_ms * (x_ms / left) ** _LABEL_ROOM)
     ax.set_xlim(left, right)

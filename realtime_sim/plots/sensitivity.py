@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from realtime_sim.plots._style import COLOURS, TICK_STEPS, as_written, axes_or_new, draw_legend, tidy, time_ticks
+from realtime_sim.plots._style import (
+    COLOURS,
+    as_written,
+    axes_or_new,
+    draw_legend,
+    even_ticks,
+    plain_ticks,
+    tidy,
+    time_ticks,
+)
 from realtime_sim.sweeps import Sensitivity
 
 __all__ = ["sensitivity_bars"]
@@ -44,11 +52,11 @@ def sensitivity_bars(found: Sensitivity, ax: Axes | None = None) -> Axes:
         _bars(ax, frame, ["S1", "ST"], 100.0)
         title, label = f"Shares in the variance of {label}", "share, %"
     ax.set_yticks(range(len(frame)), [as_written(path) for path in frame.index])
-    ax.xaxis.set_major_locator(MaxNLocator(6, steps=TICK_STEPS))
+    even_ticks(ax.xaxis)
     if is_time and found.method != "sobol":
         time_ticks(ax.xaxis)
     else:
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+        plain_ticks(ax.xaxis)
     draw_legend(ax)
     return tidy(ax, title, label, "", grid="x")
 

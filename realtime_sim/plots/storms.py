@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, SymmetricalLogLocator
+from matplotlib.ticker import SymmetricalLogLocator
 
 from realtime_sim.agreement.sheets import LIVE
 from realtime_sim.backoffs import BackoffComparison
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.plots._style import COLOURS, STYLES, as_written, draw_legend, in_steps, over_time
+from realtime_sim.plots._style import as_written, draw_legend, in_steps, line_style, new_figure, over_time, plain_ticks
 from realtime_sim.results import Results
 from realtime_sim.storms import storm_figures, verdict
 from realtime_sim.units import from_ns
@@ -54,13 +53,12 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
     if not 0 <= fault < n_faults:
         step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs in which something is cut off"
         raise ScenarioError(Problem("fault", "must be the number of a disturbance of every run", fault, step))
-    figure = Figure(figsize=(8, 6.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True)
     found = {label: storm_figures(run.trace, fault) for label, run in runs.items()}
     first = next(iter(runs.values()))
     for i, (label, run) in enumerate(runs.items()):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": STYLES[i % len(STYLES)]}
+        style = line_style(i)
         upper.plot(*in_steps(run.timeseries["attempts_per_s"]), drawstyle="steps-pre", label=as_written(label), **style)
         lower.step(*_back(run, fault), where="post", label=f"{as_written(label)}: {_outcome(found[label])}", **style)
     capacities = sorted({f["capacity_per_s"] for f in found.values() if 0 < f["capacity_per_s"] < math.inf})
@@ -74,7 +72,7 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
     if capacities and max(f["peak_attempts_per_s"] for f in found.values()) > 10 * capacities[-1]:
         upper.set_yscale("symlog", linthresh=10)
         upper.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=10))
-        upper.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
+        plain_ticks(upper.yaxis)
         upper.set_ylabel("attempts per second,\nlogarithmic above 10")
     over_time(first, lower, "Clients that are back", "of those who were cut off, %")
     lower.set_ylim(0, 104)

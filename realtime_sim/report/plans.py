@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from realtime_sim.agreement.words import percent, value_text
+from realtime_sim.answers import json_text, without_nan
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Evaluation, Plan
 from realtime_sim.report import parts
@@ -14,7 +15,7 @@ from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_se
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
 from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
-from realtime_sim.results import Results, without_nan
+from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.sizing import Sizing, autoscaling_lag, lag_of, share_of_promise, steps_of
 from realtime_sim.sizing.shares import drill_of_both
@@ -63,7 +64,7 @@ def json_of_plan(plan: Plan, sizing: Sizing | None = None) -> str:
         "autoscaling_lag": None if lag is None else lag.to_plain(),
         "sizing": None if sizing is None else sizing.to_plain(),
     }
-    return json.dumps(without_nan({**plan.to_plain(), **more}), indent=1, ensure_ascii=False, allow_nan=False)
+    return json_text(without_nan({**plan.to_plain(), **more}))
 
 
 def _about(plan: Plan) -> str:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
-from realtime_sim.files import write_whole
+from realtime_sim.answers import Answer, table_html, without_nan
 from realtime_sim.limits.table import aligned
 from realtime_sim.prices import Prices
-from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
 
 __all__ = ["COLUMNS", "Sizing"]
@@ -28,7 +25,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Sizing:
+class Sizing(Answer):
     """How many servers each kind needs at each level of growth, and what they cost.
 
     Parameters
@@ -91,9 +88,7 @@ class Sizing:
         return "\n".join([self.headline, "", *aligned(cells, left=words)])
 
     def _repr_html_(self) -> str:
-        head, *rows = self.cells()
-        table = pd.DataFrame(rows, columns=head).to_html(index=False, border=0)
-        return f"<h4>{html.escape(self.headline)}</h4>\n{table}"
+        return f"<h4>{html.escape(self.headline)}</h4>\n{table_html(self.cells())}"
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them; what is missing is null."""
@@ -101,19 +96,6 @@ class Sizing:
         prices = None if self.prices is None else self.prices.model_dump(mode="json")
         plain = {"scenario": self.scenario.to_plain(), "queueing": self.queueing, "prices": prices, "rows": rows}
         return without_nan(plain)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text of the table; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text
 
 
 def _count(n: object) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from realtime_sim import __version__, stats
+from realtime_sim.answers import Answer, figures_html, without_nan
 from realtime_sim.errors import Problem, ScenarioError, nearest
-from realtime_sim.files import write_whole
 from realtime_sim.limits.table import aligned, plural
-from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
 
 __all__ = ["Sweep", "mean_of"]
@@ -41,7 +38,7 @@ def mean_of(values: np.ndarray) -> stats.Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Sweep:
+class Sweep(Answer):
     """What `sweep` found. Printed, it is a table of the combinations.
 
     Parameters
@@ -126,7 +123,7 @@ class Sweep:
         return "\n".join([f"{self.scenario.name}: {runs}, the same draws for all{how}", "", *lines])
 
     def _repr_html_(self) -> str:
-        return self.frame.to_html(index=False, float_format=lambda x: f"{x:,.4g}", na_rep="")
+        return figures_html(self.frame, index=False)
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them; NaN and infinity are null."""
@@ -139,16 +136,3 @@ class Sweep:
             "runs": self.frame.astype(object).where(self.frame.notna(), None).to_dict("records"),
         }
         return without_nan(plain)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text

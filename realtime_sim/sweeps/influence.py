@@ -8,7 +8,6 @@ read from what the limit that decides would need if servers could be had in part
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ import numpy as np
 import pandas as pd
 
 from realtime_sim import __version__
+from realtime_sim.answers import Answer, table_html, without_nan
 from realtime_sim.errors import Problem, ScenarioError, nearest
-from realtime_sim.files import write_whole
 from realtime_sim.limits import server_limits
 from realtime_sim.limits.table import aligned
-from realtime_sim.results import without_nan
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import check_counts
 from realtime_sim.sweeps.answer import Sweep
@@ -41,7 +39,7 @@ SERVERS = "servers"
 
 
 @dataclass(frozen=True, eq=False)
-class Sensitivity:
+class Sensitivity(Answer):
     """What `sensitivity` found. Printed, it is its headline and its table.
 
     Parameters
@@ -95,9 +93,7 @@ class Sensitivity:
         return "\n".join([self.headline, "", *aligned(self._cells(), left={0})])
 
     def _repr_html_(self) -> str:
-        head, *cells = self._cells()
-        table = pd.DataFrame(cells, columns=head).to_html(index=False, border=0)
-        return f"<h4>{html.escape(self.headline)}</h4>\n{table}"
+        return f"<h4>{html.escape(self.headline)}</h4>\n{table_html(self._cells())}"
 
     def to_plain(self) -> dict[str, object]:
         """Plain dicts, lists and numbers, as JSON holds them; NaN is null."""
@@ -111,19 +107,6 @@ class Sensitivity:
             "inputs": self.frame.reset_index().to_dict("records"),
         }
         return without_nan(plain)
-
-    def to_json(self, path: str | Path | None = None) -> str:
-        """JSON text; with `path` also written there, whole or not at all.
-
-        Raises
-        ------
-        ScenarioError
-            If the file cannot be written.
-        """
-        text = json.dumps(self.to_plain(), indent=1, ensure_ascii=False, allow_nan=False)
-        if path is not None:
-            write_whole(Path(path), text)
-        return text
 
 
 def sensitivity(

@@ -1,0 +1,100 @@
+"""Nothing is dropped in silence: what manifests cannot say is in the notes, by field."""
+
+from __future__ import annotations
+
+import pytest
+
+from realtime_sim import deployment
+from realtime_sim.scenario.autoscaling import Autoscaling
+from realtime_sim.scenario.system import Balancer, Servers, Slo
+from tests.deployed import chat
+
+SCALING = {"max_replicas": 9, "metrics": [{"name": "connections", "target": 250}]}
+RULES = {"stabilization": "1min", "policies": [{"kind": "pods", "value": 2, "period": "1min"}]}
+CHANGES = {
+    "servers.count": 3,
+    "servers.profile": "centrifugo",
+    "servers.costs": {"send": "1us"},
+    "servers.workers": 2,
+    "servers.stack": "socketio",
+    "servers.fanout": "task_per_client",
+    "servers.max_connections": 399,
+    "servers.memory": "2GiB",
+    "servers.egress": "1 Gbit/s",
+    "servers.backlog": 128,
+    "servers.startup": "11s",
+    "servers.connection_age": "10min",
+    "servers.grace": "31s",
+    "servers.admission": {"rate": "500/s"},
+    "balancer.policy": "round_robin",
+    "balancer.affinity": "cookie",
+    "balancer.detection": "3s",
+    "autoscaling.min_replicas": 2,
+    "autoscaling.max_replicas": 8,
+    "autoscaling.metrics": [{"name": "connections", "target": 251}],
+    "autoscaling.tolerance": 0.2,
+    "autoscaling.sync_period": "30s",
+    "autoscaling.scale_up": RULES,
+    "autoscaling.scale_down": RULES,
+    "slo.p50": "50ms",
+    "slo.p90": "50ms",
+    "slo.p95": "50ms",
+    "slo.p99": "50ms",
+    "slo.p999": "50ms",
+    "slo.max_lost_ratio": 0.01,
+    "slo.recover_within": "20s",
+    "slo.survive_servers": 2,
+    "slo.max_utilization": 0.5,
+    "slo.headroom": 0.3,
+    "slo.survive_deploy": True,
+    "clients.phones.count": 900,
+    "clients.phones.keepalive": {"interval": "7s", "timeout": "3s"},
+    "clients.phones.network.idle_timeout": "90s",
+    "broker": {"kind": "nats"},
+    "broker.subscription": "per_room",
+    "host": {"cores": 4},
+    "faults": [{"at": 1, "kind": "rolling_deploy", "surge": 2}],
+}
+"""Another value for each."""
+
+
+@pytest.mark.parametrize("path", CHANGES)
+def test_no_knob_is_dropped_in_silence(path):
+    base = chat(autoscaling=SCALING) if path.startswith("autoscaling.") else chat()
+    changed = base.replace(**{path: CHANGES[path]})
+    before, after = deployment.manifests(base), deployment.manifests(changed)
+    assert before.yaml() != after.yaml() or before.notes != after.notes
+
+
+@pytest.mark.parametrize(("part", "model"), [("servers", Servers), ("balancer", Balancer), ("autoscaling", Autoscaling),
+                                             ("slo", Slo)])  # fmt: skip
+def test_every_field_of_the_machinery_is_asked_after(part, model):
+    assert {path.partition(".")[2] for path in CHANGES if path.startswith(f"{part}.")} >= set(model.model_fields)
+
+
+def test_notes_begin_with_the_field_they_are_about():
+    notes = deployment.manifests(chat(balancer={"affinity": "cookie"})).notes
+    assert all(note.split(":")[0].split(" ")[0].split(".")[0].rstrip(",") for note in notes)
+    places = [note.partition(":")[0].partition(" ")[0] for note in notes]
+    assert "balancer.policy" in places and "balancer.affinity" in places and "servers.grace" in places
+    assert len(set(places)) == len(places)
+
+
+def test_pods_that_cannot_hold_all_clients_are_noted():
+    [note] = [one for one in deployment.manifests(chat(**{"servers.max_connections": 100})).notes if "admit" in one]
+    assert note.startswith("servers.count: 8 pods, the most there may be, admit 800 of 1,000 clients")
+
+
+def test_a_deploy_that_makes_a_storm_is_noted():
+    """Four pods let in 4 clients/s, and a deploy makes 8.3/s; with a budget it does not."""
+    calm = {"at": 1, "kind": "rolling_deploy", "budget": "3/s"}
+    throttled = chat(**{"servers.admission.rate": "1/s"})
+    assert any(note.startswith("faults.rolling_deploy: ") for note in deployment.manifests(throttled).notes)
+    paced = deployment.manifests(throttled.replace(faults=[calm])).notes
+    assert not any(note.startswith("faults.rolling_deploy: ") for note in paced)
+
+
+def test_an_autoscaler_that_cannot_hold_all_clients_is_noted():
+    scaling = {"max_replicas": 4, "metrics": [{"name": "connections", "target": 200}]}
+    [note] = [one for one in deployment.manifests(chat(autoscaling=scaling)).notes if "max_replicas" in one]
+    assert "4 pods of 200 connections hold 800 of 1,000 clients" in note
