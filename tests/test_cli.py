@@ -146,7 +146,7 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chatt"], "scenario must be a preset or a file, got 'chatt'; did you mean 'chat'?"),
         (["simulate", "none.yaml"], "scenario must be a readable YAML file"),
         (["simulate", "."], "scenario must be a readable YAML file"),
-        (["simulate"], "Missing argument"),
+        (["simulate"], ". See realtime-sim simulate --help."),
         (["simulate", "chat", "--set", "x"], "--set must be PATH=VALUE, got 'x'"),
         (["simulate", "chat", "--set", "=3"], "--set must be PATH=VALUE"),
         (
@@ -188,9 +188,14 @@ def test_help_and_version_are_quick_and_end_well():
         (["policies", "backof"], "family must be a family of policies, got 'backof'; did you mean 'backoff'?"),
         (["profiles", "nope"], "must be a known profile"),
         (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
-        (["schema", "chat"], "unexpected extra argument"),
-        (["frobnicate"], "No such command 'frobnicate'"),
-        (["simulate", "chat", "--frob"], "No such option"),
+        (["schema", "chat"], "(chat). See realtime-sim schema --help."),
+        (["frobnicate"], "No such command 'frobnicate'. See realtime-sim --help."),
+        (["--frob"], "No such option: --frob. See realtime-sim --help."),
+        (["simulate", "chat", "--frob"], "No such option: --frob. See realtime-sim simulate --help."),
+        (["plan", "chat", "--slo"], "Option '--slo' requires an argument. See realtime-sim plan --help."),
+        (["plan", "chat", "--replications", "x"], ". See realtime-sim plan --help."),
+        (["sweep", "chat"], "Missing option '--over'. See realtime-sim sweep --help."),
+        (["manifests", "chat"], "Missing option '--out'. See realtime-sim manifests --help."),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(words, message):

@@ -75,7 +75,7 @@ def test_a_foreign_broker_that_is_not_there_is_one_message():
         (["live", "examples/chat.yaml", "--record", "fulll"], "did you mean 'full'?"),
         (["live", "examples/chat.yaml", "--dashboard", "--port", "70000"], "from 0 to 65_535"),
         (["live", "examples/chat.yaml", "--port", "8000"], "port must be left out without a page"),
-        (["live", "examples/chat.yaml", "--port", "x"], "as an integer. See realtime-sim --help."),
+        (["live", "examples/chat.yaml", "--port", "x"], "as an integer. See realtime-sim live --help."),
         (["validate", "examples/chat.yaml", "--runs", "0"], "runs must be a whole number from 1"),
         (["validate", "examples/chat.yaml", "--profile", "no.yaml"], "written (No such file or directory)"),
         (["validate", "examples/chat.yaml", "--report", "out/chat.pdf"], "path must end in .html, .md or .json"),

@@ -38,7 +38,7 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
-        fail(f"{error.format_message().rstrip('.')}. See realtime-sim --help.", BAD_INPUT)
+        fail(f"{error.format_message().rstrip('.')}. See {_used(sys.argv[1:])} --help.", BAD_INPUT)
     except EngineError as error:
         fail(f"internal error, please report it: {error}", INTERNAL)
     except RealtimeSimError as error:
@@ -58,6 +58,12 @@ def fail(message: str, code: int) -> None:
     """End the program with one message and an exit code."""
     print(f"realtime-sim: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _used(words: list[str]) -> str:
+    """The command that was used, if there is one of that name: its help says what is right."""
+    known = typer.main.get_command(app).commands
+    return " ".join(["realtime-sim", *(word for word in words[:1] if word in known)])
 
 
 def _let_go(stream: TextIO) -> None:
