@@ -119,14 +119,14 @@ def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
 
 def test_the_commands_give_the_drills_again(pages, plan):
     """Each --set of the page, read as the command line reads it, makes the very scenario that was run."""
-    from realtime_sim.cli.inputs import assigned
+    from realtime_sim.cli.options import assigned
 
     block = re.search(r"<code>(realtime-sim plan .*?)</code>", pages["plan"], re.DOTALL).group(1)
     lines = [line for line in block.replace("&#34;", '"').replace("&#39;", "'").splitlines() if " simulate " in line]
     made = []
     for line in lines:
         changes = re.findall(r"--set (?:'([^']*)'|(\S+))", line)
-        made.append(CASE.replace(**dict(assigned("--set", a or b, "{}") for a, b in changes)))
+        made.append(CASE.replace(**dict(assigned("--set", a or b) for a, b in changes)))
     run = [case for n in (plan.servers, plan.servers - 1) for case in plan.drills(n).values()]
     assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
 

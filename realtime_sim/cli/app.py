@@ -8,6 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from realtime_sim.cli.options import refuse_empty
 from realtime_sim.errors import EngineError, RealtimeSimError
 
 __all__ = ["INTERRUPTED", "INVALID", "MISSED", "app", "fail", "main"]
@@ -32,13 +33,15 @@ def main() -> None:
     """Run the command line, and turn every expected failure into one message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
+    words = sys.argv[1:]
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        refuse_empty(words)
+        code = app(args=words or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
-        fail(f"{error.format_message().rstrip('.')}. See {_used(sys.argv[1:])} --help.", BAD_INPUT)
+        fail(f"{error.format_message().rstrip('.')}. See {_used(words)} --help.", BAD_INPUT)
     except EngineError as error:
         fail(f"internal error, please report it: {error}", INTERNAL)
     except RealtimeSimError as error:

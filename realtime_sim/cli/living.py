@@ -16,10 +16,10 @@ from realtime_sim.cli.inputs import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    check_outputs,
     give_json,
     scenario_of,
 )
+from realtime_sim.cli.options import check_outputs, spelled
 from realtime_sim.errors import LiveError, Problem, ScenarioError
 
 __all__: list[str] = []  # commands are found by the program
@@ -71,22 +71,23 @@ def live(
 
     Example: realtime-sim live examples/server_dies.yaml --dashboard --json out/live.json
     """
-    from realtime_sim.files import check_writable, file_name
+    from realtime_sim.files import file_name
     from realtime_sim.tables import report_text
 
     asked = scenario_of(scenario, set_)
     if port and not dashboard:
-        raise ScenarioError(Problem("port", "must be left out without a page", port, "add --dashboard"))
+        raise ScenarioError(Problem("--port", "must be left out without a page", port, "add --dashboard"))
     figure = Path(plots) / f"{file_name(asked.name)}-live.png"
-    for path in ([Path(json_)] if json_ not in ("", "-") else []) + ([figure] if plots else []):
-        check_writable(path)
+    check_outputs(json_=json_, plots=figure if plots else "")
+    options = {
+        "broker": broker, "balancer": balancer, "client_library": client_library, "client_processes": client_processes,
+        "target": target, "target_token": target_token, "target_time_field": target_time_field, "record": record,
+    }  # fmt: skip
     watchers = []
-    if dashboard:
-        watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
-    results = _live("running").run(
-        asked, broker, balancer=balancer, client_library=client_library, client_processes=client_processes,
-        target=target, target_token=target_token, target_time_field=target_time_field, record=record, watchers=watchers,
-    )  # fmt: skip
+    with spelled(*options, "port"):
+        if dashboard:
+            watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
+        results = _live("running").run(asked, **options, watchers=watchers)
     if json_ == "-":
         _print_reasons(results.conditions, sys.stderr)
     else:
@@ -134,10 +135,12 @@ def validate(
 
     Example: realtime-sim validate examples/chat.yaml --report out/validation.html
     """
-    check_outputs(json_, report)
-    found = _live("validation").validate(
-        scenario_of(scenario, set_), broker=broker, balancer=balancer, runs=runs, profile=profile or None
-    )
+    check_outputs(json_=json_, report=report)
+    asked = scenario_of(scenario, set_)
+    with spelled("broker", "balancer", "runs", "profile"):
+        found = _live("validation").validate(
+            asked, broker=broker, balancer=balancer, runs=runs, profile=profile or None
+        )
     if json_ != "-":
         print(found)
     if report:
@@ -160,11 +163,9 @@ def calibrate(
 
     Example: realtime-sim calibrate --out out/here.yaml
     """
-    from realtime_sim.files import check_writable
-
-    if out:
-        check_writable(Path(out))
-    found = _live("calibration").measure(repeats=repeats)
+    check_outputs(out=out)
+    with spelled("repeats"):
+        found = _live("calibration").measure(repeats=repeats)
     print(found)
     if out:
         found.write(Path(out))
