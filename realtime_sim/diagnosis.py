@@ -20,7 +20,7 @@ from realtime_sim.units import NS_PER_S, format_duration
 if TYPE_CHECKING:
     from realtime_sim.results import Results
 
-__all__ = ["n_never_connected", "warnings_of"]
+__all__ = ["NOT_VALID", "n_never_connected", "warnings_of"]
 
 OVERLOAD_UTILIZATION = 0.95
 """From this utilization on a warning says that queues grow, or would with any more load."""
@@ -30,6 +30,9 @@ BUSY_PROCESS = 0.5
 
 IMPLAUSIBLE_RTT_S = 5.0
 """No network has a longer round trip on average; a unit has been forgotten."""
+
+NOT_VALID = "This run is not valid: "
+"""How the warning begins that gives the reasons of a live run."""
 
 IMPLAUSIBLE_SLO_S = 60.0
 """No promise about a latency is longer."""
@@ -49,7 +52,7 @@ def _not_valid(results: Results) -> str:
     """A live run that measured something else than the system, by its own account."""
     if results.conditions.get("valid", True):
         return ""
-    return f"This run is not valid: {'; '.join(map(str, results.conditions.get('reasons', ()))) or 'no reason given'}."
+    return f"{NOT_VALID}{'; '.join(map(str, results.conditions.get('reasons', ()))) or 'no reason given'}."
 
 
 def n_never_connected(results: Results) -> float:

@@ -28,7 +28,9 @@ def test_live_prints_and_saves_a_run(tmp_path):
     done = command("live", "examples/chat.yaml", *SHORT, "--json", str(path), "--plots", str(figures), "--dashboard")
     plain = json.loads(path.read_text())
     assert done.returncode == (VALID if plain["conditions"]["valid"] else INVALID), done.stderr
-    assert ("NOT VALID" in done.stdout) == (done.returncode == INVALID)
+    assert [done.stdout.count(reason) for reason in plain["conditions"]["reasons"]] == [1] * (
+        done.returncode == INVALID
+    )
     assert plain["engine"] == "live"
     assert plain["deliveries"]["delivered"] == plain["deliveries"]["expected"] > 1_000
     assert "Dashboard: http://127.0.0.1:" in done.stderr

@@ -253,6 +253,13 @@ def test_a_run_that_is_not_valid_decides_nothing(run, tmp_path):
     assert "– Not decided: no live run is valid." in Tree((tmp_path / "c.html").read_text()).words
 
 
+def test_why_a_run_is_left_out_is_said_once(run, tmp_path):
+    write_report(compare(run, [as_live(run), as_live(run, valid=False, reasons=["foreign load"])]), tmp_path / "c.md")
+    before, _, after = (tmp_path / "c.md").read_text().partition("## Were the live runs valid?")
+    assert before.count("foreign load") == 1 and "Live run 2 is not valid: foreign load. It is left out." in before
+    assert "foreign load" in after
+
+
 # --- Markdown and JSON ----------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -89,7 +89,8 @@ def live(
             watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
         results = _live("running").run(asked, **options, watchers=watchers)
     if json_ == "-":
-        _print_reasons(results.conditions, sys.stderr)
+        for reason in results.conditions["reasons"]:  # elsewhere a warning has them
+            print(f"NOT VALID: {reason}", file=sys.stderr)
     else:
         print(report_text(results))
         _print_conditions(results.conditions)
@@ -105,19 +106,13 @@ def live(
 
 
 def _print_conditions(conditions: dict) -> None:
-    """Under what conditions a run was measured, and why it is not valid if it is not."""
+    """Under what conditions a run was measured; if it is not valid, a warning has said why."""
     if "target" in conditions:
         print(f"\nMeasured against {conditions['target']}, by its clients alone.")
     else:
         print(f"\nMeasured with {conditions['broker']}, balancer {conditions['balancer']}.")
     for what in conditions["unknown"]:
         print(f"NOT KNOWN: {what}")
-    _print_reasons(conditions, sys.stdout)
-
-
-def _print_reasons(conditions: dict, stream: TextIO) -> None:
-    for reason in conditions["reasons"]:
-        print(f"NOT VALID: {reason}", file=stream)
 
 
 @app.command()
