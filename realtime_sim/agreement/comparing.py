@@ -112,12 +112,17 @@ def compare_json(
     Raises
     ------
     ScenarioError
-        If a file is none of a run; and what `compare` refuses.
+        If a file is none of a run; and what `compare` refuses, by the name of the file.
     """
     sides = read_sheet(Path(a)), read_sheet(Path(b))
     if sides[1].is_live and not sides[0].is_live:
         sides = sides[0], as_one_live_run(sides[1])
-    return _compared(*sides, allowed, labels)
+    try:
+        return _compared(*sides, allowed, labels)
+    except ScenarioError as error:
+        files = {"a": str(a), "b": str(b)}
+        told = [dataclasses.replace(one, path=files.get(one.path, one.path)) for one in error.problems]
+        raise ScenarioError(told) from None
 
 
 def _check_runs(runs: Sequence[Results]) -> None:
