@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,9 @@ def test_live_prints_and_saves_a_run(tmp_path):
     )
     assert plain["engine"] == "live"
     assert plain["deliveries"]["delivered"] == plain["deliveries"]["expected"] > 1_000
-    assert "Dashboard: http://127.0.0.1:" in done.stderr
+    assert re.search(
+        r"^Dashboard: http://127\.0\.0\.1:\d+/ until the run is over; a page that", done.stderr, re.MULTILINE
+    )
     assert [file.name for file in figures.iterdir()] == ["chat-live.png"]
 
 

@@ -60,7 +60,12 @@ def live(
     target: TargetOption = "",
     target_token: TokenOption = "",
     target_time_field: TimeFieldOption = "",
-    dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run as it goes, on a page.")] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard", help="Show the run as it goes, on a page that keeps its last figures while it is open."
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(help="Port of that page, 0 for any.")] = 0,
     record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
@@ -86,7 +91,7 @@ def live(
     watchers = []
     with spelled(*options, "port"):
         if dashboard:
-            watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
+            watchers.append(_live("dashboard").Watching(port, _announce))
         results = _live("running").run(asked, **options, watchers=watchers)
     if json_ == "-":
         for reason in results.conditions["reasons"]:  # elsewhere a warning has them
@@ -103,6 +108,15 @@ def live(
         give_json(results.to_json(), json_)
     if not results.conditions["valid"]:
         raise typer.Exit(INVALID)
+
+
+def _announce(url: str) -> None:
+    """Where the dashboard is, as soon as it is there."""
+    print(
+        f"Dashboard: {url} until the run is over; a page that is open keeps its last figures",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def _print_conditions(conditions: dict) -> None:
