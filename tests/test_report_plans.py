@@ -13,6 +13,7 @@ from realtime_sim import size, write_report
 from realtime_sim.errors import ScenarioError
 from realtime_sim.planning import Plan
 from realtime_sim.profiles import PROFILES
+from realtime_sim.report.plan_grounds import risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
@@ -105,6 +106,16 @@ def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
         assert ("✓ keeps all" if one.kept else f"✗ breaks {', '.join(one.broken)}") in words
     for step in steps_of(plan):
         assert f"{step.name} {step.added:+,} {step.servers:,}" in words
+
+
+def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):
+    """The loss drill leaves out the deliveries of its storm by intent, and says so itself where it is run alone."""
+    drill = plan.answer.results["loss"]
+    assert any("is in no figure: the warm-up of " in text for text in drill.warnings)
+    told = " ".join(item for block in risks(plan).blocks for item in block.items)
+    assert "realtime-sim calibrate" in told
+    for advice in ("is in no figure", "Set warmup", "un longer", "let the faults come later"):
+        assert advice not in told
 
 
 def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
