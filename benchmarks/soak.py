@@ -28,6 +28,9 @@ class Memory:
         self.samples: list[list[int]] = []
         self._task: asyncio.Task | None = None
 
+    async def __aenter__(self) -> Memory:
+        return self
+
     async def begin(self, running) -> None:
         """Look once a second."""
         self._task = asyncio.create_task(self._watch(running.cluster.fleet.instances))
@@ -38,8 +41,7 @@ class Memory:
             self.samples.append([usage.memory_bytes for usage in found if usage is not None])
             await asyncio.sleep(EVERY_S)
 
-    async def end(self) -> None:
-        """The run is over."""
+    async def __aexit__(self, *error) -> None:
         if self._task is not None:
             self._task.cancel()
 

@@ -7,6 +7,7 @@ the machine meanwhile.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from realtime_sim.units import NS_PER_S
 if TYPE_CHECKING:
     from live.running import LiveRun
 
-__all__ = ["CLIENT_LIMIT", "FOREIGN_LIMIT_CORES", "LATE_LIMIT_S", "UNKNOWN", "conditions_of"]
+__all__ = ["CLIENT_LIMIT", "FOREIGN_LIMIT_CORES", "LATE_LIMIT_S", "UNKNOWN", "conditions_of", "reasons_of"]
 
 CLIENT_LIMIT = 0.5
 """Share of a core from which on clients add their own queueing to what is measured."""
@@ -72,9 +73,11 @@ def conditions_of(run: LiveRun, memory: dict[int, int]) -> dict[str, Any]:
     own_ns = sum(usage.run_ns for _, usage, _ in processes) + run.broker_ns + run.own_ns
     foreign = max(0.0, (busy_ns - own_ns) / span_ns)
     late_s = lateness_s(run)
-    reasons = list(_reasons(processes, foreign if run.has_all else 0.0, late_s, span_ns))
+    reasons = list(reasons_of(processes, foreign if run.has_all else 0.0, late_s, span_ns))
     if unwritten := sum(one.page.get("unwritten") for one in run.fleet.instances):
-        reasons.append(f"servers sent {unwritten:_} copies or messages more than their logbooks hold")
+        reasons.append(
+            f"servers sent {unwritten:_} copies or messages more than their logbooks hold (none: run for shorter)"
+        )
     return {
         "valid": not reasons,
         "reasons": reasons,
@@ -99,15 +102,44 @@ def _plain(name: str, usage: Usage, memory_bytes: int, span_ns: float) -> dict[s
     }
 
 
-def _reasons(processes: list[tuple[str, Usage, int]], foreign: float, late_s: np.ndarray, span_ns: float):
+def reasons_of(
+    processes: Sequence[tuple[str, Usage, int]], foreign_cores: float, late_s: np.ndarray, span_ns: float
+) -> Iterator[str]:
+    """Why a run is not valid: what was found, what it may be at most, and what to do.
+
+    Parameters
+    ----------
+    processes : sequence of (str, Usage, int)
+        Name, CPU and memory of each process.
+    foreign_cores : float
+        Cores that others used.
+    late_s : ndarray of float
+        How late the publisher was with each message, seconds.
+    span_ns : float
+        How long the run was, nanoseconds.
+
+    Examples
+    --------
+    >>> print(*reasons_of([], 0.53, np.zeros(1), 1e9))
+    others used 0.53 cores of this machine meanwhile (at most 0.2: end what else runs here, and repeat the run)
+    """
     for name, usage, _ in processes:
         busy = usage.run_ns / span_ns
         if name.startswith("clients") and busy > CLIENT_LIMIT:
-            yield f"{name} used {busy:.0%} of a core (at most {CLIENT_LIMIT:.0%}): they are part of what was measured"
-    if foreign > FOREIGN_LIMIT_CORES:
-        yield f"others used {foreign:.2f} cores of this machine meanwhile (at most {FOREIGN_LIMIT_CORES:g})"
+            yield (
+                f"{name} used {busy:.0%} of a core and are part of what was measured (at most {CLIENT_LIMIT:.0%}: use "
+                "more client processes, or less traffic)"
+            )
+    if foreign_cores > FOREIGN_LIMIT_CORES:
+        yield (
+            f"others used {foreign_cores:.2f} cores of this machine meanwhile (at most {FOREIGN_LIMIT_CORES:g}: end "
+            "what else runs here, and repeat the run)"
+        )
     if len(late_s) and (p99_s := float(np.quantile(late_s, 0.99))) > LATE_LIMIT_S:
-        yield f"the publisher was {p99_s * 1e3:.0f} ms late with 1 in 100 messages (at most {LATE_LIMIT_S * 1e3:.0f})"
+        yield (
+            f"the publisher was {p99_s * 1e3:.0f} ms late with 1 in 100 messages (at most {LATE_LIMIT_S * 1e3:.0f}: "
+            "lower the traffic, or use a machine with more cores)"
+        )
 
 
 def lateness_s(run: LiveRun) -> np.ndarray:

@@ -129,7 +129,8 @@ def run(
     control : sequence of callable
         Your own processes beside the faults of the scenario, as in a simulation.
     watchers : sequence
-        Objects with coroutine methods `begin(running)` and `end()`, such as a dashboard.
+        Asynchronous context managers with a coroutine method `begin(running)`, such as a dashboard: entered before
+        anything is started, begun when all are connected, and left when the run is over or has failed.
     progress : callable, optional
         Called now and then with the share that is done; left out, a bar shows on a terminal or in a notebook.
 
@@ -240,14 +241,17 @@ class LiveRun:
         """Everything, and afterwards nothing is left of it."""
         n_slots = self.scenario.servers.count + _more_servers(self.scenario, self.control)
         async with AsyncExitStack() as self._closing:
-            self.children = self._closing.enter_context(Children())
-            self.slots = self._closing.enter_context(reserved_slots(n_slots))
-            await self._start()
-            self._begin()
-            for watcher in self.watchers:
-                self._closing.push_async_callback(watcher.end)
-                await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
-            await self._go()
+            async with AsyncExitStack() as watched:  # which is left before clients hang up: nobody sees them go
+                for watcher in self.watchers:
+                    await watched.enter_async_context(watcher)
+                self.children = self._closing.enter_context(Children())
+                self.slots = self._closing.enter_context(reserved_slots(n_slots))
+                await self._start()
+                self._begin()
+                for watcher in self.watchers:
+                    await watcher.begin(Running(self.scenario, self.cluster, self.recorder, self.about))
+                await self._go()
+                self.over_ns = self.cluster.now_ns()
             return await self._finish()
 
     async def _start(self) -> None:
@@ -382,10 +386,9 @@ class LiveRun:
         """Hang up, and make a Trace of what everybody has written down."""
         memory = {one.number: one.account().memory_bytes for one in self.fleet.instances}
         conditions = conditions_of(self, memory)
-        over_ns = self.cluster.now_ns()
         self.publisher.end()
         await self.crowd.end()
-        trace = collect(self, over_ns)
+        trace = collect(self, self.over_ns)
         if self.services:
             trace = dataclasses.replace(trace, services=dict(self.services))
         return Results([trace], "real processes and sockets", conditions=conditions)

@@ -20,7 +20,7 @@ from realtime_sim.units import NS_PER_S, format_duration
 if TYPE_CHECKING:
     from realtime_sim.results import Results
 
-__all__ = ["n_never_connected", "warnings_of"]
+__all__ = ["NOT_VALID", "n_never_connected", "warnings_of"]
 
 OVERLOAD_UTILIZATION = 0.95
 """From this utilization on a warning says that queues grow, or would with any more load."""
@@ -31,25 +31,41 @@ BUSY_PROCESS = 0.5
 IMPLAUSIBLE_RTT_S = 5.0
 """No network has a longer round trip on average; a unit has been forgotten."""
 
+NOT_VALID = "This run is not valid: "
+"""How the warning begins that gives the reasons of a live run."""
+
 IMPLAUSIBLE_SLO_S = 60.0
 """No promise about a latency is longer."""
 
 
-def warnings_of(results: Results) -> tuple[str, ...]:
-    """Everything there is to warn of, the most fundamental first."""
+def warnings_of(results: Results, own_times: bool = True) -> tuple[str, ...]:
+    """Everything there is to warn of, the most fundamental first.
+
+    Parameters
+    ----------
+    results : Results
+        Of any runs.
+    own_times : bool
+        Whether duration, warm-up and the times of faults are what a user has written. Those of a plan's drills are not:
+        what they leave out of the figures is left out by intent, and nobody is told to change them.
+    """
     checks = (
         _not_valid, _never_connected, _faults_before, _pauses, _empty_replications, _no_interval, _overload, _links,
         _players, _backlog, _warmup, _little, _losses, _no_route, _metastable, _idle_drops, _unknown_sessions,
         _services, _implausible_slo, _implausible_rtt, _no_network,
     )  # fmt: skip
-    return tuple(text for text in (check(results) for check in checks) if text)
+    found = {check: text for check in checks if (text := check(results))}
+    if not own_times:
+        found.pop(_faults_before, None)
+    steps = {check: of_times[not own_times] for check, of_times in _STEPS.items()}
+    return tuple(" ".join(filter(None, (text, steps.get(check)))) for check, text in found.items())
 
 
 def _not_valid(results: Results) -> str:
     """A live run that measured something else than the system, by its own account."""
     if results.conditions.get("valid", True):
         return ""
-    return f"This run is not valid: {'; '.join(map(str, results.conditions.get('reasons', ()))) or 'no reason given'}."
+    return f"{NOT_VALID}{'; '.join(map(str, results.conditions.get('reasons', ()))) or 'no reason given'}."
 
 
 def n_never_connected(results: Results) -> float:
@@ -131,10 +147,7 @@ def _empty_replications(results: Results) -> str:
     n, n_empty = results.n_replications, _n_empty(results)
     if n == 1 or n_empty in (0, n):
         return ""
-    return (
-        f"{n_empty} of {n} replications delivered nothing: latencies are those of the other {n - n_empty}. Run longer, "
-        "or raise the traffic."
-    )
+    return f"{n_empty} of {n} replications delivered nothing: latencies are those of the other {n - n_empty}."
 
 
 def _no_interval(results: Results) -> str:
@@ -142,11 +155,8 @@ def _no_interval(results: Results) -> str:
     known = mean.low is not None and math.isfinite(mean.low)
     if not known and results.deliveries.loc["total", "delivered"]:
         if results.n_replications > 1:
-            return "No interval: fewer than two replications delivered anything. Run longer, or use more replications."
-        return (
-            "No interval: one run with too few slices or groups of clients that hold deliveries. Run longer, or use "
-            "replications."
-        )
+            return "No interval: fewer than two replications delivered anything."
+        return "No interval: one run with too few slices or groups of clients that hold deliveries."
     return ""
 
 
@@ -274,9 +284,16 @@ def _warmup(results: Results) -> str:
     seconds = results.scenario.warmup_s + cut / len(means) * results.measured_s
     return (
         f"Warm-up too short: MSER would leave out the first {format_duration(round(seconds, 3))}, not "
-        f"{format_duration(results.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}. "
-        "Set warmup, or run longer."
+        f"{format_duration(results.scenario.warmup_s)}; the mean moves by {bias / means.mean():.1%}."
     )
+
+
+_STEPS = {
+    _empty_replications: ("Run longer, or raise the traffic.", "Raise the traffic."),
+    _no_interval: ("Run longer, or use more replications.", "Use more replications."),
+    _warmup: ("Set warmup, or run longer.", ""),
+}
+"""What to do about what is a matter of how long a run is: where that is the user's choice, and where it is not."""
 
 
 def _little(results: Results) -> str:

@@ -185,6 +185,17 @@ def test_without_a_valid_live_run_nothing_is_decided():
     found = compare(simulate(ticking()), bad)
     assert not found.agrees
     assert found.verdict == ("Not decided: no live run is valid. Live run 1 is not valid: the publisher was late.")
+    assert set(found.figures["verdict"]) == {"not decided", "not judged"}
+    assert found.figures.loc["delivery latency p99", "why"] == "by runs that are not valid: agrees"
+
+
+def test_what_would_be_off_is_not_said_to_be_by_runs_that_are_not_valid():
+    bad = as_live(simulate(ticking("50ms")), valid=False, reasons=["the publisher was late"])
+    found = compare(simulate(ticking()), bad)
+    p99 = found.figures.loc["delivery latency p99"]
+    assert (p99["verdict"], p99["deviation_ratio"]) == ("not decided", pytest.approx(0.8, abs=0.01))
+    assert p99["why"].startswith("by runs that are not valid: off by 80 % (allowed 35 %); live +40")
+    assert "not decided" in str(found) and "off by" not in str(found)
 
 
 def test_results_keep_and_tell_their_conditions():

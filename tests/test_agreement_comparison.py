@@ -10,10 +10,9 @@ import pytest
 
 from realtime_sim import Comparison, compare
 from realtime_sim.agreement import ALLOWED, compare_json
-from realtime_sim.errors import ScenarioError
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
-from tests.compared import base, noisy, slower, ticking
+from tests.compared import base, noisy, slower
 from tests.conftest import as_live
 
 
@@ -68,24 +67,3 @@ def test_replications_of_json_are_not_paired_and_counts_are_those_that_all_have(
 
 
 # --- errors ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "must be a file that can be read, got 'No such file or directory'; give a file that `realtime-sim"),
-        ("{", "must be JSON, got 'Expecting property name"),
-        ("[1, 2]", "must hold one run, got 'a list of 2'; give the runs as two files"),
-        ("3", "must be the JSON of a run, got 3"),
-        ('{"scenario": {}}', "scenario: name must be given"),
-        ('{"engine": "x"}', "must be the JSON of a run, got \"no 'scenario'\""),
-    ],
-)
-def test_a_file_that_is_no_run_is_one_clear_message(text, message, tmp_path):
-    path, good = tmp_path / "bad.json", tmp_path / "good.json"
-    simulate(ticking()).to_json(good)
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ScenarioError) as error:
-        compare_json(good, path)
-    assert message in str(error.value) and str(path) in str(error.value)

@@ -146,7 +146,7 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chatt"], "scenario must be a preset or a file, got 'chatt'; did you mean 'chat'?"),
         (["simulate", "none.yaml"], "scenario must be a readable YAML file"),
         (["simulate", "."], "scenario must be a readable YAML file"),
-        (["simulate"], "Missing argument"),
+        (["simulate"], ". See realtime-sim simulate --help."),
         (["simulate", "chat", "--set", "x"], "--set must be PATH=VALUE, got 'x'"),
         (["simulate", "chat", "--set", "=3"], "--set must be PATH=VALUE"),
         (
@@ -163,12 +163,12 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "chat", "--compare", "servers.count=2"], "servers.count must have two values or more to compare"),
         (["simulate", "chat", "--compare", "servers.count=2,x"], "servers.count must be a whole number, got 'x'"),
         (["simulate", "chat", "--compare", "broker={kind"], "--compare broker must have a YAML value"),
-        (["simulate", "chat", "--engine", "fastt"], "engine must be a known engine"),
-        (["simulate", "chat", "--replications", "0"], "replications must be a whole number from 1"),
+        (["simulate", "chat", "--engine", "fastt"], "--engine must be a known engine"),
+        (["simulate", "chat", "--replications", "0"], "--replications must be a whole number from 1"),
         (["simulate", "chat", "--replications", "x"], "--replications"),
-        (["simulate", "chat", "--n-jobs", "0"], "n_jobs must be a whole number of processes from 1, or -1"),
-        (["simulate", "chat", "--record", "all"], "record must be a level of recording"),
-        (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "output must be a file that can be written"),
+        (["simulate", "chat", "--n-jobs", "0"], "--n-jobs must be a whole number of processes from 1, or -1"),
+        (["simulate", "chat", "--record", "all"], "--record must be a level of recording"),
+        (["simulate", "chat", *QUICK, "--json", "/dev/null/x.json"], "--json must be a file that can be written"),
         (["simulate", "chat", "--set", "a=" + "[" * 3_000], "--set a must have a YAML value"),
         (["simulate", "chat", "--set", "duration=!!timestamp abc"], "--set duration must have a YAML value"),
         (["simulate", "chat", "--set", 'duration=!!float ""'], "--set duration must have a YAML value"),
@@ -180,17 +180,22 @@ def test_help_and_version_are_quick_and_end_well():
         (["simulate", "x" * 5_000], "scenario must be a preset or a file"),
         (["simulate", "-"], "scenario must be a mapping of fields"),
         (["limits", "nope"], "scenario must be a preset or a file"),
-        (["choose", "--direction", "up"], "direction must be one of"),
-        (["choose", "--payload", "-3B"], "payload must be"),
-        (["choose", "--profile", "nope"], "profile must be one of"),
+        (["choose", "--direction", "up"], "--direction must be one of"),
+        (["choose", "--payload", "-3B"], "--payload must be"),
+        (["choose", "--profile", "nope"], "--profile must be one of"),
         (["presets", "nope"], "preset must be a preset"),
         (["fields", "servers.cout"], "path must be a part or a field of a scenario, got 'servers.cout'; did you mean"),
         (["policies", "backof"], "family must be a family of policies, got 'backof'; did you mean 'backoff'?"),
         (["profiles", "nope"], "must be a known profile"),
-        (["schema", "--out", "/dev/null/x.json"], "output must be a file that can be written"),
-        (["schema", "chat"], "unexpected extra argument"),
-        (["frobnicate"], "No such command 'frobnicate'"),
-        (["simulate", "chat", "--frob"], "No such option"),
+        (["schema", "--out", "/dev/null/x.json"], "--out must be a file that can be written"),
+        (["schema", "chat"], "(chat). See realtime-sim schema --help."),
+        (["frobnicate"], "No such command 'frobnicate'. See realtime-sim --help."),
+        (["--frob"], "No such option: --frob. See realtime-sim --help."),
+        (["simulate", "chat", "--frob"], "No such option: --frob. See realtime-sim simulate --help."),
+        (["plan", "chat", "--slo"], "Option '--slo' requires an argument. See realtime-sim plan --help."),
+        (["plan", "chat", "--replications", "x"], ". See realtime-sim plan --help."),
+        (["sweep", "chat"], "Missing option '--over'. See realtime-sim sweep --help."),
+        (["manifests", "chat"], "Missing option '--out'. See realtime-sim manifests --help."),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(words, message):
@@ -224,7 +229,7 @@ def test_a_storm_has_a_figure_of_its_own(tmp_path):
 def test_a_figure_that_cannot_be_written_is_known_before_the_run(tmp_path):
     (tmp_path / "chat.png").mkdir()
     done = command("simulate", "chat", "--set", "duration=10h", "--plots", str(tmp_path))
-    assert done.returncode == 2 and "output must be a file that can be written (Is a directory)" in done.stderr
+    assert done.returncode == 2 and "--plots must be a file that can be written (Is a directory)" in done.stderr
 
 
 def test_output_that_has_no_room_is_one_message(tmp_path):

@@ -28,8 +28,8 @@ def test_files_are_those_of_python(tmp_path):
 
 def test_what_is_wrong_is_one_message_and_nothing_is_written(tmp_path):
     done = command("manifests", "chat", "--servers", "0", "--out", str(tmp_path / "k8s"))
-    assert done.returncode == 2 and "servers.count must be at least 1, got 0" in done.stderr
+    assert done.returncode == 2 and "--servers must be at least 1, got 0" in done.stderr
     done = command("manifests", "chat", "--namespace", "No Name", "--out", str(tmp_path / "k8s"))
-    assert done.returncode == 2 and "namespace must be a DNS label" in done.stderr
+    assert done.returncode == 2 and "--namespace must be a DNS label" in done.stderr
     assert not (tmp_path / "k8s").exists()
     assert "--out" in command("manifests", "chat").stderr

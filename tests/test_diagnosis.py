@@ -144,6 +144,22 @@ def test_a_start_that_is_still_settling_is_measured():
     )  # fmt: skip
 
 
+def test_of_times_that_are_not_the_users_nothing_is_to_be_set():
+    """A drill dies before its warm-up is over by intent; how long a start takes to settle is worth knowing still."""
+    means_s = [10.0] * 4 + [0.99, 1.01] * 14
+    (text,) = warnings_of(results(means_s=means_s, under_way=2.125), own_times=False)
+    assert text.startswith("Warm-up too short: ") and text.endswith("the mean moves by 52.9%.")
+    fault = {"at": 2, "kind": "drop_clients", "cohort": "desks"}
+    drill = simulate(small(duration=20, warmup=5, faults=[fault]))
+    assert any("is in no figure" in text for text in warnings_of(drill))
+    assert not any("is in no figure" in text for text in warnings_of(drill, own_times=False))
+    short = simulate(small(duration=20, warmup=5, traffic=[{"name": "t", "rate": 0.1, "arrivals": "constant"}]))
+    (own,) = (text for text in warnings_of(short) if text.startswith("No interval"))
+    (others,) = (text for text in warnings_of(short, own_times=False) if text.startswith("No interval"))
+    assert own.endswith("hold deliveries. Run longer, or use more replications.")
+    assert others.endswith("hold deliveries. Use more replications.")
+
+
 @pytest.mark.parametrize(("first", "warned"), [(1.5, False), (1.9, True)])
 def test_a_start_that_moves_the_mean_by_less_than_2_percent_is_let_pass(first, warned):
     """One slice of 32 that is 0.5 off moves the mean by 1.6 %, one that is 0.9 off by 2.8 %."""

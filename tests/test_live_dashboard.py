@@ -18,9 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from live.dashboard import Dashboard
+from live.dashboard import Dashboard, Watching
 from live.dashboard.feed import LONGEST_LINE
 from live.dashboard.history import History
+from live.dashboard.watching import OVER, STOPPED
 from realtime_sim.errors import LiveError
 from realtime_sim.metrics import MONITORED
 from tests.dashboards import CALM, PATIENCE_S, port_of, run, serving
@@ -354,6 +355,26 @@ def test_the_end_of_a_run_reaches_all_and_tells_browsers_not_to_come_back():
                 assert await stream.event() is None
             with pytest.raises(RuntimeError, match="the run is over: no snapshot can follow"):
                 dashboard.show(CALM)
+
+    run(body())
+
+
+@pytest.mark.parametrize(("error", "text"), [(None, OVER), (KeyError("x"), STOPPED)])
+def test_a_page_is_there_before_a_run_begins_and_says_how_it_ended(error, text):
+    async def body() -> None:
+        told: list[str] = []
+        watching = Watching(0, told.append)
+        await watching.__aenter__()
+        (url,) = told
+        assert (await get(url))[0] == 200 and json.loads((await get(f"{url}healthz"))[1])["events"] == 0
+        async with viewer(url) as stream:
+            await stream.block()
+            ending = asyncio.create_task(watching.__aexit__(error and type(error), error, None))
+            assert (await stream.event())[1:] == ("over", {"text": text})
+            assert await stream.event() is None
+            await ending
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await get(url)
 
     run(body())
 

@@ -190,6 +190,7 @@ def test_the_end_of_a_run_stays_on_the_page_and_nobody_is_asked_again():
             await dashboard.finish("1,873 deliveries were lost, all clients are back after 6 s")
             await page.wait_for("document.querySelector('#state').textContent.trim() === 'Run over'")
             await page.wait_for("!document.querySelector('#ending').hidden")
+            assert await page.evaluate("document.title") == "Run over · chat with 12,000 phones"
             assert await page.text("#ending") == "Run over: 1,873 deliveries were lost, all clients are back after 6 s"
             late = await browser.open(url)
             await late.wait_for("document.querySelector('#state').textContent.trim() === 'Run over'")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 
 import live
+from live.dashboard import Watching
+from live.dashboard.watching import OVER
 from realtime_sim.errors import ScenarioError, UnsupportedFeature
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
+from tests.test_live_dashboard import viewer
 from tests.test_live_shared import is_running, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -75,6 +79,24 @@ def test_without_faults_everything_arrives_once_as_the_simulation_says(clients):
     assert found.hops["mean_s"].iloc[:-1].sum() == pytest.approx(found.hops["mean_s"].iloc[-1])
     assert found.servers["peak_connections"].tolist() == simulated.servers["peak_connections"].tolist()
     assert found.timeseries["connections"].iloc[-1] == 40
+
+
+@pytest.mark.live
+def test_who_opens_the_dashboard_at_once_sees_the_run_to_its_end_and_nobody_hang_up():
+    seen, reading = [], []
+
+    async def read(url):
+        async with viewer(url) as stream:
+            while (event := await stream.event()) is not None:
+                seen.append(event[1:])
+
+    run(scenario(duration=2), watchers=[Watching(0, lambda url: reading.append(asyncio.create_task(read(url))))])
+    (task,) = reading
+    assert task.done() and task.exception() is None
+    *shots, (kind, over) = seen
+    assert (kind, over["text"]) == ("over", OVER)
+    connected = [sum(shot["active_connections"]) for kind, shot in shots if kind == "snapshot"]
+    assert len(connected) >= 3 and set(connected) == {40}
 
 
 @pytest.mark.live

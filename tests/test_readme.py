@@ -3,31 +3,76 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from realtime_sim import presets
+from realtime_sim.cli.app import app
 from realtime_sim.policies import POLICIES, lifecycle
 from realtime_sim.scenario import Scenario, system
 from realtime_sim.simulation import simulate
 from realtime_sim.trace import HOPS
 from realtime_sim.transports import TRANSPORTS
+from tests.conftest import as_live
+from tests.test_profile_files import HERE
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(*languages: str) -> list[str]:
     found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
-    return [text for name, text in found if name == language]
+    return [text for name, text in found if name in languages]
 
 
-COMMANDS = [line for block in blocks("") for line in block.splitlines() if line.startswith("realtime-sim ")]
+COMMANDS = [line for block in blocks("", "sh") for line in block.splitlines() if line.startswith("realtime-sim ")]
+"""Every line of a block that a reader may paste, from the top to the bottom."""
+
+NAMED = [
+    " ".join(text.split()).partition(" > ")[0]
+    for text in re.findall(r"`(realtime-sim [^`]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL))
+]
+"""Those within sentences and tables."""
+
+ON_REAL_SOCKETS = ("live", "validate", "calibrate")
+"""Commands that take a minute, and the machine for themselves; `test_live_cli` runs them."""
+
+WRITTEN = ("json_", "out", "report", "file", "plot", "plots")
+"""What the commands call the files and folders that they write."""
+
+FILE = re.compile(r"[\w./-]+\.(yaml|json|csv|html|png)")
+
+MAKE = [
+    line for file in ("README.md", "CONTRIBUTING.md")
+    for line in re.findall(r"(?:^|`)(make [a-z][^`\n]*)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+]  # fmt: skip
+
+
+def parsed(line: str) -> dict[str, Any]:
+    """What the command line makes of a line, by the names of the command's parameters; nothing is run."""
+    _, name, *words = shlex.split(line)
+    command = typer.main.get_command(app).commands[name]
+    with command.make_context(name, words) as context:
+        return context.params
+
+
+def files(given: dict[str, Any], written: bool) -> Iterator[str]:
+    """Files that a line reads, or those that it writes."""
+    for name, value in given.items():
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            path = str(text).rpartition("=")[2]
+            if (name in WRITTEN) == written and FILE.fullmatch(path):
+                yield path
 
 
 def test_the_scenario_of_the_readme_runs_and_keeps_its_promises():
@@ -56,18 +101,67 @@ def test_the_python_of_the_readme_runs(monkeypatch, capsys):
     assert "delivery latency p99" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_command_of_the_readme_runs(command, tmp_path):
-    words = [word.replace("out/", f"{tmp_path}/") for word in shlex.split(command)[1:]]
+@pytest.mark.parametrize("line", [line for line in COMMANDS + NAMED if len(line.split()) > 2])
+def test_the_command_line_takes_a_line_of_the_readme(line):
+    given = parsed(line)
+    scenario = given.get("scenario")
+    assert scenario is None or scenario in presets.NAMES or FILE.fullmatch(scenario), scenario
+
+
+@pytest.mark.parametrize("line", [line for line in NAMED if len(line.split()) == 2])
+def test_a_command_that_is_only_named_is_there(line):
+    assert line.split()[1] in typer.main.get_command(app).commands
+
+
+def test_files_that_the_readme_names_are_there_or_written_by_a_line_before():
+    written: set[str] = set()
+    for line in COMMANDS:
+        given = parsed(line)
+        assert [path for path in files(given, written=False) if not ((ROOT / path).exists() or path in written)] == []
+        written.update(files(given, written=True))
+
+
+def leave(folder: Path, path: str) -> None:
+    """What a live run, or a line that comes before, would have left there."""
+    chat = Scenario.from_yaml(ROOT / "examples" / "chat.yaml").replace(duration=3, warmup=1)
+    simulated = simulate(chat) if path.endswith(".json") else None
+    left = {
+        "out/here.yaml": lambda: yaml.safe_dump(HERE),
+        "out/chat.json": lambda: simulated.to_json(),
+        "out/live.json": lambda: as_live(simulated).to_json(),
+    }
+    (folder / path).parent.mkdir(exist_ok=True)
+    (folder / path).write_text(left[path](), encoding="utf-8")
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[1] not in ON_REAL_SOCKETS])
+def test_a_command_of_the_readme_runs_as_it_stands(line, tmp_path):
+    """But for plans by simulation, which take minutes: those are left to arithmetic."""
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    given, words = parsed(line), shlex.split(line)[1:]
+    for path in files(given, written=False):
+        if not (tmp_path / path).exists():
+            leave(tmp_path, path)
     done = subprocess.run(
-        [sys.executable, "-m", "realtime_sim", *words], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+        [sys.executable, "-m", "realtime_sim", *words, *(["--no-queueing"] if words[0] == "plan" else [])],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+    assert [path for path in files(given, written=True) if not (tmp_path / path).is_file()] == []
 
 
 def test_there_are_commands_to_run():
-    assert len(COMMANDS) >= 5
+    assert len(COMMANDS) >= 15 and len(NAMED) >= 3 and len(MAKE) >= 10
+    assert {line.split()[1] for line in COMMANDS} > {*ON_REAL_SOCKETS, "plan", "sweep", "sensitivity", "manifests"}
+
+
+@pytest.mark.parametrize("line", sorted(set(MAKE)))
+def test_a_target_that_is_named_is_in_the_makefile(line):
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for word in line.split()[1:]:
+        name, equals, _ = word.partition("=")
+        assert re.search(rf"^{name} \?=" if equals else rf"^{name}:", makefile, flags=re.MULTILINE), word
 
 
 def test_the_table_of_hops_names_them_in_order():

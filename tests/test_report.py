@@ -248,9 +248,19 @@ def test_a_run_that_is_not_valid_decides_nothing(run, tmp_path):
     write_report(bad, tmp_path / "r.html")
     words = Tree((tmp_path / "r.html").read_text()).words
     assert "– Not decided: the run is not valid." in words and "This run is not valid: foreign load." in words
-    assert "✗ not valid" in words
-    write_report(compare(run, bad), tmp_path / "c.html")
-    assert "– Not decided: no live run is valid." in Tree((tmp_path / "c.html").read_text()).words
+    assert "✗ not valid" in words and "✗ missed" not in words and "– not decided" in words
+    slow = as_live(simulate(CASE.replace(**{"servers.costs.event": "9ms"})), valid=False, reasons=["foreign load"])
+    write_report(compare(run, slow), tmp_path / "c.html")
+    text = (tmp_path / "c.html").read_text()
+    assert "– Not decided: no live run is valid." in Tree(text).words and "– not decided" in Tree(text).words
+    assert re.findall(r'"mark bad">.*?</span> ([\w ]+)<', text) == ["not valid"]  # which the run says of itself
+
+
+def test_why_a_run_is_left_out_is_said_once(run, tmp_path):
+    write_report(compare(run, [as_live(run), as_live(run, valid=False, reasons=["foreign load"])]), tmp_path / "c.md")
+    before, _, after = (tmp_path / "c.md").read_text().partition("## Were the live runs valid?")
+    assert before.count("foreign load") == 1 and "Live run 2 is not valid: foreign load. It is left out." in before
+    assert "foreign load" in after
 
 
 # --- Markdown and JSON ----------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from realtime_sim import size, write_report
 from realtime_sim.errors import ScenarioError
 from realtime_sim.planning import Plan
 from realtime_sim.profiles import PROFILES
+from realtime_sim.report.plan_grounds import risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
@@ -107,6 +108,16 @@ def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
         assert f"{step.name} {step.added:+,} {step.servers:,}" in words
 
 
+def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):
+    """The loss drill leaves out the deliveries of its storm by intent, and says so itself where it is run alone."""
+    drill = plan.answer.results["loss"]
+    assert any("is in no figure: the warm-up of " in text for text in drill.warnings)
+    told = " ".join(item for block in risks(plan).blocks for item in block.items)
+    assert "realtime-sim calibrate" in told
+    for advice in ("is in no figure", "Set warmup", "un longer", "let the faults come later"):
+        assert advice not in told
+
+
 def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
     egress = plan.limits.row("egress").demand * 2_628_000 / 1e9 * 0.08
     total = plan.servers * 0.1 * 730 + 0.05 * 730 + egress
@@ -119,14 +130,14 @@ def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
 
 def test_the_commands_give_the_drills_again(pages, plan):
     """Each --set of the page, read as the command line reads it, makes the very scenario that was run."""
-    from realtime_sim.cli.inputs import assigned
+    from realtime_sim.cli.options import assigned
 
     block = re.search(r"<code>(realtime-sim plan .*?)</code>", pages["plan"], re.DOTALL).group(1)
     lines = [line for line in block.replace("&#34;", '"').replace("&#39;", "'").splitlines() if " simulate " in line]
     made = []
     for line in lines:
         changes = re.findall(r"--set (?:'([^']*)'|(\S+))", line)
-        made.append(CASE.replace(**dict(assigned("--set", a or b, "{}") for a, b in changes)))
+        made.append(CASE.replace(**dict(assigned("--set", a or b) for a, b in changes)))
     run = [case for n in (plan.servers, plan.servers - 1) for case in plan.drills(n).values()]
     assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
 

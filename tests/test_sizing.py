@@ -210,7 +210,8 @@ def test_a_million_is_sized_at_once():
     ("options", "message"),
     [
         ({"growth": ()}, "growth must have a level"),
-        ({"growth": (0,)}, "factor must be a number above 0"),
+        ({"growth": (1, 0)}, "growth must be a number above 0, got 0; use 2"),
+        ({"growth": (1e300,)}, r"growth must leave every field within its rules \(clients\[0\].count must be at most"),
         ({"growth": range(1, 1_002)}, "growth must give at most 1_000 rows"),
         ({"profiles": ["nginx"]}, "servers.profile must be"),
         ({"sizes": {"x": {"servers.disk": 1}}}, "servers.disk is not a known field"),

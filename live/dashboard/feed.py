@@ -28,8 +28,8 @@ HEARTBEAT_S = 10.0
 RETRY_S = 1.0
 """After so long a browser that lost the stream tries again."""
 
-GRACE_S = 1.0
-"""Time that viewers have at the end of a run to read what is left."""
+GRACE_S = 3.0
+"""Most time that viewers have at the end of a run to read what is left; who has read it is not waited for."""
 
 LONGEST_LINE = 1000
 """Most characters of one line in the event log."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,18 +26,22 @@ EVERY_S = 0.5
 WINDOW = 6
 """Snapshots that latency percentiles are over: three seconds."""
 
+OVER = "this page keeps its last figures while it stays open; those of the whole run are where it was started"
+STOPPED = "it was stopped before its end, and where it was started stands why; this page keeps its last figures"
+"""What the page says at the end."""
+
 HIGHEST_PORT = 65_535
 
 
 class Watching:
-    """A watcher of a live run.
+    """A watcher of a live run: its page can be opened from the start, and keeps what it shows when the run is over.
 
     Parameters
     ----------
     port : int
         Where the page is; 0 for any.
     announce : callable
-        Takes the address of the page when it is there.
+        Takes the address of the page as soon as it is there, before anything else is started.
 
     Raises
     ------
@@ -52,16 +57,20 @@ class Watching:
         self._dashboard = Dashboard()
         self._task: asyncio.Task | None = None
 
-    async def begin(self, running: Running) -> None:
-        """The run is about to begin."""
+    async def __aenter__(self) -> Watching:
         self._announce(await self._dashboard.start(self._port))
+        return self
+
+    async def begin(self, running: Running) -> None:
+        """All are connected, and the run begins."""
         self._task = asyncio.create_task(self._watch(running))
 
-    async def end(self) -> None:
-        """The run is over."""
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._task is not None:
             self._task.cancel()
-        await self._dashboard.finish("figures of the whole run are where it was started")
+        await self._dashboard.finish(OVER if error is None else STOPPED)
         await self._dashboard.close()
 
     async def _watch(self, running: Running) -> None:

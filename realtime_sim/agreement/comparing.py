@@ -18,6 +18,7 @@ from realtime_sim.agreement.judging import (
     differences,
     key_of,
     share_draws,
+    undecided,
     validation,
 )
 from realtime_sim.agreement.sheets import LIVE, Sheet, as_one_live_run, of_live_runs, of_results, read_sheet
@@ -112,12 +113,17 @@ def compare_json(
     Raises
     ------
     ScenarioError
-        If a file is none of a run; and what `compare` refuses.
+        If a file is none of a run; and what `compare` refuses, by the name of the file.
     """
     sides = read_sheet(Path(a)), read_sheet(Path(b))
     if sides[1].is_live and not sides[0].is_live:
         sides = sides[0], as_one_live_run(sides[1])
-    return _compared(*sides, allowed, labels)
+    try:
+        return _compared(*sides, allowed, labels)
+    except ScenarioError as error:
+        files = {"a": str(a), "b": str(b)}
+        told = [dataclasses.replace(one, path=files.get(one.path, one.path)) for one in error.problems]
+        raise ScenarioError(told) from None
 
 
 def _check_runs(runs: Sequence[Results]) -> None:
@@ -145,6 +151,8 @@ def _compared(a: Sheet, b: Sheet, allowed: Mapping[str, float] | None, labels: t
     merged = a.is_live or b.is_live
     table = hops.hop_table(a.hops[merged], b.hops[merged])
     figures = (validation if validates else differences)(a, b, table, limits, names)
+    if validates and _none_is_valid(b):
+        figures = undecided(figures)
     if validates:
         agrees, verdict = _of_validation(figures, b, names)
     else:
@@ -173,12 +181,17 @@ def _asked(scenario: Scenario) -> dict[str, object]:
     } | {field: plain.get(field) for field in fields}  # fmt: skip
 
 
+def _none_is_valid(b: Sheet) -> bool:
+    """Whether all live runs say of themselves that they measured something else; of JSON there is one."""
+    return len(b.left_out) >= max(len(b.runs), 1)
+
+
 def _of_validation(figures: pd.DataFrame, b: Sheet, labels: tuple[str, str]) -> tuple[bool, str]:
     off = figures[figures["verdict"].str.startswith("off")]
     agreeing = figures.index[figures["verdict"] == AGREES]
     n = len(b.seeds)
     runs = f"{n} live runs" if n > 1 else "one live run"
-    if b.left_out and len(b.left_out) == max(len(b.runs), 1):
+    if _none_is_valid(b):
         return False, f"Not decided: no live run is valid. {_capital(b.left_out[0])}."
     if not len(off) and not len(agreeing):
         return False, f"Not decided: nothing of {labels[0]} and {runs} could be judged."

@@ -24,14 +24,17 @@ from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.stats import Estimate
 
 __all__ = [
-    "AGREES", "ALLOWED", "NOT_DETERMINED", "NOT_JUDGED", "NO_DIFFERENCE", "allowances", "differences", "key_of",
-    "share_draws", "validation",
+    "AGREES", "ALLOWED", "NOT_DECIDED", "NOT_DETERMINED", "NOT_JUDGED", "NO_DIFFERENCE", "allowances", "differences",
+    "key_of", "share_draws", "undecided", "validation",
 ]  # fmt: skip
 
 ALLOWED = MappingProxyType({"p50": 0.15, "p95": 0.20, "p99": 0.35, "recovery": 0.20})
 """How far a simulated figure may be off, as a share of the live one."""
 
 AGREES, NOT_DETERMINED, NOT_JUDGED, NO_DIFFERENCE = "agrees", "not determined", "not judged", "no difference shown"
+
+NOT_DECIDED = "not decided"
+"""Of a figure that is held to live runs of which none is valid."""
 
 _DELIVERIES = "deliveries "
 _RECOVERY = "recovery from fault "
@@ -216,6 +219,20 @@ def validation(
         judged = key in allowed
         rows[name] = row | (_held(name, row, allowed[key], table, labels) if judged else {"verdict": NOT_JUDGED})
     return _frame(rows)
+
+
+def undecided(figures: pd.DataFrame) -> pd.DataFrame:
+    """The same figures without a verdict on any of them: no live run that they are held to is valid.
+
+    Parameters
+    ----------
+    figures : DataFrame
+        From `validation`; what a verdict would have been is in `why`.
+    """
+    held = figures["verdict"].eq(AGREES) | figures["verdict"].str.startswith("off")
+    would_be = "by runs that are not valid: " + figures["verdict"]
+    why = would_be.where(figures["why"].eq(""), would_be + "; " + figures["why"])
+    return figures.assign(why=figures["why"].mask(held, why), verdict=figures["verdict"].mask(held, NOT_DECIDED))
 
 
 def _counts(a: Sheet, b: Sheet) -> tuple[dict[str, str], dict[str, str]]:

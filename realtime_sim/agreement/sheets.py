@@ -26,6 +26,9 @@ __all__ = ["LIVE", "Figure", "Sheet", "as_one_live_run", "of_live_runs", "of_res
 LIVE = "live"
 """Engine of what was measured on real sockets."""
 
+MOST_SEEDS = 1_000_000
+"""Far more than any run has; a file may say anything."""
+
 _RECOVERY = {50: "recovery of 50 % from fault", 95: "recovery of 95 % from fault", 100: "recovery from fault"}
 
 
@@ -231,11 +234,13 @@ def read_sheet(path: Path) -> Sheet:
     """
     step = "give a file that `realtime-sim simulate --json FILE` or `Results.to_json` has written"
     try:
-        plain = json.loads(path.read_bytes())
+        text = path.read_bytes()
+        plain = json.loads(text)
     except OSError as error:
         raise ScenarioError(Problem(str(path), "must be a file that can be read", error.strerror, step)) from None
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ScenarioError(Problem(str(path), "must be JSON", str(error), step)) from None
+    except (ValueError, RecursionError) as error:
+        rule = "must be JSON" if text.rstrip().endswith((b"}", b"]")) else "must be JSON to its end, and is cut short"
+        raise ScenarioError(Problem(str(path), rule, str(error), step)) from None
     if isinstance(plain, list):
         step = "give the runs as two files; `simulate --compare` writes a list of several into one"
         raise ScenarioError(Problem(str(path), "must hold one run", f"a list of {len(plain)}", step))
@@ -252,6 +257,8 @@ def read_sheet(path: Path) -> Sheet:
 
 def _from_plain(plain: Any) -> Sheet:
     scenario, n = Scenario(**plain["scenario"]), int(plain["replications"])
+    if not 1 <= n <= MOST_SEEDS:
+        raise ValueError(f"replications: {n}")
     seeds = tuple(scenario.seed + i for i in range(n))
     figures = {}
     for name, (estimate, unit) in _with_recovery(plain["summary"], plain["recovery"], scenario).items():

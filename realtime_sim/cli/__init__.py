@@ -1,6 +1,6 @@
 """The command `realtime-sim`: a scenario in, tables and JSON out. Bad input is one message and exit code 2.
 
-`app` is the program, `inputs` what its commands have in common; the other modules hold the commands.
+`app` is the program; `inputs` and `options` are what its commands have in common; the other modules hold the commands.
 """
 
 from realtime_sim.cli import simulating, planning, sweeping, living, deploying, answering  # isort: skip - as in the help

@@ -9,6 +9,7 @@ import typer
 
 from realtime_sim.cli.app import app
 from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
+from realtime_sim.cli.options import spelled
 
 __all__: list[str] = []  # commands are found by the program
 
@@ -28,7 +29,9 @@ def limits(
 
     from realtime_sim.limits import server_limits
 
-    found = server_limits(scenario_of(scenario, set_), target_utilization=target_utilization)
+    asked = scenario_of(scenario, set_)
+    with spelled("target_utilization"):
+        found = server_limits(asked, target_utilization=target_utilization)
     if json_ != "-":
         print(found)
     if json_:
@@ -59,12 +62,14 @@ def choose(
 
     from realtime_sim.choose import choose_transport
 
-    choice = choose_transport(
-        direction=direction, messages_per_s=messages_per_s, client_messages_per_s=client_messages_per_s,
-        payload=payload, rtt=rtt, http_version=http_version, tabs_per_browser=tabs_per_browser,
-        buffering_proxies=buffering_proxies, proxies_block_upgrade=proxies_block_upgrade, mobile=mobile,
-        needs_resume=needs_resume, profile=profile,
-    )  # fmt: skip
+    needs = {
+        "direction": direction, "messages_per_s": messages_per_s, "client_messages_per_s": client_messages_per_s,
+        "payload": payload, "rtt": rtt, "http_version": http_version, "tabs_per_browser": tabs_per_browser,
+        "buffering_proxies": buffering_proxies, "proxies_block_upgrade": proxies_block_upgrade, "mobile": mobile,
+        "needs_resume": needs_resume, "profile": profile,
+    }  # fmt: skip
+    with spelled(*needs):
+        choice = choose_transport(**needs)
     if json_ != "-":
         print(choice)
     if json_:
@@ -100,7 +105,8 @@ def schema(
     if out == "-":
         print(text)
     else:
-        write_whole(Path(out), text + "\n")
+        with spelled(output="--out"):
+            write_whole(Path(out), text + "\n")
         print(f"Schema: {out}")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, TextIO
 
 import typer
 
+from realtime_sim.cli.options import refuse_empty
 from realtime_sim.errors import EngineError, RealtimeSimError
 
 __all__ = ["INTERRUPTED", "INVALID", "MISSED", "app", "fail", "main"]
@@ -32,13 +33,15 @@ def main() -> None:
     """Run the command line, and turn every expected failure into one message and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # a terminal may lack a letter of a name
+    words = sys.argv[1:]
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        refuse_empty(words)
+        code = app(args=words or ["--help"], standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; nothing was written", INTERRUPTED)
     except _UsageError as error:
-        fail(f"{error.format_message().rstrip('.')}. See realtime-sim --help.", BAD_INPUT)
+        fail(f"{error.format_message().rstrip('.')}. See {_used(words)} --help.", BAD_INPUT)
     except EngineError as error:
         fail(f"internal error, please report it: {error}", INTERNAL)
     except RealtimeSimError as error:
@@ -58,6 +61,12 @@ def fail(message: str, code: int) -> None:
     """End the program with one message and an exit code."""
     print(f"realtime-sim: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _used(words: list[str]) -> str:
+    """The command that was used, if there is one of that name: its help says what is right."""
+    known = typer.main.get_command(app).commands
+    return " ".join(["realtime-sim", *(word for word in words[:1] if word in known)])
 
 
 def _let_go(stream: TextIO) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from realtime_sim.cli.app import app
 from realtime_sim.cli.inputs import ScenarioArgument, SetOption, scenario_of
+from realtime_sim.cli.options import spelled
 
 __all__: list[str] = []  # commands are found by the program
 
@@ -34,17 +35,19 @@ def manifests(
 
     asked = scenario_of(scenario, set_)
     if servers is not None:
-        asked = asked.replace(**{"servers.count": servers})
+        with spelled(**{"servers.count": "--servers"}):
+            asked = asked.replace(**{"servers.count": servers})
     places = {"namespace": namespace, "name": name or None, "port": port}
-    made = deployment.manifests(asked, image=image or IMAGE, **places)
-    snippets = {
-        "haproxy.cfg": deployment.haproxy_snippet(asked, **places),
-        "nginx.conf": deployment.nginx_snippet(asked, **places),
-    }
-    written = made.write(out)
-    for file, text in snippets.items():
-        write_whole(Path(out) / file, text)
-        written.append(Path(out) / file)
+    with spelled(*places, "image", output="--out"):
+        made = deployment.manifests(asked, image=image or IMAGE, **places)
+        snippets = {
+            "haproxy.cfg": deployment.haproxy_snippet(asked, **places),
+            "nginx.conf": deployment.nginx_snippet(asked, **places),
+        }
+        written = made.write(out)
+        for file, text in snippets.items():
+            write_whole(Path(out) / file, text)
+            written.append(Path(out) / file)
     print(f"{made.about}\n")
     for path in written:
         print(f"File: {path}")

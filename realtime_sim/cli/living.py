@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -16,10 +16,10 @@ from realtime_sim.cli.inputs import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    check_outputs,
     give_json,
     scenario_of,
 )
+from realtime_sim.cli.options import check_outputs, spelled
 from realtime_sim.errors import LiveError, Problem, ScenarioError
 
 __all__: list[str] = []  # commands are found by the program
@@ -60,7 +60,12 @@ def live(
     target: TargetOption = "",
     target_token: TokenOption = "",
     target_time_field: TimeFieldOption = "",
-    dashboard: Annotated[bool, typer.Option("--dashboard", help="Show the run as it goes, on a page.")] = False,
+    dashboard: Annotated[
+        bool,
+        typer.Option(
+            "--dashboard", help="Show the run as it goes, on a page that keeps its last figures while it is open."
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(help="Port of that page, 0 for any.")] = 0,
     record: Annotated[str, typer.Option(help="summary, or full to keep every delivery.")] = "summary",
     set_: SetOption = [],  # noqa: B006 - typer reads the default, nothing changes it
@@ -71,24 +76,26 @@ def live(
 
     Example: realtime-sim live examples/server_dies.yaml --dashboard --json out/live.json
     """
-    from realtime_sim.files import check_writable, file_name
+    from realtime_sim.files import file_name
     from realtime_sim.tables import report_text
 
     asked = scenario_of(scenario, set_)
     if port and not dashboard:
-        raise ScenarioError(Problem("port", "must be left out without a page", port, "add --dashboard"))
+        raise ScenarioError(Problem("--port", "must be left out without a page", port, "add --dashboard"))
     figure = Path(plots) / f"{file_name(asked.name)}-live.png"
-    for path in ([Path(json_)] if json_ not in ("", "-") else []) + ([figure] if plots else []):
-        check_writable(path)
+    check_outputs(json_=json_, plots=figure if plots else "")
+    options = {
+        "broker": broker, "balancer": balancer, "client_library": client_library, "client_processes": client_processes,
+        "target": target, "target_token": target_token, "target_time_field": target_time_field, "record": record,
+    }  # fmt: skip
     watchers = []
-    if dashboard:
-        watchers.append(_live("dashboard").Watching(port, lambda url: print(f"Dashboard: {url}", file=sys.stderr)))
-    results = _live("running").run(
-        asked, broker, balancer=balancer, client_library=client_library, client_processes=client_processes,
-        target=target, target_token=target_token, target_time_field=target_time_field, record=record, watchers=watchers,
-    )  # fmt: skip
+    with spelled(*options, "port"):
+        if dashboard:
+            watchers.append(_live("dashboard").Watching(port, _announce))
+        results = _live("running").run(asked, **options, watchers=watchers)
     if json_ == "-":
-        _print_reasons(results.conditions, sys.stderr)
+        for reason in results.conditions["reasons"]:  # elsewhere a warning has them
+            print(f"NOT VALID: {reason}", file=sys.stderr)
     else:
         print(report_text(results))
         _print_conditions(results.conditions)
@@ -103,20 +110,23 @@ def live(
         raise typer.Exit(INVALID)
 
 
+def _announce(url: str) -> None:
+    """Where the dashboard is, as soon as it is there."""
+    print(
+        f"Dashboard: {url} until the run is over; a page that is open keeps its last figures",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 def _print_conditions(conditions: dict) -> None:
-    """Under what conditions a run was measured, and why it is not valid if it is not."""
+    """Under what conditions a run was measured; if it is not valid, a warning has said why."""
     if "target" in conditions:
         print(f"\nMeasured against {conditions['target']}, by its clients alone.")
     else:
         print(f"\nMeasured with {conditions['broker']}, balancer {conditions['balancer']}.")
     for what in conditions["unknown"]:
         print(f"NOT KNOWN: {what}")
-    _print_reasons(conditions, sys.stdout)
-
-
-def _print_reasons(conditions: dict, stream: TextIO) -> None:
-    for reason in conditions["reasons"]:
-        print(f"NOT VALID: {reason}", file=stream)
 
 
 @app.command()
@@ -134,10 +144,12 @@ def validate(
 
     Example: realtime-sim validate examples/chat.yaml --report out/validation.html
     """
-    check_outputs(json_, report)
-    found = _live("validation").validate(
-        scenario_of(scenario, set_), broker=broker, balancer=balancer, runs=runs, profile=profile or None
-    )
+    check_outputs(json_=json_, report=report)
+    asked = scenario_of(scenario, set_)
+    with spelled("broker", "balancer", "runs", "profile"):
+        found = _live("validation").validate(
+            asked, broker=broker, balancer=balancer, runs=runs, profile=profile or None
+        )
     if json_ != "-":
         print(found)
     if report:
@@ -160,11 +172,9 @@ def calibrate(
 
     Example: realtime-sim calibrate --out out/here.yaml
     """
-    from realtime_sim.files import check_writable
-
-    if out:
-        check_writable(Path(out))
-    found = _live("calibration").measure(repeats=repeats)
+    check_outputs(out=out)
+    with spelled("repeats"):
+        found = _live("calibration").measure(repeats=repeats)
     print(found)
     if out:
         found.write(Path(out))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from realtime_sim.cli.app import MISSED, app
-from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, assigned, give_json, scenario_of
+from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
+from realtime_sim.cli.options import assigned, check_outputs, listed, spelled
 from realtime_sim.errors import Problem, ScenarioError
 
 if TYPE_CHECKING:
@@ -54,29 +55,23 @@ def plan(
 
     Example: realtime-sim plan million --slo survive_servers=1 --report out/million.html
     """
-    from realtime_sim.files import check_writable
     from realtime_sim.planning import plan as run
     from realtime_sim.prices import Prices
-    from realtime_sim.report import check_format
 
-    if report:
-        check_format(report)
-    for path in (json_, report):
-        if path not in ("", "-"):
-            check_writable(Path(path))
+    check_outputs(json_=json_, report=report)
     asked = scenario_of(scenario, set_)
-    promises = {f"slo.{name}": value for name, value in (assigned("--slo", change, "{}") for change in slo)}
+    promises = {f"slo.{name}": value for name, value in (assigned("--slo", change) for change in slo)}
     asked = asked.replace(**promises) if promises else asked
-    table = Prices.read(prices) if prices else None
-    levels = _levels(growth)
-    wanted = bool(report or table or levels)
-    sizing = _by_arithmetic(asked, levels or GROWTH, table) if wanted and not (levels and queueing) else None
-    chosen = dict(assigned("--over", change, "[{}]") for change in over)
-    found = run(asked, replications=replications, queueing=queueing, over=chosen or None, n_jobs=n_jobs)
-    if wanted and sizing is None:
-        from realtime_sim.sizing import size
+    chosen = listed("--over", over)
+    with spelled("replications", "n_jobs", "over", "growth", "prices"):
+        levels, table = _levels(growth, asked), Prices.read(prices) if prices else None
+        wanted = bool(report or table or levels)
+        sizing = _by_arithmetic(asked, levels or GROWTH, table) if wanted and not (levels and queueing) else None
+        found = run(asked, replications=replications, queueing=queueing, over=chosen or None, n_jobs=n_jobs)
+        if wanted and sizing is None:
+            from realtime_sim.sizing import size
 
-        sizing = size(found.scenario, growth=levels, prices=table, replications=replications, n_jobs=n_jobs)
+            sizing = size(found.scenario, growth=levels, prices=table, replications=replications, n_jobs=n_jobs)
     if json_ != "-":
         print(found)
         if sizing is not None:
@@ -86,15 +81,19 @@ def plan(
         raise typer.Exit(MISSED)
 
 
-def _levels(text: str) -> list[float]:
-    """Levels of growth from what was typed."""
+def _levels(text: str, asked: Scenario) -> list[float]:
+    """Levels of growth from what was typed; one that cannot be is found out before anything is planned."""
+    from realtime_sim.sizing.growth import grown_to
     from realtime_sim.units import parse_number
 
     try:
-        return [parse_number(part) for part in text.split(",")] if text else []
+        levels = [parse_number(part) for part in text.split(",")] if text else []
     except ValueError:
         step = "write them like 1,2,5"
-        raise ScenarioError(Problem("--growth", "must be numbers with commas between them", text, step)) from None
+        raise ScenarioError(Problem("growth", "must be numbers with commas between them", text, step)) from None
+    for level in levels:
+        grown_to(asked, level)
+    return levels
 
 
 def _by_arithmetic(asked: Scenario, growth: list[float] | tuple[int, ...], prices: Prices | None) -> Sizing:

@@ -13,11 +13,10 @@ from realtime_sim.cli.inputs import (
     JsonOption,
     ScenarioArgument,
     SetOption,
-    assigned,
-    check_outputs,
     give_json,
     scenario_of,
 )
+from realtime_sim.cli.options import assigned, check_outputs, spelled
 
 if TYPE_CHECKING:
     from realtime_sim.scenario import Scenario
@@ -46,24 +45,22 @@ def simulate(
 
     Example: realtime-sim simulate chat --set servers.count=8 --json out/chat.json
     """
-    from realtime_sim.files import check_writable, file_name
+    from realtime_sim.files import file_name
     from realtime_sim.simulation import simulate as run
     from realtime_sim.tables import report_text
 
     asked = scenario_of(scenario, set_)
     options = {"engine": engine, "replications": replications, "n_jobs": n_jobs, "record": record}
     figure = Path(plots) / f"{file_name(asked.name)}{'-latency' if compare else ''}.png"
-    if json_ not in ("", "-"):
-        check_writable(Path(json_))
     storm_figure = figure.with_name(f"{file_name(asked.name)}-storm.png")
-    if plots:
-        check_writable(figure)
-        if not compare and (asked.faults or asked.autoscaling):
-            check_writable(storm_figure)
-    if compare:
-        _compare(asked, compare, json_, figure if plots else None, **options)
-        return
-    results = run(asked, **options)
+    check_outputs(json_=json_, plots=figure if plots else "")
+    if plots and not compare and (asked.faults or asked.autoscaling):
+        check_outputs(plots=storm_figure)
+    with spelled(*options):
+        if compare:
+            _compare(asked, compare, json_, figure if plots else None, **options)
+            return
+        results = run(asked, **options)
     if json_ != "-":
         print(report_text(results))
     if plots:
@@ -90,7 +87,7 @@ def _compare(asked: Scenario, change: str, json_: str, figure: Path | None, **op
     from realtime_sim.comparison import comparison, variants
     from realtime_sim.simulation import simulate as run
 
-    path, values = assigned("--compare", change, "[{}]")
+    path, values = assigned("--compare", change)
     # JSON is YAML: a label can be typed again as it stands.
     labels = [value if isinstance(value, str) else json.dumps(value, ensure_ascii=False) for value in values]
     chosen = variants(asked, path, dict(zip(labels, values, strict=True)))
@@ -124,7 +121,7 @@ def compare(
     from realtime_sim.agreement import compare_json
     from realtime_sim.report import write_report
 
-    check_outputs(json_, report)
+    check_outputs(json_=json_, report=report)
     found = compare_json(a, b)
     if json_ != "-":
         print(found)

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from realtime_sim.cli.app import INTERRUPTED, app, fail
-from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, assigned, give_json, scenario_of
+from realtime_sim.cli.inputs import JsonOption, ScenarioArgument, SetOption, give_json, scenario_of
+from realtime_sim.cli.options import check_outputs, listed, spelled
+from realtime_sim.errors import Problem, ScenarioError
 
 __all__: list[str] = []  # commands are found by the program
 
@@ -40,17 +42,14 @@ def sweep(
 
     Example: realtime-sim sweep chat --over servers.count=2,4,8 --replications 5 --file out/sweep.csv
     """
-    from realtime_sim.files import check_writable
     from realtime_sim.sweeps import sweep as run
 
-    if json_ not in ("", "-"):
-        check_writable(Path(json_))
-    with _interruptible():
+    check_outputs(json_=json_)
+    asked, chosen, kept = scenario_of(scenario, set_), listed("--over", over), _words(figures)
+    with _interruptible(), spelled("over", "replications", "n_jobs", "engine", "figures", "file", output="--file"):
         found = run(
-            scenario_of(scenario, set_), dict(assigned("--over", one, "[{}]") for one in over),
-            replications=replications, n_jobs=n_jobs, engine=engine, file=file or None,
-            figures=_words(figures) or None,
-        )  # fmt: skip
+            asked, chosen, replications=replications, n_jobs=n_jobs, engine=engine, figures=kept, file=file or None
+        )
     if json_ != "-":
         print(found)
         if file:
@@ -81,17 +80,15 @@ def sensitivity(
 
     Example: realtime-sim sensitivity million --of servers --input servers.memory=1GiB,4GiB --input servers.workers=1,4
     """
-    from realtime_sim.files import check_writable
     from realtime_sim.sweeps import sensitivity as ask
 
-    for path in (json_, plot):
-        if path not in ("", "-"):
-            check_writable(Path(path))
-    with _interruptible():
+    check_outputs(json_=json_, plot=plot)
+    asked, chosen = scenario_of(scenario, set_), listed("--input", input_, least=2)
+    names = ("of", "method", "samples", "replications", "n_jobs", "engine", "file")
+    with _interruptible(), spelled(*names, inputs="--input", over="--input", output="--file"):
         found = ask(
-            scenario_of(scenario, set_), dict(assigned("--input", one, "[{}]") for one in input_), of=of,
-            method=method, samples=samples, replications=replications, n_jobs=n_jobs, engine=engine,
-            file=file or None,
+            asked, chosen, of=of, method=method, samples=samples, replications=replications, n_jobs=n_jobs,
+            engine=engine, file=file or None,
         )  # fmt: skip
     if json_ != "-":
         print(found)
@@ -115,5 +112,11 @@ def _interruptible() -> Iterator[None]:
         fail(str(stopped), INTERRUPTED)
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(text: str) -> list[str] | None:
+    """Names with commas between them; None where nothing was written."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if text and not words:
+        raise ScenarioError(
+            Problem("--figures", "must name a figure or more", text, "write them like p99_s,lost_ratio")
+        )
+    return words or None

@@ -17,7 +17,7 @@ from realtime_sim.plots.latency import hop_waterfall, latency_cdf
 from realtime_sim.plots.over_time import connections_per_server, lag, reconnect_rate, replicas
 from realtime_sim.results import Results
 
-__all__ = ["comparison_figure", "save", "summary_figure"]
+__all__ = ["check_picture", "comparison_figure", "save", "summary_figure"]
 
 
 def summary_figure(results: Results) -> Figure:
@@ -70,14 +70,30 @@ def save(figure: Figure | Axes, path: str | Path) -> None:
     ScenarioError
         If the ending is another one, or the file cannot be written.
     """
-    path = Path(path)
-    kind = path.suffix.removeprefix(".").lower()
-    if kind not in ("png", "svg", "pdf"):
-        raise ScenarioError(Problem("path", "must end in .png, .svg or .pdf", str(path), "choose one of them"))
+    kind = check_picture(path)
     while not isinstance(figure, Figure):
         figure = figure.figure
     buffer = io.BytesIO()
     no_date = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
     with matplotlib.rc_context({"svg.hashsalt": "realtime-sim"}):  # the same figure gives the same file
         figure.savefig(buffer, format=kind, dpi=130, metadata=no_date)
-    write_whole(path, buffer.getvalue())
+    write_whole(Path(path), buffer.getvalue())
+
+
+def check_picture(path: str | Path) -> str:
+    """The kind of a picture by the ending of its path, `"png"`, `"svg"` or `"pdf"`: found out before a long run.
+
+    Raises
+    ------
+    ScenarioError
+        If the ending is another one.
+
+    Examples
+    --------
+    >>> check_picture("out/chat.PNG")
+    'png'
+    """
+    kind = Path(path).suffix.removeprefix(".").lower()
+    if kind not in ("png", "svg", "pdf"):
+        raise ScenarioError(Problem("path", "must end in .png, .svg or .pdf", str(path), "choose one of them"))
+    return kind

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from realtime_sim.agreement import Comparison, determined, undetermined
 from realtime_sim.agreement.comparison import range_text, worth_showing
 from realtime_sim.agreement.determined import COUNTS
-from realtime_sim.agreement.judging import AGREES, NO_DIFFERENCE, NOT_DETERMINED, NOT_JUDGED
+from realtime_sim.agreement.judging import AGREES, NO_DIFFERENCE, NOT_DECIDED, NOT_DETERMINED, NOT_JUDGED
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Mark, Noted, Page, Picture, Section, Table, Text
@@ -134,10 +134,10 @@ def _row(name: str, row: Mapping[str, object], live: bool) -> list[Cell]:
 
 
 def mark_of(verdict: str, why: str) -> Mark:
-    """The verdict on a figure with its sign: what is off is bad, and what differs is just other."""
+    """The verdict on a figure with its sign: what is off is bad, what differs is just other, and the rest is open."""
     if verdict == AGREES:
         return Mark("good", verdict)
-    if verdict in (NOT_DETERMINED, NOT_JUDGED, NO_DIFFERENCE) or verdict.endswith("no interval"):
+    if verdict in (NOT_DECIDED, NOT_DETERMINED, NOT_JUDGED, NO_DIFFERENCE) or verdict.endswith("no interval"):
         return Mark("open", verdict, why)
     return Mark("bad" if verdict.startswith("off") else "other", verdict, why)
 

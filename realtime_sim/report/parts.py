@@ -11,6 +11,7 @@ from types import ModuleType
 
 from realtime_sim import __version__
 from realtime_sim.agreement.words import percent, value_text
+from realtime_sim.diagnosis import NOT_VALID
 from realtime_sim.files import file_name
 from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.report.page import Code, Items, Mark, Picture, Section, Table, Text
@@ -46,12 +47,13 @@ def notes(runs: Mapping[str, Results], more: Sequence[str] = ()) -> Iterator[Sec
     runs : mapping of str to Results
         By what to call them.
     more : sequence of str
-        Notes that are about all of them.
+        Notes that are about all of them. What they say of a run that is not valid is not said again.
     """
     said: dict[str, list[str]] = {}
     for label, run in runs.items():
         for text in run.warnings:
-            said.setdefault(text, []).append(label)
+            if not (text.startswith(NOT_VALID) and text.removeprefix(NOT_VALID) in " ".join(more)):
+                said.setdefault(text, []).append(label)
     whose = {text: "" if len(labels) == len(runs) else f"{', '.join(labels)}: " for text, labels in said.items()}
     items = [*more, *(who + text for text, who in whose.items())]
     if items:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 
 from realtime_sim.agreement.words import percent, value_text
+from realtime_sim.diagnosis import warnings_of
 from realtime_sim.limits import Limit, Storm
 from realtime_sim.limits.table import number, plural
 from realtime_sim.planning import Plan
@@ -152,10 +153,11 @@ def _of_the_costs(plan: Plan) -> Iterator[str]:
 
 
 def _warnings(plan: Plan) -> Iterator[str]:
-    """What the runs at the answer say of themselves, each once, with the drills it is of."""
+    """What the runs at the answer say of themselves, each once, with the drills it is of; of how long they are nothing
+    that only the plan could change: it runs none but a scenario with its own hour as written."""
     said: dict[str, list[str]] = {}
     for drill, run in (plan.answer.results if plan.answer else {}).items():
-        for text in run.warnings:
+        for text in warnings_of(run, own_times=drill == "normal" and plan.lengths.timed):
             said.setdefault(text, []).append(DRILLS.get(drill, drill))
     yield from (f"{', '.join(drills)}: {text}" for text, drills in said.items())
 

@@ -67,9 +67,9 @@ def _promises(run: Results) -> Iterator[Section]:
     if frame.empty:
         return
     kinds = {True: ("good", "kept"), False: ("bad", "missed"), None: ("open", "not decided")}
-    rows = []
+    is_valid, rows = run.conditions.get("valid", True), []
     for row in frame.itertuples():
-        kind, text = kinds[row.kept]
+        kind, text = kinds[row.kept if is_valid else None]
         numbers = [f"{x:,.4g}" if math.isfinite(x) else "-" if math.isnan(x) else "never"
                    for x in (row.promised, row.found, row.judged_by)]  # fmt: skip
         rows.append([f"{row.Index}, {row.unit}", *numbers, Mark(kind, text, row.note)])

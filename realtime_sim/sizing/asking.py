@@ -15,7 +15,7 @@ from realtime_sim.limits.table import plural
 from realtime_sim.planning import plan
 from realtime_sim.prices import Cost, Prices
 from realtime_sim.scenario import Scenario, Slo
-from realtime_sim.sizing.growth import grown
+from realtime_sim.sizing.growth import grown_to
 from realtime_sim.sizing.table import COLUMNS, Sizing
 
 __all__ = ["brokers_of", "size"]
@@ -106,7 +106,7 @@ def size(
     _check(growth, len(kinds))
     machines = {(profile, name): asked.replace(**{"servers.profile": profile, **changes})
                 for profile, name, changes in kinds}  # fmt: skip
-    cases = [_Case(*names, float(factor), grown(case, factor)) for factor in growth for names, case in machines.items()]
+    cases = [_Case(*names, float(level), grown_to(case, level)) for level in growth for names, case in machines.items()]
     if table is not None:
         for case in cases:  # a price that is missing is told before anything is planned
             _cost(case, 1, 0.0, table)

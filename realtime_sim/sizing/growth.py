@@ -8,6 +8,7 @@ services that work on them. Faults, servers, the broker and all costs stay what 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from numbers import Real
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import EVERYONE, Scenario
 
-__all__ = ["grown"]
+__all__ = ["grown", "grown_to"]
 
 
 def grown(scenario: Scenario, factor: float) -> Scenario:
@@ -66,6 +67,37 @@ def grown(scenario: Scenario, factor: float) -> Scenario:
     if scenario.events and scenario.pipeline.coupling == "direct":
         changes["pipeline.workers"] = _more(scenario.pipeline.workers, factor)
     return scenario.replace(**changes)
+
+
+def grown_to(scenario: Scenario, level: float) -> Scenario:
+    """A scenario at one level of `growth`, as `size` takes several: what is wrong is told of that argument.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        At level 1.
+    level : float
+        As the factor of `grown`.
+
+    Raises
+    ------
+    ScenarioError
+        If `grown` refuses it.
+
+    Examples
+    --------
+    >>> grown_to(Scenario(name="chat", duration=60, clients=[{"name": "phones", "count": 1_000}]), 0)
+    Traceback (most recent call last):
+    realtime_sim.errors.ScenarioError: growth must be a number above 0, got 0; use 2 for twice as many clients
+    """
+    try:
+        return grown(scenario, level)
+    except ScenarioError as error:
+        first = error.problems[0]
+        if first.path == "factor":
+            raise ScenarioError(dataclasses.replace(first, path="growth")) from None
+        rule = f"must leave every field within its rules ({first.path} {first.rule})"
+        raise ScenarioError(Problem("growth", rule, level, "ask for a level nearer to 1")) from None
 
 
 def _more(count: int, factor: float) -> int:
