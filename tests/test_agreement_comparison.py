@@ -64,6 +64,3 @@ def test_replications_of_json_are_not_paired_and_counts_are_those_that_all_have(
     np.testing.assert_allclose(found.figures["difference"], direct, rtol=1e-9, atol=1e-12)
     counts = compare_json(tmp_path / "a.json", tmp_path / "live.json").figures["verdict"]
     assert (counts["deliveries lost"], counts["deliveries expected"]) == ("agrees", "not determined")
-
-
-# --- errors ---------------------------------------------------------------------------------------------------------

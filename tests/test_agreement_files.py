@@ -59,7 +59,7 @@ def test_a_file_that_is_no_run_is_one_clear_message(text, message, tmp_path):
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_wherever_a_file_of_a_run_ends_early_the_message_names_it(data, tmp_path):
     path, good = tmp_path / "cut.json", tmp_path / "good.json"
-    good.write_text(base_json)
+    good.write_text(run_json())
     path.write_text(run_json()[: data.draw(st.integers(0, len(run_json().rstrip()) - 1))])
     with pytest.raises(ScenarioError) as error:
         compare_json(good, path)
@@ -72,7 +72,7 @@ def test_wherever_a_file_of_a_run_ends_early_the_message_names_it(data, tmp_path
 def test_json_with_something_else_in_one_place_is_compared_or_refused_by_its_name(data, tmp_path):
     """A number, a text, a list, a mapping or nothing where a run has something else."""
     path, good = tmp_path / "other.json", tmp_path / "good.json"
-    good.write_text(base_json)
+    good.write_text(run_json())
     plain = node = json.loads(run_json())
     while isinstance(node, (dict, list)) and node:
         parent, key = node, data.draw(st.sampled_from([*node] if isinstance(node, dict) else range(len(node))))
