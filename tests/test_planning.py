@@ -33,8 +33,9 @@ def small(**changes: object) -> Scenario:
 def tenth():
     """A tenth of examples/million.yaml, in which sessions end and begin, with one server dead in every drill."""
     scenario = Scenario.from_yaml(EXAMPLES / "million.yaml").replace(
-        **{"clients.connections.count": 100_000, "rooms.group.count": 10_000, "traffic[0].rate": "4_670/s"}
-    )
+        **{"clients.connections.count": 100_000, "rooms.group.count": 10_000, "traffic[0].rate": "4_670/s",
+           "slo.recover_within": "20s"}
+    )  # fmt: skip
     return plan(scenario)
 
 
@@ -62,6 +63,26 @@ def test_the_same_seed_gives_the_same_plan_for_any_number_of_processes():
     case = small(slo={"p99": "60ms", "recover_within": "4s", "survive_servers": 1})
     first, again = plan(case).to_json(), plan(case, n_jobs=2).to_json()
     assert first == again
+
+
+def test_a_storm_that_feeds_itself_is_no_reason_to_give_up():
+    """With a server or two of examples/reconnect_storm.yaml it takes half a minute and more, with five six seconds."""
+    storm = Scenario.from_yaml(EXAMPLES / "reconnect_storm.yaml")
+    found = plan(storm, {"recover_within": "10s"}, replications=1, engine="fast")
+    assert found.servers in (4, 5)
+    slow = simulate(storm.replace(**{"servers.count": 2, "slo": {"recover_within": "10s"}}), engine="fast")
+    assert slow.objectives().loc["recovery", "kept"] is False
+
+
+def test_nobody_may_be_shut_out_whatever_is_promised():
+    """Ten servers for a hundred each, and a hash that does not fill them evenly."""
+    full = small(
+        clients=[{"name": "c", "count": 200, "reconnect": "full_jitter"}], slo={"p99": "1s"},
+        servers={"max_connections": 20, "costs": {"send": "1us"}}, balancer={"policy": "consistent_hash"},
+    )  # fmt: skip
+    found = plan(full)
+    assert found.servers > 10
+    assert "admission" in found.below.broken or found.below.check("connections").kept is False
 
 
 def test_the_servers_that_are_there_do_not_matter():

@@ -150,3 +150,41 @@ def test_what_arithmetic_rules_out_a_run_shows_too():
     assert [check.constraint for check in Arithmetic(case).checks(1) if check.kept is False] == ["cpu"]
     each = simulate(case, engine="fast").latency_over_time["p50_s"]
     assert each.iloc[-1] > 2 * each.iloc[0] > 0.1
+
+
+# What is not always there is for simulation to judge.
+
+
+def test_streams_that_take_turns_are_not_added_up():
+    """Each alone is 30/s times 1,000 sends of 20 us, 60 % of a loop; both at a time would be 120 %."""
+    half = {"rate": 30, "arrivals": "constant"}
+    turns = Scenario(
+        name="turns", duration=8, warmup=1, clients=[{"name": "c", "count": 1_000, "keepalive": None}],
+        servers={"profile": "zero", "costs": {"send": "20us"}}, slo={"p99": "200ms"},
+        traffic=[half | {"name": "a", "stop": "4s"}, half | {"name": "b", "start": "4s"}],
+    )  # fmt: skip
+    found = plan(turns)
+    assert found.servers == 1 and found.answer.check("cpu").kept is None
+    both = turns.replace(**{"traffic.a.stop": None, "traffic.b.start": 0})
+    assert Arithmetic(both).checks(1)[0].kept is False
+
+
+def test_users_who_are_mostly_away_load_no_server_meanwhile():
+    """6 s of a minute: a tenth of them is there, and arithmetic, which takes all of them, decides nothing but room."""
+    away = Scenario(
+        name="away", duration=20, warmup=5, slo={"max_utilization": 0.7}, traffic=[{"name": "t", "rate": 20}],
+        servers={"profile": "zero", "costs": {"send": "100us"}}, clients=[
+            {"name": "c", "count": 500, "keepalive": None, "session": {"length": "6s", "absence": "54s"}}],
+    )  # fmt: skip
+    assert [check.kept for check in Arithmetic(away).checks(1) if check.constraint == "utilization"] == [None]
+    assert plan(away).servers == 1
+
+
+def test_few_clients_have_no_tail_of_round_trips():
+    """Twenty draws of a round trip that is 250 ms at p99 have none of a thousandth; a hundred thousand do."""
+    network = {"network": {"rtt": {"median": "40ms", "p99": "250ms"}}}
+    few = Scenario(name="few", duration=5, clients=[{"name": "c", "count": 20} | network], slo={"p999": "100ms"})
+    assert not any(check.constraint == "p999" for check in Arithmetic(few).checks(1))
+    many = few.replace(**{"clients.c.count": 100_000})
+    (check,) = [check for check in Arithmetic(many).checks(1) if check.constraint == "p999"]
+    assert check.kept is False and check.found > 120

@@ -11,6 +11,7 @@ import pytest
 from realtime_sim.planning.judging import Check, Evaluation, checks_of, judge
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
+from realtime_sim.trace import FAILURES
 
 NAN = math.nan
 
@@ -24,7 +25,7 @@ def check(
 def judged(name: str, promised: float, found: float, low: float, high: float, kept: bool | None) -> Check:
     row = {"promised": promised, "found": found, "low": low, "high": high, "judged_by": high, "kept": kept}
     frame = pd.DataFrame(row | {"unit": "ms", "note": ""}, index=pd.Index([name])).astype({"kept": object})
-    (made,) = checks_of("normal", SimpleNamespace(objectives=lambda: frame))
+    (made,) = checks_of("normal", SimpleNamespace(objectives=lambda: frame, connections=dict.fromkeys(FAILURES, 0)))
     return made
 
 

@@ -38,6 +38,16 @@ def test_the_least_number_is_found_wherever_the_search_begins(needed, lowest, gu
     assert len(asked) == len(set(asked)) <= 2 + 2 * math.log2(2 + abs(guess - answer))
 
 
+def test_a_recovery_is_given_up_where_two_doublings_gain_nothing_and_not_before():
+    """A storm that feeds itself lasts as long with twice the servers, and with twice as many again it is over."""
+    stuck = {n: at(n, 140.0, constraint="recovery") for n in (3, 6, 12)}
+    assert hopeless({n: stuck[n] for n in (6, 12)}) is None and hopeless(stuck).found == 140
+    assert hopeless(stuck | {6: at(6, 150.0, constraint="recovery")}) is None
+    never = {n: at(n, math.inf, constraint="recovery") for n in (1, 2, 4, 8)}
+    assert hopeless(never) is None
+    assert least_met(lambda n: at(n, 6.0 if n >= 37 else math.inf, 10.0, "recovery"), 1, 1, at_most=1_000) == 37
+
+
 def test_a_good_guess_takes_two_looks():
     look, asked = counted(lambda n: 2000 / n)
     assert least_met(look, lowest=2, guess=20, at_most=1_000) == 20 and asked == [20, 19]

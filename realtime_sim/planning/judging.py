@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from realtime_sim.diagnosis import n_never_connected
 from realtime_sim.latency import QUANTILES
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
@@ -32,7 +33,8 @@ class Check:
     ----------
     constraint : str
         What is promised: `"p99"` and the like, `"lost ratio"`, `"recovery"`, `"utilization"`, `"headroom"`; and what
-        goes without saying: `"connections"`, `"memory"`, `"cpu"`, `"egress"`, `"broker"`.
+        goes without saying: `"admission"`, that nobody is shut out, `"connections"`, `"memory"`, `"cpu"`, `"egress"`,
+        `"broker"`.
     drill : str
         `"normal"`, `"loss"` or `"deploy"`.
     promised, found : float
@@ -186,6 +188,10 @@ def checks_of(drill: str, results: Results) -> list[Check]:
         checks.append(
             Check(row.Index, drill, row.promised, row.found, row.low, row.high, row.unit, row.kept, sure, note=row.note)
         )
+    shut_out = n_never_connected(results)
+    if shut_out and results.scenario.slo.max_lost_ratio is None:  # which counts them too
+        note = "clients that tried, and were never connected"
+        checks.append(Check("admission", drill, 0.0, *[shut_out] * 3, "clients", False, True, note=note))
     return [*checks, _deployed(results)] if drill == "deploy" else checks
 
 

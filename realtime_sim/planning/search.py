@@ -11,7 +11,9 @@
    the number below keeps everything as well. So it is seen, and not assumed, that one server less is too few.
 
 More servers do not always help. What a doubling gains is halved by the next one, where it is waiting that shrinks: if
-even as much again as the last doubling gained would not meet a promise, no number will, and the search ends.
+even as much again as the last doubling gained would not meet a promise, no number will, and the search ends. A recovery
+is not like that: a storm feeds itself until there are servers enough for it, and then it is over in no time. Of that,
+two doublings without any gain end the search.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from collections.abc import Callable, Mapping
 from realtime_sim.planning.judging import AT_LEAST, Check, Evaluation
 
 __all__ = ["hopeless", "least_decided", "least_met"]
+
+NO_GAIN = 0.01
+"""Share of a figure by which it differs from run to run although nothing has changed."""
 
 
 def least_met(look: Callable[[int], Evaluation], lowest: int, guess: int, at_most: int) -> int | None:
@@ -100,10 +105,25 @@ def hopeless(seen: Mapping[int, Evaluation]) -> Check | None:
     for check in seen[many].checks:
         if check.met is not False or check.decided_by == "arithmetic" or not (check.sure or math.isnan(check.low)):
             continue
-        before = [one for one in seen[max(earlier)].checks if (one.constraint, one.drill) == _key(check)]
-        if before and _falls_short(before[0].found, check):
+        half = max(earlier)
+        before = _same(seen[half], check)
+        if check.constraint == "recovery":
+            quarter = max((n for n in seen if 2 * n <= half), default=half)
+            figures = [_same(seen[n], check) for n in {half, quarter}]
+            if quarter < half and all(one is not None and _stands_still(one, check) for one in figures):
+                return check
+        elif before is not None and _falls_short(before.found, check):
             return check
     return None
+
+
+def _same(evaluation: Evaluation, check: Check) -> Check | None:
+    """The check of the same promise in the same drill with another number."""
+    return next((one for one in evaluation.checks if _key(one) == _key(check)), None)
+
+
+def _stands_still(before: Check, check: Check) -> bool:
+    return math.isfinite(check.found) and before.found - check.found <= NO_GAIN * check.found
 
 
 def _key(check: Check) -> tuple[str, str]:

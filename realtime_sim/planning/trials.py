@@ -116,7 +116,8 @@ class Trials:
 
     def _run(self, drill: Scenario, replications: int) -> Results:
         before_s, work_s = self._done_s, drill.duration * replications
-        n, shared = self._runs * expected_deliveries(drill), drill.host is not None
+        polls = self.arithmetic.load.requests * drill.duration
+        n, shared = self._runs * (expected_deliveries(drill) + polls), drill.host is not None
         engine, _, _ = find_engine(self._engine, n, drill.n_clients, is_steady(drill, "summary"), shared)
 
         def part(share: float) -> None:

@@ -84,6 +84,8 @@ def _too_much(arithmetic: Arithmetic, check: Check, lowest: int | None, at_most:
     if check.constraint in ("cpu", "utilization"):
         why = ", as every server decodes every message" if arithmetic.load.every_server_decodes else ""
         return f"Loops are {found} busy even with {plural(at_most, 'server')}{why}; {promised} are allowed."
+    if check.constraint == "egress":
+        return f"Links are {found} busy even with {plural(at_most, 'server')} (at_most); {promised} are allowed."
     return f"{plural(at_most, 'server')} (at_most) would hold {found} connections each, and have room for {promised}."
 
 
@@ -98,12 +100,13 @@ def given_up(evaluations: Mapping[int, Evaluation], at_most: int) -> Blocked:
         The most servers that may be taken.
     """
     most = max(evaluations)
-    check = hopeless(evaluations) or next(check for check in evaluations[most].checks if check.kept is False)
+    in_vain = hopeless(evaluations)
+    check = in_vain or next(check for check in evaluations[most].checks if check.kept is False)
     found, promised = value_text(check.found, check.unit), value_text(check.promised, check.unit)
     why = f" ({check.note})" if check.note else ""
     text = f"{check.constraint} is {found}{why} with {plural(most, 'server')}, {promised} {_side(check)} are promised"
     few = [n for n in evaluations if 2 * n <= most and evaluations[n].check(check.constraint)]
-    if not few:
+    if not few or not in_vain:
         return Blocked(check.constraint, f"{text}; no more than {at_most:,} may be taken (at_most).")
     before = evaluations[max(few)].check(check.constraint)
     gained = f"with {max(few):,} it is {value_text(before.found, check.unit)}"
