@@ -98,6 +98,14 @@ def test_morris_finds_the_slopes_of_a_straight_line():
     assert found["sigma"].tolist() == pytest.approx([0, 0, 0], abs=1e-8)
 
 
+def test_morris_moves_what_has_two_values_the_whole_way():
+    """A step of two thirds takes one of two values to the other: one more server to spare is one more server."""
+    case = FREE.replace(**{"slo.survive_servers": 0, "servers.max_connections": 4})
+    found = sensitivity(case, {"slo.survive_servers": (6, 7)}, of="servers", method="morris", samples=6).frame
+    figures = found.loc["slo.survive_servers", ["mu_star", "mu", "sigma"]]
+    assert figures.tolist() == pytest.approx([1.0, 1.0, 0.0], abs=1e-9)
+
+
 def test_morris_sees_that_one_effect_depends_on_another_input():
     found = sensitivity(
         FREE,

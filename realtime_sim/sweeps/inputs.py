@@ -48,11 +48,30 @@ class Input:
         >>> [workers.at(share) for share in (0, 0.24, 0.25, 0.99, 1)]
         [1, 1, 2, 4, 4]
         """
-        if self.is_range and not all(isinstance(value, int) for value in self.values):
+        n = self._n_steps
+        if n is None:
             return self.values[0] + share * (self.values[1] - self.values[0])
-        n = self.values[1] - self.values[0] + 1 if self.is_range else len(self.values)
         step = min(int(share * n), n - 1)
         return self.values[0] + step if self.is_range else self.values[step]
+
+    def place(self, share: float) -> float:
+        """Where the value at a share of the way stands between the first and the last, 0 to 1.
+
+        Examples
+        --------
+        >>> cores = Input("servers.cores", (1, 2), (1, 2), 1, is_range=True)
+        >>> [cores.place(share) for share in (0, 1 / 3, 2 / 3, 1)]
+        [0.0, 0.0, 1.0, 1.0]
+        """
+        n = self._n_steps
+        return share if n is None else min(int(share * n), n - 1) / (n - 1)
+
+    @property
+    def _n_steps(self) -> int | None:
+        """How many values there are; None for everything between two."""
+        if not self.is_range:
+            return len(self.values)
+        return self.values[1] - self.values[0] + 1 if all(isinstance(value, int) for value in self.values) else None
 
 
 def inputs_of(scenario: Scenario, given: object) -> tuple[Input, ...]:

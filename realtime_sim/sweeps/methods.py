@@ -35,6 +35,9 @@ __all__ = ["METHODS", "Method"]
 LEVELS = 4
 """Values of an input that `morris` visits."""
 
+STEP = LEVELS / (2 * (LEVELS - 1))
+"""How far `morris` moves an input at a time, as a share of the way (Morris 1991, delta)."""
+
 CONFIDENCE = 0.95
 
 
@@ -114,12 +117,20 @@ def _morris(inputs: Sequence[Input], figures: np.ndarray, seed: int) -> pd.DataF
         found = analysed(trajectory >= 0)
         without = np.array([analysed(trajectory != left_out)["sigma"] for left_out in range(n)])
     rows = []
-    for i in range(len(inputs)):
-        row: dict[str, Any] = {"mu_star": float(found["mu_star"][i])}
-        row |= _within("mu_star", row["mu_star"], float(found["mu_star_conf"][i]))
-        row |= {"mu": float(found["mu"][i]), "sigma": float(found["sigma"][i])}
-        rows.append(row | _within("sigma", row["sigma"], _half_of_jackknife(row["sigma"], without[:, i])))
+    for i, one in enumerate(inputs):
+        scale = STEP / _moved(one)
+        row: dict[str, Any] = {"mu_star": scale * float(found["mu_star"][i])}
+        row |= _within("mu_star", row["mu_star"], scale * float(found["mu_star_conf"][i]))
+        row |= {"mu": scale * float(found["mu"][i]), "sigma": scale * float(found["sigma"][i])}
+        half = _half_of_jackknife(row["sigma"], scale * without[:, i])
+        rows.append(row | _within("sigma", row["sigma"], half))
     return _framed(inputs, rows, "mu_star")
+
+
+def _moved(one: Input) -> float:
+    """How far a step takes an input that has few values, mean over where steps begin: of two it goes the whole way."""
+    begins = [level / (LEVELS - 1) for level in range(LEVELS) if level / (LEVELS - 1) + STEP <= 1 + 1e-9]
+    return float(np.mean([one.place(min(1.0, begin + STEP)) - one.place(begin) for begin in begins]))
 
 
 def _half_of_jackknife(whole: float, without: np.ndarray) -> float:
