@@ -77,6 +77,8 @@ def check_writable(path: Path) -> None:
 
 def _file_behind(path: Path) -> Path | None:
     """The file that a path leads to, over links, in a folder that is there; None where there is something else."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "no name holds a NUL")
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

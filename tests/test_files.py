@@ -103,6 +103,12 @@ def test_a_file_name_stays_in_its_folder_and_fits_any_file_system(name):
     assert len(f"{made}-latency.png.partial".encode()) < 200
 
 
+def test_a_name_that_no_file_system_takes_is_one_message(tmp_path):
+    for act in (check_writable, lambda path: write_whole(path, "x")):
+        with pytest.raises(ScenarioError, match="no name holds a NUL"):
+            act(tmp_path / "a\0.html")
+
+
 def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
     """The disk is full after three bytes."""
     monkeypatch.chdir(tmp_path)
