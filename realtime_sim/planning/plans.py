@@ -16,8 +16,9 @@ from realtime_sim.answers import Answer, table_html, without_nan
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits import Limits
 from realtime_sim.limits.table import aligned, plural
-from realtime_sim.planning.drills import Lengths, drills_of
+from realtime_sim.planning.drills import Lengths, drills_of, recovery_due_s
 from realtime_sim.planning.judging import Check, Evaluation
+from realtime_sim.planning.outages import Outage
 from realtime_sim.planning.remedies import Remedy
 from realtime_sim.planning.words import Blocked, value_text
 from realtime_sim.scenario import Scenario
@@ -58,6 +59,9 @@ class Plan(Answer):
         Runs that were asked for; 0 where nothing was simulated. Where they did not decide, there were more.
     lengths : Lengths or None
         How long drills take.
+    outage : Outage or None
+        What clients see at the answer from the loss of servers until recovery is due, which no promise is held to; None
+        where no server dies in a drill.
     chosen : mapping of str to object
         Of `over`: the fields that were chosen, by their paths.
     alternatives : tuple of Plan
@@ -75,6 +79,7 @@ class Plan(Answer):
     own: Mapping[str, int | None] = field(default_factory=dict)
     replications: int = 0
     lengths: Lengths | None = None
+    outage: Outage | None = None
     chosen: Mapping[str, object] = field(default_factory=dict)
     alternatives: tuple[Plan, ...] = ()
 
@@ -222,7 +227,17 @@ class Plan(Answer):
             return f"{name}: no number of servers keeps every promise. {self.blocked.text}"
         decides = f" What decides is {self.binding}." if self.binding else ""
         keep = "keeps" if self.servers == 1 else "keep"
-        return f"{name}: {plural(self.servers, 'server')} {keep} every promise.{decides}"
+        held = f", also from {self._due} of {plural(lost, 'server')} on" if (lost := self._lost) else ""
+        return f"{name}: {plural(self.servers, 'server')} {keep} every promise{held}.{decides}"
+
+    @property
+    def _lost(self) -> int:
+        """Servers that die in a drill; 0 where none does, or nothing was simulated."""
+        return (self.scenario.slo.survive_servers or 0) if self.replications else 0
+
+    @property
+    def _due(self) -> str:
+        return f"{recovery_due_s(self.scenario.slo):g} s after the loss"
 
     @property
     def verdict(self) -> str:
@@ -234,6 +249,7 @@ class Plan(Answer):
             return "By arithmetic alone: queueing, storms and what they do to latency are left out."
         if self.confident:
             runs = f"over {plural(self.answer.replications, 'replication')}"
+            runs += f"; after the loss from {recovery_due_s(self.scenario.slo):g} s on" if self._lost else ""
             return (
                 f"With {self.servers:,} every promise holds with its whole 95 % interval, {runs}. {self._below_text()}"
             )
@@ -282,8 +298,13 @@ class Plan(Answer):
             mark = "binding" if name == self.binding else ""
             promised = value_text(row["promised"], unit)
             figures = [promised, found, *([below] if under else [])]
-            rows.append([name, row["drill"], *figures, needs, spare, row["decided_by"], mark])
+            rows.append([name, self._when(name, row), *figures, needs, spare, row["decided_by"], mark])
         return [[*head, ""], *rows]
+
+    def _when(self, name: str, row: pd.Series) -> str:
+        """The drill of a row, and from when on it counts."""
+        counts_late = row["drill"] == "loss" and row["decided_by"] == "simulation" and name != "recovery"
+        return f"loss, from {recovery_due_s(self.scenario.slo):g} s on" if counts_late else row["drill"]
 
     def _looked_at(self) -> list[list[str]]:
         """The table of numbers that were looked at."""
@@ -300,6 +321,8 @@ class Plan(Answer):
         lines = [self.headline, self.verdict, "", *aligned(cells, left={0, 1, len(cells[0]) - 2, len(cells[0]) - 1})]
         if self.next_binding:
             lines.append(f"next: {self.next_binding}")
+        if self.outage:
+            lines.append(self.outage.text)
         lines += ["", *aligned(self._looked_at(), left={1, 2, 3})]
         for title, texts in self._lists():
             lines += ["", title, *(f"  {text}" for text in texts)]
@@ -313,6 +336,7 @@ class Plan(Answer):
 
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.headline)}</h4>", f"<p>{html.escape(self.verdict)}</p>"]
+        parts += [f"<p>{html.escape(self.outage.text)}</p>"] if self.outage else []
         parts += [table_html(self._cells()), table_html(self._looked_at())]
         for title, texts in self._lists():
             items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
@@ -341,6 +365,7 @@ class Plan(Answer):
                 }
                 for one in self.evaluations
             ],
+            "outage": None if self.outage is None else self.outage.to_plain(),
             "limits": self.limits.to_plain(),
             "remedies": [
                 {"changes": dict(one.changes), "servers": one.servers, "text": one.text} for one in self.remedies

@@ -141,8 +141,8 @@ def assumptions(arithmetic: Arithmetic, lengths: Lengths | None) -> tuple[str, .
     if k := slo.survive_servers:
         texts.append(
             f"{plural(k, 'server')} {'dies' if k == 1 else 'die at once'} and {'stays' if k == 1 else 'stay'} dead; "
-            f"the others are judged from {lengths.recover_s:g} s on. What is lost until then is not held against "
-            "max_lost_ratio: no number of servers prevents it, a broker with a log does."
+            f"the others are held to the promises from {lengths.recover_s:g} s after that on. What is lost or late "
+            "until then is not: no number of servers prevents losses, a broker with a log does."
         )
     if slo.survive_deploy:
         texts.append("A rolling deploy is judged throughout, what it loses included.")

@@ -13,7 +13,7 @@ from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
 from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
-from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
+from realtime_sim.report.plan_words import DRILLS, drill_cell, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
@@ -133,7 +133,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     rows = []
     for key, check in sorted((found[0] | found[-1]).items(), key=lambda item: _order(item[1])):
         cells = [found_cell(one.get(key)) for one in found]
-        name = f"{check.constraint}, {DRILLS.get(check.drill, check.drill)}"
+        name = f"{check.constraint}, {drill_cell(check, plan.scenario.slo)}"
         verdict = verdict_mark(check) if key in found[-1] else Mark("open", "not looked at")
         rows.append([name, figure_of(check, "promised"), *cells, _share(found[-1].get(key)), verdict])
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
@@ -144,6 +144,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
         *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
         Text("Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."),
+        *([Text(plan.outage.text)] if plan.outage else []),
         _looked_at(plan),
     ]
     yield Section("Every promise", blocks)
@@ -268,6 +269,10 @@ def _commands(plan: Plan) -> list[list[str]]:
         for drill, case in plan.drills(servers).items():
             engine = _engine(plan, servers, drill)
             lines.append(["realtime-sim", "simulate", file, *engine, *again, *_changes(plan.scenario, case)])
+    if plan.outage:
+        run = plan.outage.results
+        once = ["--engine", run.engine, "--replications", "1"]
+        lines.append(["realtime-sim", "simulate", file, *once, *_changes(plan.scenario, run.scenario)])
     return lines
 
 
