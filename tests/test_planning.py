@@ -151,6 +151,7 @@ def test_one_replication_is_not_sure_and_the_plan_says_so():
     found = plan(small(slo={"recover_within": "4s", "survive_servers": 1}), replications=1)
     assert found.servers == 2 and not found.confident
     assert found.verdict.startswith("Not decided at 95 %: recovery with 2 is ") and "Replications" in found.verdict
+    assert found.headline == "small: 2 servers, not decided: recovery with 2 is not sure. What decides is survivors."
 
 
 def test_a_promise_that_nothing_tests_is_told():

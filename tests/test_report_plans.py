@@ -11,7 +11,7 @@ import pytest
 
 from realtime_sim import size, write_report
 from realtime_sim.errors import ScenarioError
-from realtime_sim.planning import Plan
+from realtime_sim.planning import Evaluation, Plan
 from realtime_sim.profiles import PROFILES
 from realtime_sim.report.plan_grounds import risks
 from realtime_sim.report.plan_words import promises_in_words
@@ -105,9 +105,20 @@ def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
     assert "p99, servers die, from 5 s after that on" in words and "recovery, servers die 5 s" in words
     assert plan.outage.text in words
     for one in plan.evaluations:
-        assert ("✓ keeps all" if one.kept else f"✗ breaks {', '.join(one.broken)}") in words
+        assert f"{one.servers} {_looked_at(one)}" in words
     for step in steps_of(plan):
         assert f"{step.name} {step.added:+,} {step.servers:,}" in words
+
+
+def _looked_at(one: Evaluation) -> str:
+    """How a number is told: what is sure alone has a tick or a cross."""
+    if one.first_look:
+        return f"? figures miss {', '.join(one.broken)}" if one.broken else "? figures meet all"
+    if one.not_shown and not one.broken:
+        return f"? not shown to keep {', '.join(one.not_shown)}"
+    if one.kept:
+        return "✓ keeps all" if one.sure else "? keeps all not for sure"
+    return f"✗ breaks {', '.join(one.broken)}" if one.sure else f"? breaks {', '.join(one.broken)} not for sure"
 
 
 def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):

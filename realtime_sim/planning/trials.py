@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from realtime_sim.engines import find_engine
 from realtime_sim.engines.fast import is_steady
@@ -83,7 +84,7 @@ class Trials:
         """
         found = self._judged(n, 1, lambda check: check.met is False, short=True)
         self._first = next((check.drill for check in found.checks if check.met is False), self._first)
-        self._seen[n] = found
+        self._seen[n] = replace(found, first_look=bool(found.results))  # what arithmetic rules out is decided
         return found
 
     def decide(self, n: int) -> Evaluation:

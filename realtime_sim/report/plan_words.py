@@ -17,7 +17,8 @@ __all__ = ["DRILLS", "drill_cell", "figure_of", "found_cell", "promises_in_words
 DRILLS = {"normal": "usual load", "loss": "servers die", "deploy": "rolling deploy"}
 """What the drills of a plan are called."""
 
-_KEPT = {True: ("good", "kept"), False: ("bad", "broken"), None: ("open", "not decided")}
+_SIGNS = {"kept": "good", "broken": "bad"}
+"""Of verdicts; of all others nothing is decided."""
 
 
 def promises_in_words(slo: Slo | None) -> str:
@@ -81,8 +82,6 @@ def found_cell(check: Check | None) -> Cell:
 
 def verdict_mark(check: Check) -> Mark:
     """The verdict of a check with its sign, and what to know about it."""
-    kind, text = _KEPT[check.kept]
     doubt = "" if check.sure or check.kept is None else "the interval reaches over what is promised"
-    if doubt and kind == "good":
-        kind = "open"
-    return Mark(kind, text, "; ".join(part for part in (doubt, check.note) if part))
+    kind = "open" if doubt else _SIGNS.get(check.verdict, "open")
+    return Mark(kind, check.verdict, "; ".join(part for part in (doubt, check.note) if part))

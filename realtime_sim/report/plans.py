@@ -170,19 +170,25 @@ def _promises_alt(shown: list[Evaluation]) -> str:
 
 def _looked_at(plan: Plan) -> Table:
     rows = []
-    for one in plan.evaluations:
+    for one in sorted(plan.evaluations, key=lambda one: one.first_look):
         drills = ", ".join(DRILLS.get(drill, drill) for drill in one.results)
         how = f"{plural(one.replications, 'run')} of: {drills}" if one.results else "arithmetic"
-        first = one.results and one.replications < plan.replications
-        doubt = "a first look" if first else "" if one.sure else "not for sure"
-        rows.append([f"{one.servers:,}", _verdict(one, doubt), how])
+        rows.append([f"{one.servers:,}", _verdict(one), how])
     return Table("Numbers of servers that were looked at", ("servers", "verdict", "judged by"), rows)
 
 
-def _verdict(one: Evaluation, doubt: str) -> Mark:
-    if not one.kept:
-        return Mark("bad", "breaks " + ", ".join(one.broken), doubt)
-    return Mark("good", "keeps all", doubt) if one.results else Mark("open", "meets every limit")
+def _verdict(one: Evaluation) -> Mark:
+    if one.first_look:
+        figures = f"figures miss {', '.join(one.broken)}" if one.broken else "figures meet all"
+        return Mark("open", figures, "a first look, which decides nothing")
+    if not one.results:
+        return Mark("bad", f"breaks {', '.join(one.broken)}") if one.broken else Mark("open", "meets every limit")
+    doubt = "" if one.sure else "not for sure"
+    if one.broken:
+        return Mark("open" if doubt else "bad", f"breaks {', '.join(one.broken)}", doubt)
+    if one.not_shown:
+        return Mark("open", f"not shown to keep {', '.join(one.not_shown)}")
+    return Mark("open" if doubt else "good", "keeps all", doubt)
 
 
 # --- what a static calculator leaves out ----------------------------------------------------------------------------
