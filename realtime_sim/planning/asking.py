@@ -171,7 +171,7 @@ def _made(
         confident=confident,
         evaluations=tuple(evaluations[n] for n in sorted(evaluations)),
         limits=server_limits(counted, busy),
-        remedies=remedies_of(scenario, tight, at_most, answer) if tight else (),
+        remedies=remedies_of(scenario, tight, at_most, answer, arithmetic.target) if tight else (),
         assumptions=words.assumptions(arithmetic, trials.lengths if trials else None),
         blocked=blocked,
         own=arithmetic.own(at_most),
