@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtime_sim.limits import server_limits
 from realtime_sim.planning import plan
-from realtime_sim.planning.arithmetic import Arithmetic, least
+from realtime_sim.planning.arithmetic import Arithmetic, first_fit, least
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
 from realtime_sim.theory import mg1_wait_quantile_s
@@ -130,6 +130,14 @@ def test_the_least_is_found_by_halves(low, high, needed):
     low, high = sorted((low, high))
     found = least(low, high, lambda n: n >= needed)
     assert found == (None if needed > high else max(low, needed))
+
+
+@given(st.integers(1, 100), st.integers(1, 900), st.integers(0, 100))
+def test_the_first_that_fits_is_found_though_still_more_do_not(low, first, more):
+    """A range that is an eighth of its beginning wide, or wider."""
+    last = first + first // 8 + more
+    found = first_fit(low, 1_000, lambda n: first <= n <= last)
+    assert found == (max(low, first) if low <= last else None)
 
 
 def test_limits_leave_the_headroom_free():

@@ -68,6 +68,20 @@ def test_a_margin_is_what_is_left_of_the_promise(made, margin):
     assert made.margin == pytest.approx(margin)
 
 
+def test_a_figure_that_keeps_its_promise_is_not_called_broken_for_its_interval():
+    hanging = judged("p99", 150, 145, 138, 152, False)
+    broken = judged("utilization", 0.9, 0.95, 0.94, 0.96, False)
+    assert (hanging.verdict, broken.verdict) == ("not shown to keep it", "broken")
+    assert (judged("p99", 150, 120, 110, 130, True).verdict, judged("p99", 1, NAN, NAN, NAN, None).verdict) == (
+        "kept",
+        "not decided",
+    )
+    alone, both = Evaluation(3, (hanging, check("p50"))), Evaluation(3, (hanging, broken))
+    assert (alone.verdict, alone.broken, alone.not_shown) == ("not shown to keep all", (), ("p99",))
+    assert (both.verdict, both.broken, both.not_shown) == ("broken", ("utilization",), ("p99",))
+    assert not alone.kept and not alone.sure and both.sure
+
+
 def test_an_evaluation_is_broken_for_sure_if_one_promise_is_and_kept_for_sure_if_all_are():
     unsure = check("recovery", sure=False)
     broken = check("p99", found=150.0, kept=False)
@@ -78,9 +92,10 @@ def test_an_evaluation_is_broken_for_sure_if_one_promise_is_and_kept_for_sure_if
 
 def test_what_simulation_could_not_judge_leaves_an_evaluation_open_and_what_arithmetic_could_not_does_not():
     nothing = check(found=NAN, low=NAN, high=NAN, kept=None, sure=False)
-    assert Evaluation(3, (check(), nothing)).kept and not Evaluation(3, (check(), nothing)).sure
+    open_one = Evaluation(3, (check(), nothing))
+    assert open_one.kept and not open_one.sure and open_one.verdict == "not decided"
     near = check("cpu", kept=None, sure=False, decided_by="arithmetic")
-    assert Evaluation(3, (check(), near)).sure
+    assert Evaluation(3, (check(), near)).sure and Evaluation(3, (check(), near)).verdict == "kept"
 
 
 def test_of_several_drills_the_worst_check_of_a_constraint_is_shown():

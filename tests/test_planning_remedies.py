@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from realtime_sim.planning import plan
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.planning.remedies import remedies_of
 from realtime_sim.scenario import Scenario
@@ -41,6 +45,57 @@ def test_every_remedy_is_enough_by_the_same_arithmetic():
         assert arithmetic.promising(1_000) == remedy.servers
         assert all(check.kept is not False for check in arithmetic.checks(remedy.servers))
         assert any(check.kept is False for check in Arithmetic(case()).checks(remedy.servers))
+
+
+def personal(clients: int, rate: int, workers: int, **slo: object) -> Scenario:
+    """Messages to single clients, which every server decodes; 2,000 connections a server."""
+    return case(
+        clients=[{"name": "c", "count": clients}],
+        servers={"max_connections": 2_000, "workers": workers},
+        broker={"kind": "redis_pubsub"},
+        rooms=[{"name": "own", "per_user": True}],
+        traffic=[{"name": "t", "to": "own", "rate": rate}],
+        slo={"p99": "200ms"} | {name: value for name, value in slo.items() if value is not None},
+    )
+
+
+OVER = {"clients": 400_000, "rate": 2_800, "workers": 2, "max_utilization": None, "survive_servers": 0}
+"""400,000 clients on 200 servers: Redis, which copies to all of them, is 86 % busy, and may be 70 %."""
+
+
+@settings(max_examples=40)
+@given(
+    clients=st.sampled_from([20_000, 60_000, 400_000]),
+    rate=st.sampled_from([1_000, 2_800, 8_000, 25_000, 40_000]),
+    workers=st.sampled_from([1, 2, 8]),
+    max_utilization=st.sampled_from([None, 0.5, 0.9]),
+    survive_servers=st.sampled_from([0, 1, 3]),
+)
+@example(**OVER)
+def test_planning_a_remedy_of_the_static_calculator_gives_the_number_that_it_names(**drawn):
+    for remedy in plan(personal(**drawn), queueing=False).remedies:
+        assert plan(remedy.scenario, queueing=False).servers == remedy.servers, remedy.text
+
+
+def test_the_static_calculator_offers_no_remedy_beyond_its_own_ceiling():
+    blocked = plan(personal(**OVER | {"rate": 10_000}), queueing=False)
+    assert blocked.servers is None and blocked.remedies
+    for remedy in blocked.remedies:
+        assert all(check.found <= check.promised for check in Arithmetic(remedy.scenario, 0.7).checks(remedy.servers))
+
+
+def test_a_remedy_is_found_where_more_servers_would_be_too_many():
+    """40,000 messages a second: two instances of Redis can copy them to 21 servers and to 31, but not to 36."""
+    heavy = personal(40_000, 40_000, 8, survive_servers=1)
+    offered = remedies_of(heavy, "broker", 1_000, None)
+    (sharded,) = (one for one in offered if one.changes == {"broker.shards": 2})
+    assert sharded.servers == 21 and Arithmetic(sharded.scenario).guess(21, 1_000) == 21
+    broker = [Arithmetic(sharded.scenario).checks(n)[-1] for n in (21, 31, 36)]
+    assert [(check.constraint, check.kept) for check in broker] == [
+        ("broker", True),
+        ("broker", True),
+        ("broker", False),
+    ]
 
 
 def test_only_what_needs_fewer_servers_helps_where_there_is_an_answer():

@@ -11,7 +11,7 @@ import pytest
 
 from realtime_sim import size, write_report
 from realtime_sim.errors import ScenarioError
-from realtime_sim.planning import Plan
+from realtime_sim.planning import Evaluation, Plan
 from realtime_sim.profiles import PROFILES
 from realtime_sim.report.plan_grounds import risks
 from realtime_sim.report.plan_words import promises_in_words
@@ -102,10 +102,23 @@ def test_a_review_finds_everything(pages, plan):
 def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
     words = Tree(pages["plan"]).words
     assert words.count("✓ kept") == sum(one.kept is True and one.sure for one in plan.answer.checks)
+    assert "p99, servers die, from 5 s after that on" in words and "recovery, servers die 5 s" in words
+    assert plan.outage.text in words
     for one in plan.evaluations:
-        assert ("✓ keeps all" if one.kept else f"✗ breaks {', '.join(one.broken)}") in words
+        assert f"{one.servers} {_looked_at(one)}" in words
     for step in steps_of(plan):
         assert f"{step.name} {step.added:+,} {step.servers:,}" in words
+
+
+def _looked_at(one: Evaluation) -> str:
+    """How a number is told: what is sure alone has a tick or a cross."""
+    if one.first_look:
+        return f"? figures miss {', '.join(one.broken)}" if one.broken else "? figures meet all"
+    if one.not_shown and not one.broken:
+        return f"? not shown to keep {', '.join(one.not_shown)}"
+    if one.kept:
+        return "✓ keeps all" if one.sure else "? keeps all not for sure"
+    return f"✗ breaks {', '.join(one.broken)}" if one.sure else f"? breaks {', '.join(one.broken)} not for sure"
 
 
 def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):
@@ -134,11 +147,13 @@ def test_the_commands_give_the_drills_again(pages, plan):
 
     block = re.search(r"<code>(realtime-sim plan .*?)</code>", pages["plan"], re.DOTALL).group(1)
     lines = [line for line in block.replace("&#34;", '"').replace("&#39;", "'").splitlines() if " simulate " in line]
+    assert "--engine reference --replications 1 " in lines[-1]
     made = []
     for line in lines:
         changes = re.findall(r"--set (?:'([^']*)'|(\S+))", line)
         made.append(CASE.replace(**dict(assigned("--set", a or b) for a, b in changes)))
     run = [case for n in (plan.servers, plan.servers - 1) for case in plan.drills(n).values()]
+    run.append(plan.outage.results.scenario)
     assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
 
 
@@ -168,7 +183,8 @@ def test_a_deploy_has_its_own_drill(pages):
         (None, "every limit is met"),
         (Slo(p50="20ms"), "p50 stays within 20 ms"),
         (Slo(max_utilization=0.6, survive_servers=2),
-         "loops and broker are busy at most 60 % of the time, and all of it is kept when 2 servers die"),
+         "loops and broker are busy at most 60 % of the time, and all of it is kept "
+         "from 30 s after the loss of 2 servers on"),
         (Slo(headroom=0.2, recover_within="30s", survive_deploy=True),
          "20 % of connections and memory stay free, clients are back within 30 s of a fault, and all of it is kept "
          "during a rolling deploy"),

@@ -24,7 +24,7 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.theory import md1_wait_quantile_s, mg1, mg1_wait_quantile_s
 from realtime_sim.units import NS_PER_S
 
-__all__ = ["Arithmetic", "least"]
+__all__ = ["Arithmetic", "first_fit", "least"]
 
 NEAR = 0.03
 """Busy shares of `limits` are within so much of the simulated ones: `tests/test_limits.py` holds them to it."""
@@ -61,6 +61,32 @@ def least(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
     return high
 
 
+def first_fit(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
+    """The least number from `low` to `high` that fits, where still more may fit no longer; None if none was found.
+
+    More servers give each less to do, and a broker that copies to all of them more: what fits lies between. It is
+    looked for upwards, an eighth more each time, so that a range narrower than that may be missed.
+
+    Parameters
+    ----------
+    low, high : int
+        Where to look.
+    fits : callable
+        Whether a number fits.
+
+    Examples
+    --------
+    >>> first_fit(2, 1_000, lambda n: 21 <= n <= 30), first_fit(2, 1_000, lambda n: False)
+    (21, None)
+    """
+    before, n = low - 1, low
+    while not fits(n):
+        if n == high:
+            return None
+        before, n = n, min(n + max(1, n // 8), high)
+    return least(before + 1, n, fits)
+
+
 class Arithmetic:
     """The arithmetic of a scenario, for any number of servers.
 
@@ -74,7 +100,7 @@ class Arithmetic:
     """
 
     def __init__(self, scenario: Scenario, target: float | None = None) -> None:
-        self.scenario, self.load = scenario, Load(scenario)
+        self.scenario, self.load, self.target = scenario, Load(scenario), target
         self.lost = scenario.slo.survive_servers or 0
         self.near = NEAR if target is None else 0.0
         busy = scenario.slo.max_utilization or 1.0 if target is None else target
@@ -114,7 +140,7 @@ class Arithmetic:
         ):  # more servers do not help it
             needed[name] = least(self.lost + 1, at_most, lambda n, name=name: self._within(n, name))
         for name, promised in self._promised():
-            needed[name] = least(self.lost + 1, at_most, lambda n, at=(name, promised): self._theory_keeps(n, *at))
+            needed[name] = first_fit(self.lost + 1, at_most, lambda n, at=(name, promised): self._theory_keeps(n, *at))
         return needed
 
     def _within(self, n: int, name: str) -> bool:
@@ -147,22 +173,28 @@ class Arithmetic:
 
     def guess(self, lowest: int, at_most: int) -> int | None:
         """The least number from `lowest` on with which theory sees every promise kept that it knows; None if none."""
+        return first_fit(lowest, at_most, lambda n: self._within(n, self._names.get("cpu", "cpu")) and self._likes(n))
 
-        def fits(n: int) -> bool:
-            return self._within(n, self._names.get("cpu", "cpu")) and all(
-                self._theory_keeps(n, name, promised) for name, promised in self._promised()
-            )
-
-        return least(lowest, at_most, fits)
+    def _likes(self, n: int) -> bool:
+        return all(self._theory_keeps(n, name, promised) for name, promised in self._promised())
 
     def _theory_keeps(self, n: int, name: str, promised: float) -> bool:
         return self.latency_s(n - self.lost, QUANTILES[name]) <= promised
 
     def promising(self, at_most: int) -> int | None:
-        """The least number that arithmetic allows and theory likes; None if there is none."""
+        """The least number within every limit that theory likes; None if there is none.
+
+        The static calculator, which has a `target`, knows no waits and takes the least that is not ruled out.
+        """
         lowest = self.lowest(at_most)
-        n = None if lowest is None else self.guess(lowest, at_most)
-        return n if n is not None and all(check.kept is not False for check in self.checks(n)) else None
+        if lowest is None:
+            return None
+        if self.target is not None:
+            return lowest if self._allows(lowest) else None
+        return first_fit(lowest, at_most, lambda n: self._allows(n) and self._likes(n))
+
+    def _allows(self, n: int) -> bool:
+        return all(check.kept for check in self.checks(n))
 
     def _promised(self) -> list[tuple[str, float]]:
         given = [(name, getattr(self.scenario.slo, name)) for name in QUANTILES]

@@ -14,6 +14,7 @@ from realtime_sim.limits import server_limits
 from realtime_sim.planning import words
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.planning.judging import Evaluation
+from realtime_sim.planning.outages import Outage
 from realtime_sim.planning.plans import Plan
 from realtime_sim.planning.remedies import remedies_of
 from realtime_sim.planning.search import least_decided, least_met
@@ -129,7 +130,8 @@ def _planned(trials: Trials) -> Plan:
         return _made(arithmetic, None, trials.evaluations, words.given_up(trials.evaluations, at_most), at_most, trials)
     if answer > 1:
         trials.decide(answer - 1)
-    return _made(arithmetic, answer, trials.evaluations, None, at_most, trials)
+    outage = trials.outage(answer)
+    return _made(arithmetic, answer, trials.evaluations, None, at_most, trials, outage)
 
 
 def _calculated(scenario: Scenario, at_most: int) -> Plan:
@@ -154,6 +156,7 @@ def _made(
     blocked: words.Blocked | None,
     at_most: int,
     trials: Trials | None = None,
+    outage: Outage | None = None,
 ) -> Plan:
     """Everything that was found, as a Plan."""
     scenario, busy = arithmetic.scenario, arithmetic.scenario.slo.max_utilization or BUSY
@@ -168,12 +171,13 @@ def _made(
         confident=confident,
         evaluations=tuple(evaluations[n] for n in sorted(evaluations)),
         limits=server_limits(counted, busy),
-        remedies=remedies_of(scenario, tight, at_most, answer) if tight else (),
+        remedies=remedies_of(scenario, tight, at_most, answer, arithmetic.target) if tight else (),
         assumptions=words.assumptions(arithmetic, trials.lengths if trials else None),
         blocked=blocked,
         own=arithmetic.own(at_most),
         replications=trials.replications if trials else 0,
         lengths=trials.lengths if trials else None,
+        outage=outage,
     )
 
 

@@ -5,8 +5,8 @@ Up to three for each number n, all with the scenario's seed, so that neighbours 
 - `normal`: the scenario as written, with n servers.
 - `loss`, where `slo.survive_servers` is k: its faults are left out; k servers die at once, as soon as the start has
   settled, and stay dead. From the moment at which recovery is due (`recover_within`, or 30 s) the others have to keep
-  every promise: the warm-up ends there. What is lost until then is not held against `max_lost_ratio`, as no number of
-  servers prevents it; `recover_within` itself is judged by the storm.
+  every promise: the warm-up ends there. What is lost or late until then is held against none of them, as no number of
+  servers prevents it: `outages` shows it; `recover_within` itself is judged by the storm.
 - `deploy`, where `slo.survive_deploy` is set: its faults are left out; every server is replaced, by the first
   `rolling_deploy` of the scenario or one with the defaults. Every promise holds throughout.
 
@@ -24,10 +24,10 @@ from dataclasses import dataclass
 
 from realtime_sim.latency import QUANTILES
 from realtime_sim.planning.arithmetic import Arithmetic
-from realtime_sim.scenario import RollingDeploy, Scenario
+from realtime_sim.scenario import RollingDeploy, Scenario, Slo
 from realtime_sim.simulation import expected_deliveries
 
-__all__ = ["Lengths", "drills_of", "lengths_of"]
+__all__ = ["Lengths", "drills_of", "lengths_of", "recovery_due_s"]
 
 BEYOND, RELAXATIONS, PUBLISHES = 2_000, 500, 200
 MOST_DELIVERIES = 4e6
@@ -74,6 +74,22 @@ class Lengths:
         return Lengths(self.settle_s, self.recover_s, min(4 * self.measured_s, self.own_s), self.own_s, False)
 
 
+def recovery_due_s(slo: Slo) -> float:
+    """Seconds from a loss of servers until the others are held to the promises.
+
+    Parameters
+    ----------
+    slo : Slo
+        The promises.
+
+    Examples
+    --------
+    >>> recovery_due_s(Slo(recover_within="5s", survive_servers=1)), recovery_due_s(Slo(survive_servers=1))
+    (5.0, 30.0)
+    """
+    return RECOVERY_DUE_S if slo.recover_within is None else slo.recover_within
+
+
 def lengths_of(arithmetic: Arithmetic, n: int) -> Lengths:
     """The lengths for a scenario, by the rule at the head of the module.
 
@@ -86,7 +102,7 @@ def lengths_of(arithmetic: Arithmetic, n: int) -> Lengths:
     """
     scenario = arithmetic.scenario
     slo, own_s = scenario.slo, scenario.duration - scenario.warmup_s
-    recover_s = RECOVERY_DUE_S if slo.recover_within is None else slo.recover_within
+    recover_s = recovery_due_s(slo)
     if _has_its_hour(scenario):
         return Lengths(scenario.warmup_s, recover_s, own_s, own_s, timed=True)
     per_s = expected_deliveries(scenario) / scenario.duration

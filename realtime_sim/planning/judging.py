@@ -1,7 +1,8 @@
 """One number of servers, judged: each promise beside what was found, from arithmetic and from the drills.
 
 A check says whether a promise is kept, as `Results.objectives` of that drill does, and whether that is *sure*: whether
-the whole 95 % interval lies on one side of what is promised. What arithmetic rules out is not simulated.
+the whole 95 % interval lies on one side of what is promised. A figure that keeps its promise with an interval that does
+not is *not shown* to keep it, which is not the same as broken. What arithmetic rules out is not simulated.
 """
 
 from __future__ import annotations
@@ -73,6 +74,19 @@ class Check:
         return self.kept
 
     @property
+    def verdict(self) -> str:
+        """`"kept"`, `"broken"`, `"not shown to keep it"` where the interval alone breaks it, `"not decided"`.
+
+        Examples
+        --------
+        >>> Check("p99", "normal", 150, 145, 138, 152, "ms", False, False).verdict
+        'not shown to keep it'
+        """
+        if self.kept is None:
+            return "not decided"
+        return "kept" if self.kept else "not shown to keep it" if self.met else "broken"
+
+    @property
     def margin(self) -> float:
         """What is left of the promise, as a share of it: negative where it is broken; NaN where that is not known."""
         if math.isnan(self.found) or math.isnan(self.promised):
@@ -95,12 +109,15 @@ class Evaluation:
         Of the drills that were simulated.
     replications : int
         Runs of each of them; 0 where arithmetic alone has judged.
+    first_look : bool
+        Whether it only steers the search: one run, and not of every drill.
     """
 
     servers: int
     checks: tuple[Check, ...]
     results: dict[str, Results] = field(default_factory=dict, repr=False)
     replications: int = 0
+    first_look: bool = False
 
     @property
     def kept(self) -> bool:
@@ -109,8 +126,23 @@ class Evaluation:
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """Names of the constraints that are not kept, each once."""
-        return tuple(dict.fromkeys(check.constraint for check in self.checks if check.kept is False))
+        """Names of the constraints whose figures break their promise, each once."""
+        return tuple(dict.fromkeys(check.constraint for check in self.checks if check.met is False))
+
+    @property
+    def not_shown(self) -> tuple[str, ...]:
+        """Names of the constraints whose figures keep their promise and whose intervals do not, each once."""
+        return tuple(dict.fromkeys(check.constraint for check in self.checks if check.kept is False and check.met))
+
+    @property
+    def verdict(self) -> str:
+        """`"kept"`, `"broken"`, `"not shown to keep all"`, or `"not decided"` where a drill could not judge one."""
+        if self.broken:
+            return "broken"
+        if self.not_shown:
+            return "not shown to keep all"
+        unknown = any(check.kept is None and check.decided_by == "simulation" for check in self.checks)
+        return "not decided" if unknown else "kept"
 
     @property
     def met(self) -> bool:

@@ -16,10 +16,12 @@ from realtime_sim.answers import Answer, table_html, without_nan
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits import Limits
 from realtime_sim.limits.table import aligned, plural
-from realtime_sim.planning.drills import Lengths, drills_of
+from realtime_sim.planning.drills import Lengths, drills_of, recovery_due_s
 from realtime_sim.planning.judging import Check, Evaluation
+from realtime_sim.planning.outages import Outage
 from realtime_sim.planning.remedies import Remedy
-from realtime_sim.planning.words import Blocked, value_text
+from realtime_sim.planning.tables import constraint_cells, lists_of, looked_at_cells
+from realtime_sim.planning.words import Blocked, interval_text, value_text
 from realtime_sim.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -58,6 +60,9 @@ class Plan(Answer):
         Runs that were asked for; 0 where nothing was simulated. Where they did not decide, there were more.
     lengths : Lengths or None
         How long drills take.
+    outage : Outage or None
+        What clients see at the answer from the loss of servers until recovery is due, which no promise is held to; None
+        where no server dies in a drill.
     chosen : mapping of str to object
         Of `over`: the fields that were chosen, by their paths.
     alternatives : tuple of Plan
@@ -75,6 +80,7 @@ class Plan(Answer):
     own: Mapping[str, int | None] = field(default_factory=dict)
     replications: int = 0
     lengths: Lengths | None = None
+    outage: Outage | None = None
     chosen: Mapping[str, object] = field(default_factory=dict)
     alternatives: tuple[Plan, ...] = ()
 
@@ -151,7 +157,8 @@ class Plan(Answer):
         if self.below is None or self.below.kept:
             return None
         broken = [check for check in self.below.checks if check.kept is False]
-        most = max(broken, key=lambda one: (self.own.get(one.constraint) or 0, one.sure))
+        sure = [check for check in broken if check.sure] or broken  # what is not sure decides nothing
+        most = max(sure, key=lambda one: self.own.get(one.constraint) or 0)
         return most.constraint
 
     @property
@@ -209,6 +216,8 @@ class Plan(Answer):
             own = self.own.get(check.constraint)
             return own, "" if own is None else "="
         judged = [(one.servers, one.check(check.constraint)) for one in self.evaluations]
+        if self.servers is not None:  # it keeps all: first looks beyond it say nothing against that
+            judged = [(n, found) for n, found in judged if n <= self.servers]
         judged = [(n, found.kept is not False) for n, found in judged if found is not None]
         broken = max((n for n, kept in judged if not kept), default=self.scenario.slo.survive_servers or 0)
         kept = min((n for n, kept in judged if kept and n > broken), default=None)
@@ -221,8 +230,20 @@ class Plan(Answer):
         if self.servers is None:
             return f"{name}: no number of servers keeps every promise. {self.blocked.text}"
         decides = f" What decides is {self.binding}." if self.binding else ""
+        if self.replications and not self.confident:
+            return f"{name}: {plural(self.servers, 'server')}, not decided: {self._hanging()}.{decides}"
         keep = "keeps" if self.servers == 1 else "keep"
-        return f"{name}: {plural(self.servers, 'server')} {keep} every promise.{decides}"
+        held = f", also from {self._due} of {plural(lost, 'server')} on" if (lost := self._lost) else ""
+        return f"{name}: {plural(self.servers, 'server')} {keep} every promise{held}.{decides}"
+
+    @property
+    def _lost(self) -> int:
+        """Servers that die in a drill; 0 where none does, or nothing was simulated."""
+        return (self.scenario.slo.survive_servers or 0) if self.replications else 0
+
+    @property
+    def _due(self) -> str:
+        return f"{recovery_due_s(self.scenario.slo):g} s after the loss"
 
     @property
     def verdict(self) -> str:
@@ -234,15 +255,18 @@ class Plan(Answer):
             return "By arithmetic alone: queueing, storms and what they do to latency are left out."
         if self.confident:
             runs = f"over {plural(self.answer.replications, 'replication')}"
+            runs += f"; after the loss from {recovery_due_s(self.scenario.slo):g} s on" if self._lost else ""
             return (
                 f"With {self.servers:,} every promise holds with its whole 95 % interval, {runs}. {self._below_text()}"
             )
-        return f"Not decided at 95 %: {'; '.join(self._open())}. {self._what_decides()}"
+        hanging = "; ".join(f"{check.constraint} with {n:,} is {interval_text(check)}" for n, check in self._open())
+        return f"Not decided at 95 %: {hanging}. {self._what_decides()}"
 
     def _below_text(self) -> str:
         if self.below is None:
             return "There is no smaller number."
-        check = self.below.check(self.binding)
+        broken = (check for check in self.below.checks if check.kept is False and check.sure)
+        check = next(check for check in broken if check.constraint == self.binding)
         promised = value_text(check.promised, check.unit)
         if math.isnan(check.found) or check.constraint == "survivors":
             return f"With {self.below.servers:,} it cannot be: {check.note}."
@@ -258,8 +282,13 @@ class Plan(Answer):
             "More replications decide it." if self.replications > 1 else "Replications give intervals: take 3, or more."
         )
 
-    def _open(self) -> list[str]:
-        """What is not sure, with the interval that does not tell."""
+    def _hanging(self) -> str:
+        """What is not sure, as the end of a sentence."""
+        *first, last = dict.fromkeys(f"{check.constraint} with {n:,}" for n, check in self._open())
+        return " and ".join([", ".join(first), last] if first else [last]) + f" {'are' if first else 'is'} not sure"
+
+    def _open(self) -> list[tuple[int, Check]]:
+        """What is not sure, each with its number of servers."""
         checks = [
             (self.servers, check)
             for check in self.answer.checks
@@ -267,54 +296,28 @@ class Plan(Answer):
         ]
         if self.below is not None and not self.below.sure:
             checks += [(self.below.servers, check) for check in self.below.checks if check.kept is False]
-        return [f"{check.constraint} with {n:,} is {_interval(check)}" for n, check in checks]
-
-    def _cells(self) -> list[list[str]]:
-        """The table of constraints."""
-        n = self.servers or self.evaluations[-1].servers
-        under = [] if self.below is None else [f"with {n - 1:,}"]
-        head = ["constraint", "drill", "promised", f"with {n:,}", *under, "alone needs", "to spare", "by"]
-        rows = []
-        for name, row in self.constraints.iterrows():
-            unit, needs = row["unit"], "" if pd.isna(row["servers"]) else f"{row['bound']} {row['servers']:,}"
-            found, below = (value_text(row[column], unit) for column in ("found", "found_below"))
-            spare = "" if not math.isfinite(row["margin_ratio"]) else f"{row['margin_ratio']:.0%}"
-            mark = "binding" if name == self.binding else ""
-            promised = value_text(row["promised"], unit)
-            figures = [promised, found, *([below] if under else [])]
-            rows.append([name, row["drill"], *figures, needs, spare, row["decided_by"], mark])
-        return [[*head, ""], *rows]
-
-    def _looked_at(self) -> list[list[str]]:
-        """The table of numbers that were looked at."""
-        rows = [["servers", "verdict", "broken", "by"]]
-        for one in self.evaluations:
-            runs = plural(one.replications, "replication") + " of " + ", ".join(one.results)
-            verdict = "kept" if one.kept else "broken"
-            by = runs if one.replications else "arithmetic"
-            rows.append([f"{one.servers:,}", verdict, ", ".join(one.broken), by])
-        return rows
+        return checks
 
     def __str__(self) -> str:
-        cells = self._cells()
+        cells = constraint_cells(self)
         lines = [self.headline, self.verdict, "", *aligned(cells, left={0, 1, len(cells[0]) - 2, len(cells[0]) - 1})]
         if self.next_binding:
             lines.append(f"next: {self.next_binding}")
-        lines += ["", *aligned(self._looked_at(), left={1, 2, 3})]
-        for title, texts in self._lists():
+        if self.outage:
+            lines.append(self.outage.text)
+        for title, rows in looked_at_cells(self):
+            lines += ["", title, *(f"  {line}" for line in aligned(rows, left={1, 2, 3}))]
+        for title, texts in lists_of(self):
             lines += ["", title, *(f"  {text}" for text in texts)]
         return "\n".join(lines)
 
-    def _lists(self) -> list[tuple[str, list[str]]]:
-        lists = [("alternatives", [_alternative(one) for one in self.alternatives])]
-        lists.append(("what would help", [remedy.text for remedy in self.remedies]))
-        lists.append(("taken for granted", list(self.assumptions)))
-        return [(title, texts) for title, texts in lists if texts]
-
     def _repr_html_(self) -> str:
         parts = [f"<h4>{html.escape(self.headline)}</h4>", f"<p>{html.escape(self.verdict)}</p>"]
-        parts += [table_html(self._cells()), table_html(self._looked_at())]
-        for title, texts in self._lists():
+        parts += [f"<p>{html.escape(self.outage.text)}</p>"] if self.outage else []
+        parts.append(table_html(constraint_cells(self)))
+        for title, rows in looked_at_cells(self):
+            parts += [f"<p>{title}</p>", table_html(rows)]
+        for title, texts in lists_of(self):
             items = "".join(f"<li>{html.escape(text)}</li>" for text in texts)
             parts.append(f"<p>{title}</p><ul>{items}</ul>")
         return "\n".join(parts)
@@ -335,12 +338,14 @@ class Plan(Answer):
             "constraints": self.constraints.reset_index().astype({"servers": object}).to_dict("records"),
             "evaluations": [
                 {
-                    "servers": one.servers, "kept": one.kept, "sure": one.sure, "broken": list(one.broken),
+                    "servers": one.servers, "verdict": one.verdict, "kept": one.kept, "sure": one.sure,
+                    "broken": list(one.broken), "not_shown": list(one.not_shown), "first_look": one.first_look,
                     "replications": one.replications, "checks": [asdict(check) for check in one.checks],
                     "drills": {name: results.scenario.to_plain() for name, results in one.results.items()},
                 }
                 for one in self.evaluations
             ],
+            "outage": None if self.outage is None else self.outage.to_plain(),
             "limits": self.limits.to_plain(),
             "remedies": [
                 {"changes": dict(one.changes), "servers": one.servers, "text": one.text} for one in self.remedies
@@ -358,17 +363,6 @@ class Plan(Answer):
 def _figures(check: Check | None, end: str) -> dict[str, float]:
     values = (math.nan,) * 3 if check is None else (check.found, check.low, check.high)
     return {f"{name}{end}": value for name, value in zip(("found", "low", "high"), values, strict=True)}
-
-
-def _interval(check: Check) -> str:
-    found, low, high = (value_text(x, check.unit) for x in (check.found, check.low, check.high))
-    spread = f"[{low}, {high}]" if not math.isnan(check.low) else f"without an interval ({check.note or 'of one run'})"
-    return f"{found} {spread}, promised {value_text(check.promised, check.unit)}"
-
-
-def _alternative(plan: Plan) -> str:
-    chosen = ", ".join(f"{path}={value}" for path, value in plan.chosen.items())
-    return f"{chosen}: " + ("no number suffices" if plan.servers is None else plural(plan.servers, "server"))
 
 
 def _plain(value: object) -> object:

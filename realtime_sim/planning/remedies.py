@@ -1,7 +1,8 @@
 """Remedies: what would help where more servers do not, tried by arithmetic and by theory's waits.
 
 Each is one change to the scenario. Only those stand in a plan that help: with them some number of servers has room for
-everybody, no loop and no broker has more to do than it can, and theory sees the promised latencies kept.
+everybody, no loop and no broker has more to do than it may, and theory sees the promised latencies kept. The static
+calculator asks for its own ceiling and for no latencies, so that it answers with the same number when it plans them.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Remedy:
     text: str
 
 
-def remedies_of(scenario: Scenario, constraint: str, at_most: int, needed: int | None) -> tuple[Remedy, ...]:
+def remedies_of(
+    scenario: Scenario, constraint: str, at_most: int, needed: int | None, target: float | None = None
+) -> tuple[Remedy, ...]:
     """Every change that helps, of each kind the first that does, in the order in which they are cheap to make.
 
     Parameters
@@ -62,24 +65,28 @@ def remedies_of(scenario: Scenario, constraint: str, at_most: int, needed: int |
         Most servers.
     needed : int or None
         Servers that the scenario needs as it is; a remedy must need fewer. None where no number suffices.
+    target : float, optional
+        The static calculator's ceiling, as for `Arithmetic`.
     """
     found = []
     kinds = _for_losses(scenario) if constraint == "lost ratio" else _kinds(scenario) if constraint in WORK else ()
     for variants in kinds:
         for changes, what in variants:
-            remedy = _tried(scenario, changes, what, at_most)
+            remedy = _tried(scenario, changes, what, at_most, target)
             if remedy is not None and (needed is None or remedy.servers < needed):
                 found.append(remedy)
                 break
     return tuple(found)
 
 
-def _tried(scenario: Scenario, changes: Mapping[str, object], what: str, at_most: int) -> Remedy | None:
+def _tried(
+    scenario: Scenario, changes: Mapping[str, object], what: str, at_most: int, target: float | None
+) -> Remedy | None:
     try:
         changed = scenario.replace(**changes)
     except ScenarioError:  # faults that need a broker of another kind, or cohorts what the transport has not
         return None
-    arithmetic = Arithmetic(changed)
+    arithmetic = Arithmetic(changed, target)
     servers = arithmetic.promising(at_most)
     if servers is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 from realtime_sim.engines import find_engine
 from realtime_sim.engines.fast import is_steady
@@ -11,6 +12,7 @@ from realtime_sim.errors import ScenarioError
 from realtime_sim.planning.arithmetic import BY, Arithmetic
 from realtime_sim.planning.drills import Lengths, drills_of, lengths_of
 from realtime_sim.planning.judging import BY_INTERVAL, Check, Evaluation, judge
+from realtime_sim.planning.outages import Outage, outage_drill, outage_of
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import expected_deliveries, simulate
@@ -73,6 +75,7 @@ class Trials:
             return
         self._runs = 2 * (1 + self.replications)
         self._total_s = self._runs * sum(drill.duration for drill in drills.values())
+        self._total_s += drills["loss"].warmup_s if "loss" in drills else 0.0  # the outage
 
     def look(self, n: int) -> Evaluation:
         """A short look at a number: one replication, until a promise is broken.
@@ -81,7 +84,7 @@ class Trials:
         """
         found = self._judged(n, 1, lambda check: check.met is False, short=True)
         self._first = next((check.drill for check in found.checks if check.met is False), self._first)
-        self._seen[n] = found
+        self._seen[n] = replace(found, first_look=bool(found.results))  # what arithmetic rules out is decided
         return found
 
     def decide(self, n: int) -> Evaluation:
@@ -101,6 +104,12 @@ class Trials:
             else:
                 self._decided[n] = found
         return self._decided[n]
+
+    def outage(self, n: int) -> Outage | None:
+        """What clients see from the loss until recovery is due, in one run; None where no server dies in a drill."""
+        loss = drills_of(self.scenario, n, self.lengths).get("loss")
+        drill = None if loss is None else outage_drill(loss)
+        return None if drill is None else outage_of(self._run(drill, 1))
 
     def _judged(self, n: int, replications: int, enough: Callable[[Check], bool], short: bool = False) -> Evaluation:
         known = self.arithmetic.checks(n)

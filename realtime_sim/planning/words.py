@@ -13,7 +13,7 @@ from realtime_sim.planning.drills import Lengths
 from realtime_sim.planning.judging import AT_LEAST, Check, Evaluation
 from realtime_sim.planning.search import hopeless
 
-__all__ = ["Blocked", "assumptions", "given_up", "ruled_out", "value_text"]
+__all__ = ["Blocked", "assumptions", "given_up", "interval_text", "ruled_out", "value_text"]
 
 
 class Blocked(NamedTuple):
@@ -48,6 +48,24 @@ def value_text(value: float, unit: str) -> str:
     value, name = (value * 100, " %") if unit in ("ratio", "busy") else (value, f" {unit}")
     digits = f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:.3g}"
     return digits + (name if unit in ("ratio", "busy", "ms", "s") else "")
+
+
+def interval_text(check: Check) -> str:
+    """What was found, its interval, and what is promised.
+
+    Parameters
+    ----------
+    check : Check
+        Of simulation.
+
+    Examples
+    --------
+    >>> interval_text(Check("p99", "normal", 150, 145, 138.2, 152, "ms", False, False))
+    '145 ms [138 ms, 152 ms], promised 150 ms'
+    """
+    found, low, high = (value_text(x, check.unit) for x in (check.found, check.low, check.high))
+    spread = f"[{low}, {high}]" if not math.isnan(check.low) else f"without an interval ({check.note or 'of one run'})"
+    return f"{found} {spread}, promised {value_text(check.promised, check.unit)}"
 
 
 def ruled_out(arithmetic: Arithmetic, lowest: int | None, at_most: int) -> Blocked | None:
@@ -101,7 +119,13 @@ def given_up(evaluations: Mapping[int, Evaluation], at_most: int) -> Blocked:
     """
     most = max(evaluations)
     in_vain = hopeless(evaluations)
-    check = in_vain or next(check for check in evaluations[most].checks if check.kept is False)
+    not_kept = [check for check in evaluations[most].checks if check.kept is False]
+    check = in_vain or next((check for check in not_kept if not check.met), not_kept[0])
+    if check.met:
+        text = (
+            f"{check.constraint} with {plural(most, 'server')} is not shown to keep its promise: {interval_text(check)}"
+        )
+        return Blocked(check.constraint, f"{text}; no more than {at_most:,} may be taken (at_most).")
     found, promised = value_text(check.found, check.unit), value_text(check.promised, check.unit)
     why = f" ({check.note})" if check.note else ""
     text = f"{check.constraint} is {found}{why} with {plural(most, 'server')}, {promised} {_side(check)} are promised"
@@ -144,8 +168,8 @@ def assumptions(arithmetic: Arithmetic, lengths: Lengths | None) -> tuple[str, .
     if k := slo.survive_servers:
         texts.append(
             f"{plural(k, 'server')} {'dies' if k == 1 else 'die at once'} and {'stays' if k == 1 else 'stay'} dead; "
-            f"the others are judged from {lengths.recover_s:g} s on. What is lost until then is not held against "
-            "max_lost_ratio: no number of servers prevents it, a broker with a log does."
+            f"the others are held to the promises from {lengths.recover_s:g} s after that on. What is lost or late "
+            "until then is not: no number of servers prevents losses, a broker with a log does."
         )
     if slo.survive_deploy:
         texts.append("A rolling deploy is judged throughout, what it loses included.")

@@ -51,11 +51,12 @@ def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
     if plan.servers is None:
         return
     if plan.below is not None:
-        broken = [check for check in plan.below.checks if check.kept is False]
+        not_kept = [check for check in plan.below.checks if check.kept is False]
+        broken = [check for check in not_kept if not check.met]
         said = "; ".join(f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) "
                          f"{figure_of(check, 'found')} of {figure_of(check, 'promised')}"
-                         for check in broken)  # fmt: skip
-        mark = Mark("bad", f"breaks {said}") if broken else Mark("good", "keeps everything too")
+                         for check in broken or not_kept)  # fmt: skip
+        mark = Mark("bad", f"breaks {said}") if broken else Mark("open", f"not shown to keep {said}")
         yield ["one server less", f"{plan.servers - 1:,}", _judged(plan.below), mark]
     more = plan.answer_scenario.replace(**{"servers.count": plan.servers + 1})
     shares = {row.name: row.given_used_ratio or 0.0 for row in _limits(plan, more).rows}

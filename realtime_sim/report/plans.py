@@ -13,7 +13,7 @@ from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
 from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
-from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
+from realtime_sim.report.plan_words import DRILLS, drill_cell, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
@@ -133,7 +133,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     rows = []
     for key, check in sorted((found[0] | found[-1]).items(), key=lambda item: _order(item[1])):
         cells = [found_cell(one.get(key)) for one in found]
-        name = f"{check.constraint}, {DRILLS.get(check.drill, check.drill)}"
+        name = f"{check.constraint}, {drill_cell(check, plan.scenario.slo)}"
         verdict = verdict_mark(check) if key in found[-1] else Mark("open", "not looked at")
         rows.append([name, figure_of(check, "promised"), *cells, _share(found[-1].get(key)), verdict])
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
@@ -144,6 +144,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
         *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
         Text("Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."),
+        *([Text(plan.outage.text)] if plan.outage else []),
         _looked_at(plan),
     ]
     yield Section("Every promise", blocks)
@@ -169,19 +170,25 @@ def _promises_alt(shown: list[Evaluation]) -> str:
 
 def _looked_at(plan: Plan) -> Table:
     rows = []
-    for one in plan.evaluations:
+    for one in sorted(plan.evaluations, key=lambda one: one.first_look):
         drills = ", ".join(DRILLS.get(drill, drill) for drill in one.results)
         how = f"{plural(one.replications, 'run')} of: {drills}" if one.results else "arithmetic"
-        first = one.results and one.replications < plan.replications
-        doubt = "a first look" if first else "" if one.sure else "not for sure"
-        rows.append([f"{one.servers:,}", _verdict(one, doubt), how])
+        rows.append([f"{one.servers:,}", _verdict(one), how])
     return Table("Numbers of servers that were looked at", ("servers", "verdict", "judged by"), rows)
 
 
-def _verdict(one: Evaluation, doubt: str) -> Mark:
-    if not one.kept:
-        return Mark("bad", "breaks " + ", ".join(one.broken), doubt)
-    return Mark("good", "keeps all", doubt) if one.results else Mark("open", "meets every limit")
+def _verdict(one: Evaluation) -> Mark:
+    if one.first_look:
+        figures = f"figures miss {', '.join(one.broken)}" if one.broken else "figures meet all"
+        return Mark("open", figures, "a first look, which decides nothing")
+    if not one.results:
+        return Mark("bad", f"breaks {', '.join(one.broken)}") if one.broken else Mark("open", "meets every limit")
+    doubt = "" if one.sure else "not for sure"
+    if one.broken:
+        return Mark("open" if doubt else "bad", f"breaks {', '.join(one.broken)}", doubt)
+    if one.not_shown:
+        return Mark("open", f"not shown to keep {', '.join(one.not_shown)}")
+    return Mark("open" if doubt else "good", "keeps all", doubt)
 
 
 # --- what a static calculator leaves out ----------------------------------------------------------------------------
@@ -268,6 +275,10 @@ def _commands(plan: Plan) -> list[list[str]]:
         for drill, case in plan.drills(servers).items():
             engine = _engine(plan, servers, drill)
             lines.append(["realtime-sim", "simulate", file, *engine, *again, *_changes(plan.scenario, case)])
+    if plan.outage:
+        run = plan.outage.results
+        once = ["--engine", run.engine, "--replications", "1"]
+        lines.append(["realtime-sim", "simulate", file, *once, *_changes(plan.scenario, run.scenario)])
     return lines
 
 

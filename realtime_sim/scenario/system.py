@@ -236,7 +236,8 @@ class Slo(Part):
     headroom : float, optional
         Share of every server's `max_connections`, and of its `memory`, that must stay free at the peak, 0 to 1.
     survive_servers : int, optional
-        How many servers may die at once with all of this kept; `plan` tries it, `limits` reckons it, a run does not.
+        How many servers may die at once with all of this kept from when recovery is due (`recover_within`, or 30 s) on;
+        `plan` tries it, `limits` reckons it, a run does not.
     survive_deploy : bool
         Whether a rolling deploy must keep all of this; `plan` tries it, a run does not.
     """
