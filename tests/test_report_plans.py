@@ -11,13 +11,18 @@ import pytest
 
 from realtime_sim import size, write_report
 from realtime_sim.errors import ScenarioError
+from realtime_sim.limits import server_limits
 from realtime_sim.planning import Plan
+from realtime_sim.planning import plan as plan_of
+from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.profiles import PROFILES
+from realtime_sim.report.page import Cell, Mark
+from realtime_sim.report.plan_choices import what_if
 from realtime_sim.report.plan_grounds import risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
-from realtime_sim.sizing import Sizing, lag_of, steps_of
+from realtime_sim.sizing import Sizing, grown, lag_of, steps_of
 from tests.chromium import Chromium
 from tests.conftest import small
 from tests.plans import CASE, by_arithmetic, deploying, planned, without_an_answer
@@ -116,6 +121,42 @@ def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):
     assert "realtime-sim calibrate" in told
     for advice in ("is in no figure", "Set warmup", "un longer", "let the faults come later"):
         assert advice not in told
+
+
+def other_loads(plan: Plan) -> dict[str, tuple[str, Cell]]:
+    """Servers and what follows of each load that is not the scenario's, by its name."""
+    rows = {row[0]: (row[1], row[-1]) for row in what_if(plan).blocks[0].rows}
+    names = ("CPU costs 1.3 times as much", "CPU costs 2 times as much", "twice the clients", "twice the messages",
+             "2 servers may be lost, not 1")  # fmt: skip
+    return {name: rows[name] for name in names}
+
+
+def test_arithmetic_gives_other_loads_no_tick_where_queueing_was_judged(plan):
+    """Of 2 servers one is left, and breaks p99: so does one that is left of 3, and arithmetic alone calls 3 enough."""
+    rows = other_loads(plan)
+    assert not any(isinstance(follows, Mark) for _, follows in rows.values())
+    least = {name: int(servers.removeprefix("at least ")) for name, (servers, _) in rows.items()}
+    assert least["CPU costs 1.3 times as much"] == 3 and least["2 servers may be lost, not 1"] == 4
+    assert "2 break p99 already" in rows["2 servers may be lost, not 1"][1]
+    static = server_limits(plan.scenario.replace(**{"slo.survive_servers": 2}), plan.limits.target_utilization)
+    assert static.needed == 3
+    assert min(least.values()) > max(one.servers for one in plan.evaluations if not one.kept)
+
+
+def test_what_other_loads_take_at_least_is_no_more_than_they_take(plan):
+    """Twice the clients: the number below that bound is ruled out before anything is simulated."""
+    servers, _ = other_loads(plan)["twice the clients"]
+    least = int(servers.removeprefix("at least "))
+    arithmetic = Arithmetic(grown(plan.scenario, 2))
+    assert any(check.kept is False for check in arithmetic.checks(least - 1))
+    assert all(check.kept is not False for check in arithmetic.checks(least))
+
+
+def test_the_static_calculator_judges_other_loads_by_its_own_rule():
+    rows = other_loads(by_arithmetic())
+    assert rows["CPU costs 1.3 times as much"] == ("3", Mark("bad", "cpu binds; 2 are not enough"))
+    roomy = other_loads(plan_of(CASE.replace(**{"servers.costs.event": "100us"}), queueing=False))
+    assert roomy["CPU costs 1.3 times as much"] == ("2", Mark("good", "connections binds; 2 are enough"))
 
 
 def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
