@@ -67,6 +67,28 @@ def test_other_fields_are_chosen_among(case):
     assert [one["chosen"] for one in found["alternatives"]] == [{"servers.workers": 1}, {"servers.workers": 2}]
 
 
+def test_what_was_chosen_is_what_is_sized(case, tmp_path):
+    """Twice the room: 40 connections a server as asked, 80 as chosen. The first row is the scenario of the plan."""
+    words = ["plan", case, "--no-queueing", "--over", "servers.max_connections=30,80", "--growth", "1,4", "--json", "-"]
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    found = json.loads(command(*words, "--prices", str(tmp_path / "prices.yaml")).stdout)
+    chosen = CASE.replace(**{"servers.max_connections": 80})
+    assert found["chosen"] == {"servers.max_connections": 80}
+    own = [row for row in found["sizing"]["rows"] if row["profile"] == CASE.servers.profile]
+    assert [row["growth"] for row in own] == [1, 4] and own[0]["servers"] == found["servers"]
+    grown_too = size(chosen, growth=(4,), queueing=False).frame.loc[0, "servers"]
+    as_asked = size(CASE.replace(**{"servers.max_connections": 30}), growth=(4,), queueing=False)
+    assert own[1]["servers"] == grown_too != as_asked.frame.loc[0, "servers"]
+
+
+def test_a_price_of_what_may_be_chosen_is_missed_before_anything_is_planned(case, tmp_path):
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    over = ["--over", "servers.profile=centrifugo,picows-asyncio", "--prices", str(tmp_path / "prices.yaml")]
+    done = command("plan", case, *over)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "prices.server_per_hour must have a price for 'picows-asyncio'" in done.stderr
+
+
 def test_no_answer_is_a_missed_promise(case):
     done = command("plan", case, "--set", "slo={p99: 5ms}")
     assert done.returncode == 1 and "no number of servers keeps every promise" in done.stdout and done.stderr == ""
