@@ -183,6 +183,19 @@ def test_the_commands_give_the_drills_again(pages, plan):
     assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
 
 
+def test_what_a_plan_knows_of_how_it_was_asked_for_is_in_its_command(tmp_path):
+    """From Python: what was chosen among, and no runs only where none were asked for."""
+    brokers = [{"kind": "none"}, {"kind": "kafka", "partitions": 12}]
+    chosen = plan_of(CASE, queueing=False, over={"servers.workers": [1, 2], "broker": brokers})
+    write_report(chosen, tmp_path / "chosen.md")
+    assert (
+        """realtime-sim plan chat.yaml --over servers.workers=1,2 --over 'broker={"kind": "none"},"""
+        """{"kind": "kafka", "partitions": 12}' --no-queueing --report plan.html\n"""
+    ) in (tmp_path / "chosen.md").read_text(encoding="utf-8")
+    write_report(without_an_answer(), tmp_path / "none.md")
+    assert "realtime-sim plan chat.yaml --report plan.html\n" in (tmp_path / "none.md").read_text(encoding="utf-8")
+
+
 def test_what_somebody_wrote_is_text(pages):
     assert "<b>this</b>" not in pages["plan"] and "Does &lt;b&gt;this&lt;/b&gt; &amp; that hold?" in pages["plan"]
     assert "<1 Nov>" not in pages["plan"]
@@ -252,6 +265,8 @@ def test_the_same_report_is_the_same_file(plan, tmp_path):
 def test_a_sizing_goes_with_a_plan_alone(sizing, tmp_path):
     with pytest.raises(ScenarioError, match="sizing must go with a Plan, got 'Results'; leave it out"):
         write_report(simulate(small()), tmp_path / "r.html", sizing=sizing)
+    with pytest.raises(ScenarioError, match="asked must go with a Plan, got 'Results'; leave it out"):
+        write_report(simulate(small()), tmp_path / "r.html", asked=["--replications", "1"])
 
 
 def test_a_price_that_is_missing_leaves_no_file(plan, tmp_path):

@@ -80,7 +80,8 @@ def plan(
         print(found)
         if sizing is not None:
             print(f"\n{sizing}")
-    _write(found, sizing, report, json_)
+    words = _again(set_, slo, over, growth, prices, replications if queueing else None)
+    _write(found, sizing, words, report, json_)
     if found.servers is None:
         raise typer.Exit(MISSED)
 
@@ -121,12 +122,23 @@ def _by_arithmetic(chosen: Scenario, growth: list[float] | tuple[int, ...], pric
     return size(chosen, profiles=list(profiles), growth=growth, prices=prices, queueing=False)
 
 
-def _write(found: Plan, sizing: Sizing | None, report: str, json_: str) -> None:
+def _again(
+    set_: list[str], slo: list[str], over: list[str], growth: str, prices: str, replications: int | None
+) -> list[str]:
+    """The options that give the same plan again: what decides it and its tables, and neither files nor processes."""
+    words = [word for name, changes in (("--set", set_), ("--slo", slo), ("--over", over)) for change in changes
+             for word in (name, change)]  # fmt: skip
+    words += ["--growth", growth] if growth else []
+    words += ["--prices", Path(prices).name] if prices else []
+    return words + (["--no-queueing"] if replications is None else ["--replications", str(replications)])
+
+
+def _write(found: Plan, sizing: Sizing | None, words: list[str], report: str, json_: str) -> None:
     from realtime_sim.report import write_report
     from realtime_sim.report.plans import json_of_plan
 
     if report:
-        write_report(found, Path(report), sizing=sizing)
+        write_report(found, Path(report), sizing=sizing, asked=words)
         print(f"\nReport: {report}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         give_json(json_of_plan(found, sizing), json_)

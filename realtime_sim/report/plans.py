@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.answers import json_text, without_nan
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Evaluation, Plan
+from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
 from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
@@ -29,7 +30,7 @@ GROWTH_PER_MIN = (0.02, 0.1, 0.5)
 """For which growth a minute the lag of an autoscaler is told."""
 
 
-def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
+def page_of_plan(plan: Plan, sizing: Sizing | None = None, asked: Sequence[str] = ()) -> Page:
     """Everything a review asks about a number of servers, the answer first.
 
     Parameters
@@ -38,6 +39,8 @@ def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
         From `realtime_sim.plan`.
     sizing : Sizing, optional
         Other kinds of servers and levels of growth, and by its prices the cost.
+    asked : sequence of str
+        Options of the command line that give the plan again; what the plan itself knows of them if left out.
     """
     scenario = plan.scenario
     title = "no number of servers is enough" if plan.servers is None else plural(plan.servers, "server")
@@ -45,7 +48,7 @@ def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
     simulated = plan.answer is not None and bool(plan.answer.results)
     kind = "bad" if plan.servers is None else "good" if plan.confident and simulated else "open"
     answer = Mark(kind, f"{plan.headline} {plan.verdict}")
-    return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing)])
+    return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing, asked)])
 
 
 def json_of_plan(plan: Plan, sizing: Sizing | None = None) -> str:
@@ -75,7 +78,7 @@ def _about(plan: Plan) -> str:
     return f"{scenario.n_clients:,} clients; {looked_at} of servers looked at, {how}; seed {scenario.seed}."
 
 
-def _sections(plan: Plan, sizing: Sizing | None) -> Iterator[Section]:
+def _sections(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Iterator[Section]:
     yield _answer(plan, sizing)
     yield from _promises(plan)
     yield from _steps(plan)
@@ -89,7 +92,7 @@ def _sections(plan: Plan, sizing: Sizing | None) -> Iterator[Section]:
     yield risks(plan)
     yield from assumptions(plan)
     yield parts.scenario_section(plan.scenario)
-    yield parts.origin(_commands(plan), plan.scenario)
+    yield _origin(plan, sizing, asked)
 
 
 # --- the answer, and every promise ----------------------------------------------------------------------------------
@@ -257,10 +260,31 @@ def _drills(plan: Plan) -> Iterator[Section]:
 # --- how to get it again --------------------------------------------------------------------------------------------
 
 
-def _commands(plan: Plan) -> list[list[str]]:
+def _origin(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Section:
+    """The commands, and what they read besides the scenario."""
+    same = parts.origin(_commands(plan, asked or _known(plan)), plan.scenario)
+    if "--prices" not in asked or sizing is None or sizing.prices is None:
+        return same
+    fields = sizing.prices.model_dump(mode="json", exclude_defaults=True)
+    table = "\n".join(f"{name}: {json.dumps(value)}" for name, value in fields.items())
+    return Section(same.title, [*same.blocks, Code(table, "yaml", asked[[*asked].index("--prices") + 1])])
+
+
+def _known(plan: Plan) -> Iterator[str]:
+    """What a plan knows of how it was asked for: what was chosen among, and how often drills were to be run."""
+    chosen = [dict(one["chosen"]) for one in plan.to_plain()["alternatives"]]
+    for path in chosen[0] if chosen else ():
+        values = dict.fromkeys(json.dumps(one[path]) for one in chosen)
+        yield from ("--over", f"{path}={','.join(values)}")
+    if plan.replications:
+        yield from ("--replications", str(plan.replications))
+    elif plan.evaluations[-1].checks != Arithmetic(plan.scenario).checks(plan.evaluations[-1].servers):
+        yield "--no-queueing"  # else a plan that would have simulated had nothing left to simulate
+
+
+def _commands(plan: Plan, asked: Iterable[str]) -> list[list[str]]:
     file, runs = parts.file_of(plan.scenario), plan.replications
-    again = ["--replications", str(runs)] if runs else ["--no-queueing"]
-    lines = [["realtime-sim", "plan", file, *again, "--report", "plan.html"]]
+    lines = [["realtime-sim", "plan", file, *asked, "--report", "plan.html"]]
     if plan.servers is None or not runs:
         return lines
     for servers in (plan.servers, plan.servers - 1)[: 2 if plan.servers > 1 else 1]:
