@@ -16,16 +16,16 @@ from realtime_sim.planning import Plan
 from realtime_sim.planning import plan as plan_of
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.profiles import PROFILES
-from realtime_sim.report.page import Cell, Mark
+from realtime_sim.report.page import Cell, Mark, Table
 from realtime_sim.report.plan_choices import what_if
-from realtime_sim.report.plan_grounds import risks
+from realtime_sim.report.plan_grounds import limits_section, risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
 from realtime_sim.sizing import Sizing, grown, lag_of, steps_of
 from tests.chromium import Chromium
 from tests.conftest import small
-from tests.plans import CASE, by_arithmetic, deploying, planned, without_an_answer
+from tests.plans import CASE, broker_bound, by_arithmetic, deploying, planned, without_an_answer
 from tests.test_report import Tree
 
 ARTIFACTS = Path(__file__).parents[1] / "out" / "test-artifacts"
@@ -50,13 +50,14 @@ def sizing(plan) -> Sizing:
 def pages(plan, sizing, tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("plans")
     reports = {"plan": (plan, sizing), "bare": (plan, None), "none": (without_an_answer(), None),
-               "static": (by_arithmetic(), None), "deploy": (deploying(), None)}  # fmt: skip
+               "static": (by_arithmetic(), None), "deploy": (deploying(), None),
+               "broker": (broker_bound(), None)}  # fmt: skip
     for name, (one, table) in reports.items():
         write_report(one, folder / f"{name}.html", sizing=table)
     return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in reports}
 
 
-NAMES = ("plan", "bare", "none", "static", "deploy")
+NAMES = ("plan", "bare", "none", "static", "deploy", "broker")
 
 
 # --- one file that everybody can read -------------------------------------------------------------------------------
@@ -207,6 +208,27 @@ def test_a_plan_without_an_answer_says_why_and_what_arithmetic_alone_leaves_out(
     assert "✗" in words and "none is enough" in words
     words = Tree(pages["static"]).words
     assert "Nothing was simulated" in words and "--no-queueing" in words and "arithmetic alone" in words
+
+
+def test_a_page_without_an_answer_is_about_what_binds_and_what_would_help(pages):
+    """At the largest number looked at, 28, and not at the 4 of the scenario's file, which nobody asked about."""
+    plan, tree = broker_bound(), Tree(pages["broker"])
+    assert (plan.servers, plan.binding, plan.evaluations[-1].servers) == (None, "broker", 28)
+    for part in ("the largest number looked at 28", "used with 28", "binds by arithmetic", "What would help",
+                 "broker: kafka, partitions 12", plan.remedies[0].text):  # fmt: skip
+        assert part in tree.words, part
+    for part in ("used with 4", "What if", "times as much", "{'kind'", "not certain", "These changes",
+                 "If an autoscaler", "one server more"):  # fmt: skip
+        assert part not in tree.words, part
+    (limits,) = (block for block in limits_section(plan).blocks if isinstance(block, Table))
+    assert [row[0] for row in limits.rows if "binds" in row[-1]] == ["broker"]
+    assert "broker (binds)" in pages["broker"] and "cpu (binds)" not in pages["broker"]
+
+
+def test_sizes_that_have_no_answer_are_left_out(tmp_path):
+    plan = broker_bound()
+    write_report(plan, tmp_path / "r.md", sizing=size(plan.scenario, growth=(1, 2), queueing=False))
+    assert "Sizes and growth" not in (tmp_path / "r.md").read_text(encoding="utf-8")
 
 
 def test_a_deploy_has_its_own_drill(pages):

@@ -12,7 +12,7 @@ from realtime_sim.planning import Check, Evaluation, Plan
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
-from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
+from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_helps, what_if
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
 from realtime_sim.report.plan_words import DRILLS, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
@@ -28,6 +28,8 @@ MOST_DECISIONS = 12
 
 GROWTH_PER_MIN = (0.02, 0.1, 0.5)
 """For which growth a minute the lag of an autoscaler is told."""
+
+_SMALL_PRINT = "Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."
 
 
 def page_of_plan(plan: Plan, sizing: Sizing | None = None, asked: Sequence[str] = ()) -> Page:
@@ -47,7 +49,7 @@ def page_of_plan(plan: Plan, sizing: Sizing | None = None, asked: Sequence[str] 
     question = f"How many servers does “{scenario.name}” need, so that {promises_in_words(scenario.slo)}?"
     simulated = plan.answer is not None and bool(plan.answer.results)
     kind = "bad" if plan.servers is None else "good" if plan.confident and simulated else "open"
-    answer = Mark(kind, f"{plan.headline} {plan.verdict}")
+    answer = Mark(kind, f"{plan.headline} {_how_sure(plan)}".rstrip())
     return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing, asked)])
 
 
@@ -70,6 +72,13 @@ def json_of_plan(plan: Plan, sizing: Sizing | None = None) -> str:
     return json_text(without_nan({**plan.to_plain(), **more}))
 
 
+def _how_sure(plan: Plan) -> str:
+    """How sure the answer is; where there is none, where to read what would help."""
+    if plan.servers is not None:
+        return plan.verdict
+    return "Changes that would help are below." if plan.remedies else ""
+
+
 def _about(plan: Plan) -> str:
     scenario = plan.scenario
     runs = max((one.replications for one in plan.evaluations), default=0)
@@ -80,13 +89,16 @@ def _about(plan: Plan) -> str:
 
 def _sections(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Iterator[Section]:
     yield _answer(plan, sizing)
+    if plan.servers is None:
+        yield from what_helps(plan)
     yield from _promises(plan)
     yield from _steps(plan)
     yield limits_section(plan)
     yield from _latency(plan)
     yield from _drills(plan)
-    yield what_if(plan)
-    if sizing is not None:
+    if plan.servers is not None:
+        yield what_if(plan)
+    if sizing is not None and sizing.frame["servers"].notna().any():
         yield sizing_section(sizing)
         yield from cost_sections(plan, sizing)
     yield risks(plan)
@@ -100,6 +112,8 @@ def _sections(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Iterat
 
 def _answer(plan: Plan, sizing: Sizing | None) -> Section:
     rows: list[list[Cell]] = [["servers", "none is enough" if plan.servers is None else f"{plan.servers:,}"]]
+    if plan.servers is None and plan.evaluations:
+        rows.append(["the largest number looked at", f"{plan.evaluations[-1].servers:,}"])
     rows.append(["what binds", plan.binding or "nothing"])
     if plan.servers is not None:
         rows.append(["what would bind next", plan.next_binding or "nothing"])
@@ -146,7 +160,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     blocks: list[Picture | Table | Text] = [
         *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
-        Text("Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."),
+        *([Text(_SMALL_PRINT)] if any(one.results for one in shown) else []),
         _looked_at(plan),
     ]
     yield Section("Every promise", blocks)
