@@ -304,6 +304,38 @@ def test_a_price_that_is_missing_leaves_no_file(plan, tmp_path):
 # --- in a browser ---------------------------------------------------------------------------------------------------
 
 
+NARROW = """(() => {
+  const boxes = [...document.querySelectorAll('.table, .drawn, pre')];
+  const texts = [...document.querySelectorAll('td')].filter((one) => one.innerText.length > 40);
+  const shade = (one) => getComputedStyle(one).backgroundImage.includes('linear-gradient');
+  return {
+    columns: Math.min(...texts.map((one) => one.getBoundingClientRect().width)),
+    rows: Math.max(...[...document.querySelectorAll('tbody tr')].map((one) => one.getBoundingClientRect().height)),
+    figures: Math.min(...[...document.querySelectorAll('svg.plot')].map(
+      (one) => one.getBoundingClientRect().width / one.viewBox.baseVal.width)),
+    plain: boxes.filter((one) => one.scrollWidth > one.clientWidth && !shade(one)).length,
+    reached: boxes.filter((one) => one.scrollWidth > one.clientWidth && one.tabIndex < 0).length,
+  };
+})()"""
+"""The narrowest cell with a text, the highest row, how large figures are drawn, and boxes with more than they show."""
+
+
+@pytest.mark.live
+def test_a_page_can_be_read_on_a_phone(plan, sizing, tmp_path):
+    """390 pixels: a text has 15rem less its padding, rows have no more than seven lines, figures their own size;
+    a box that holds more than it shows says so at its edge, and the keyboard can move it."""
+    write_report(plan, tmp_path / "plan.html", sizing=sizing)
+
+    async def body() -> dict[str, float]:
+        async with Chromium() as browser:
+            page = await browser.open((tmp_path / "plan.html").as_uri(), width=390, height=844)
+            return await page.evaluate(NARROW)
+
+    found = asyncio.run(body())
+    assert found["columns"] >= 240 and found["rows"] < 7 * 14 * 1.4 + 12 and found["figures"] >= 1
+    assert found["plain"] == found["reached"] == 0
+
+
 @pytest.mark.live
 def test_a_browser_shows_it_without_a_complaint_and_without_the_network(plan, sizing, tmp_path):
     """Wide, narrow and dark; nothing sticks out of the page, no text of a figure leaves it. Pictures are kept."""
