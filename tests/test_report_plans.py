@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from realtime_sim import size, write_report
+from realtime_sim.agreement.words import value_text
 from realtime_sim.errors import ScenarioError
 from realtime_sim.limits import server_limits
 from realtime_sim.planning import Plan
@@ -17,15 +18,17 @@ from realtime_sim.planning import plan as plan_of
 from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.profiles import PROFILES
 from realtime_sim.report.page import Cell, Mark, Table
+from realtime_sim.report.parts import storms
 from realtime_sim.report.plan_choices import what_if
 from realtime_sim.report.plan_grounds import limits_section, risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
 from realtime_sim.sizing import Sizing, grown, lag_of, steps_of
+from realtime_sim.storms import storm_figures
 from tests.chromium import Chromium
 from tests.conftest import small
-from tests.plans import CASE, broker_bound, by_arithmetic, deploying, planned, without_an_answer
+from tests.plans import CASE, broker_bound, by_arithmetic, deploying, full, planned, without_an_answer
 from tests.test_report import Tree
 
 ARTIFACTS = Path(__file__).parents[1] / "out" / "test-artifacts"
@@ -223,6 +226,25 @@ def test_a_page_without_an_answer_is_about_what_binds_and_what_would_help(pages)
     (limits,) = (block for block in limits_section(plan).blocks if isinstance(block, Table))
     assert [row[0] for row in limits.rows if "binds" in row[-1]] == ["broker"]
     assert "broker (binds)" in pages["broker"] and "cpu (binds)" not in pages["broker"]
+
+
+def test_figures_that_differ_say_which_runs_and_which_work_they_are_of(tmp_path):
+    """Of several runs the table has means and the figure the first."""
+    plan = full()
+    write_report(plan, tmp_path / "r.md")
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    run = plan.answer.results["loss"]
+    first, mean = storm_figures(run.trace, 0)["p100_s"], run.recovery.loc[0, "p100_s"]
+    assert run.n_replications > 1 and first != mean and f"all back after {value_text(mean, 's')}" in text
+    assert f"Times in the table are means over {run.n_replications} runs, and the figure shows the first" in text
+    assert "could accept if they did nothing else" in text and "accept beside their usual work" in text
+    assert "An autoscaler sees them first" in text
+
+
+def test_a_title_rounds_when_a_fault_came():
+    run = simulate(small(faults=[{"kind": "kill_server", "at": 1.2345678, "server": 0}]))
+    (section,) = storms({"run": run}, lambda number: None)
+    assert section.title == "Recovery from kill server at 1.23 s"
 
 
 def test_sizes_that_have_no_answer_are_left_out(tmp_path):

@@ -74,7 +74,8 @@ def limits_section(plan: Plan) -> Section:
         Code("\n\n".join(_sum(row) for row in limits.rows), "text", "The arithmetic"),
     ]
     if storms := [_storm_sum(storm) for storm in limits.storms]:
-        blocks.append(Code("\n\n".join(storms), "text", "The reconnect storm, by arithmetic"))
+        caption = "The reconnect storm, by arithmetic: what the servers left accept beside their usual work"
+        blocks.append(Code("\n\n".join(storms), "text", caption))
     return Section("Which limit binds", blocks)
 
 

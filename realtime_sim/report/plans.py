@@ -156,7 +156,7 @@ def _promises(plan: Plan) -> Iterator[Section]:
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
               f"verdict with {last.servers:,}"]  # fmt: skip
     right = frozenset(range(1, len(header) - 1))
-    picture = Picture("promises", _promises_alt(shown), lambda: parts.drawing().promises_by_servers(plan))
+    picture = Picture("promises", _promises_alt(shown, plan.binding), lambda: parts.drawing().promises_by_servers(plan))
     blocks: list[Picture | Table | Text] = [
         *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
@@ -175,11 +175,11 @@ def _share(check: Check | None) -> str:
     return "-" if check is None else percent(share_of_promise(check)[0])
 
 
-def _promises_alt(shown: list[Evaluation]) -> str:
+def _promises_alt(shown: list[Evaluation], binding: str | None) -> str:
     told = []
     for one in shown:
-        simulated = [check for check in one.checks if check.decided_by == "simulation"]
-        shares = [f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) {_share(check)}" for check in simulated]
+        drawn = [check for check in one.checks if check.decided_by == "simulation" or check.constraint == binding]
+        shares = [f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) {_share(check)}" for check in drawn]
         told.append(f"with {plural(one.servers, 'server')}: {', '.join(shares) or 'ruled out by arithmetic'}")
     return f"What was found of each promise as a share of what is promised, against servers: {'; '.join(told)}."
 
@@ -226,6 +226,10 @@ def _steps(plan: Plan) -> Iterator[Section]:
                 "A static calculator takes the tightest of connections, memory, CPU and bandwidth, filled to "
                 f"{percent(plan.limits.target_utilization)} where time is spent, and a reserve. “At most”: fewer were "
                 "not looked at in that drill."
+            ),
+            Text(
+                "The plan is for a fixed number of servers, which stand there before the clients come. An autoscaler "
+                "sees them first, and takes its time: leaving the number to one takes servers on top."
             ),
             Table(
                 "If an autoscaler had to bring the servers while clients come",
