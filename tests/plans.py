@@ -45,6 +45,22 @@ def without_an_answer() -> Plan:
 
 
 @cache
+def full() -> Plan:
+    """What connections decide, by arithmetic: 32 of 40 may be used, so three servers must be left of four."""
+    changes = {"servers.max_connections": 40, "servers.costs.event": "1ms", "traffic[0].rate": "20/s"}
+    return plan(CASE.replace(**changes), replications=2, engine="reference")
+
+
+@cache
+def broker_bound() -> Plan:
+    """What no number of servers keeps: 28 have room for everybody, and the broker has more to do than it can."""
+    changes = {"clients[0].count": 3_980, "servers.max_connections": 150, "servers.memory": None, "servers.costs": {},
+               "servers.count": 4, "broker.subscription": "all_servers", "rooms[0].count": 200, "rooms[0].members": 20,
+               "traffic[0].rate": "26000/s", "slo": {"p99": "200ms", "survive_servers": 1}}  # fmt: skip
+    return plan(CASE.replace(**changes))
+
+
+@cache
 def deploying() -> Plan:
     """Held to a rolling deploy alone."""
     slo = {"max_lost_ratio": 0.5, "recover_within": "5s", "survive_deploy": True}

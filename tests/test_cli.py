@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,14 @@ from realtime_sim.simulation import simulate
 QUICK = ["--set", "duration=3s", "--set", "warmup=1s"]
 
 
-def command(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def command(*words: str, stdin: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "realtime_sim", *words], input=stdin, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "realtime_sim", *words],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=cwd,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +68,58 @@ def test_growth_is_planned_by_simulation_where_queueing_counts(case):
 def test_other_fields_are_chosen_among(case):
     found = json.loads(command("plan", case, "--no-queueing", "--over", "servers.workers=1,2", "--json", "-").stdout)
     assert [one["chosen"] for one in found["alternatives"]] == [{"servers.workers": 1}, {"servers.workers": 2}]
+
+
+def again(page: Path, folder: Path) -> str:
+    """What the first command of a page prints, where its files were saved as it says. The page is Markdown."""
+    text = page.read_text(encoding="utf-8")
+    for name, body in re.findall(r"^([\w.]+\.yaml)\n\n```yaml\n(.*?)```$", text, re.DOTALL | re.MULTILINE):
+        (folder / name).write_text(body, encoding="utf-8")
+    words = shlex.split(re.search(r"^realtime-sim (plan .*)$", text, re.MULTILINE).group(1))
+    done = command(*words, cwd=folder)
+    assert done.returncode in (0, 1), done.stderr
+    return done.stdout.replace("plan.html", page.name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--no-queueing", "--over", "servers.max_connections=30,80", "--growth", "1,3"],
+        ["--no-queueing", "--over", "broker={kind: none},{kind: redis_pubsub}", "--set", "traffic[0].rate=20/s"],
+        ["--slo", "p99=1s", "--slo", "survive_servers=0", "--replications", "1"],
+        ["--set", "slo={p99: 5ms}"],
+    ],
+)
+def test_the_command_on_the_page_gives_the_plan_again(case, words, tmp_path):
+    """With the files that the page holds, saved as it says, in a folder where nothing else is."""
+    (tmp_path / "table.yaml").write_text(PRICES)
+    (tmp_path / "elsewhere").mkdir()
+    page = tmp_path / "page.md"
+    done = command("plan", case, *words, "--prices", str(tmp_path / "table.yaml"), "--report", str(page))
+    assert done.returncode in (0, 1), done.stderr
+    assert again(page, tmp_path / "elsewhere") == done.stdout.replace(str(page), page.name)
+
+
+def test_what_was_chosen_is_what_is_sized(case, tmp_path):
+    """Twice the room: 40 connections a server as asked, 80 as chosen. The first row is the scenario of the plan."""
+    words = ["plan", case, "--no-queueing", "--over", "servers.max_connections=30,80", "--growth", "1,4", "--json", "-"]
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    found = json.loads(command(*words, "--prices", str(tmp_path / "prices.yaml")).stdout)
+    chosen = CASE.replace(**{"servers.max_connections": 80})
+    assert found["chosen"] == {"servers.max_connections": 80}
+    own = [row for row in found["sizing"]["rows"] if row["profile"] == CASE.servers.profile]
+    assert [row["growth"] for row in own] == [1, 4] and own[0]["servers"] == found["servers"]
+    grown_too = size(chosen, growth=(4,), queueing=False).frame.loc[0, "servers"]
+    as_asked = size(CASE.replace(**{"servers.max_connections": 30}), growth=(4,), queueing=False)
+    assert own[1]["servers"] == grown_too != as_asked.frame.loc[0, "servers"]
+
+
+def test_a_price_of_what_may_be_chosen_is_missed_before_anything_is_planned(case, tmp_path):
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    over = ["--over", "servers.profile=centrifugo,picows-asyncio", "--prices", str(tmp_path / "prices.yaml")]
+    done = command("plan", case, *over)
+    assert done.returncode == 2 and done.stdout == ""
+    assert "prices.server_per_hour must have a price for 'picows-asyncio'" in done.stderr
 
 
 def test_no_answer_is_a_missed_promise(case):

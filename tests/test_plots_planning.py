@@ -10,7 +10,7 @@ from realtime_sim.planning import Plan
 from realtime_sim.plots.planning import HIGHEST_RATIO
 from realtime_sim.sizing import lag_of, share_of_promise, steps_of, worst_of
 from realtime_sim.sizing.shares import drill_of_both, limit_shares
-from tests.plans import by_arithmetic, planned, without_an_answer
+from tests.plans import by_arithmetic, full, planned, without_an_answer
 
 DRAWN = (plots.promises_by_servers, plots.limits_used, plots.servers_by_step, plots.latency_around)
 
@@ -44,6 +44,16 @@ def test_points_are_shares_of_promises_in_the_worst_drill(plan):
     assert (lines(ax)["promised"][:, 1] == 1).all() and f"answer: {plan.servers}" in texts_of(ax)
 
 
+def test_a_limit_that_binds_by_arithmetic_has_its_line():
+    """80 clients, 32 a server, one lost: 3 servers leave 40 on each of two, which is 1.25 of what may be."""
+    plan = full()
+    assert (plan.servers, plan.binding, plan.below.results) == (4, "connections", {})
+    ax = plots.promises_by_servers(plan)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["3", "4"]
+    assert lines(ax)["connections, arithmetic"][:, 1] == pytest.approx([80 / 2 / 32, 80 / 3 / 32], rel=1e-12)
+    assert len(lines(ax)["p99"]) == 1
+
+
 def test_whiskers_are_the_intervals(plan):
     ax = plots.promises_by_servers(plan)
     ends = [segment[:, 1] for bars in ax.collections for segment in bars.get_segments()]
@@ -68,7 +78,8 @@ def test_bars_of_steps_lead_to_the_answer_and_beyond_it_to_the_lag(plan):
     ax = plots.servers_by_step(plan)
     names = [label.get_text().replace("\n", " ") for label in ax.get_xticklabels()]
     steps, lag = steps_of(plan), lag_of(plan)
-    assert names == [*(step.name for step in steps), "answer", "autoscaler's lag"]
+    told = [step.name if step.exact else f"{step.name} (at most)" for step in steps]
+    assert names == [*told, "answer", "autoscaler's lag"]
     tops = [bar.get_y() + bar.get_height() for bar in ax.patches]
     assert tops == [*(step.servers for step in steps), plan.servers, lag.needed]
     assert str(plan.servers) in texts_of(ax)

@@ -1,4 +1,4 @@
-"""`progress`: a bar for work that takes over two seconds, and silence otherwise."""
+"""`progress`: a bar for work that takes over two seconds, a line each half minute in a log, and silence otherwise."""
 
 import io
 import sys
@@ -76,8 +76,40 @@ def test_a_bar_shows_though_nothing_is_reported(monkeypatch: pytest.MonkeyPatch)
     assert "Simulating chat" in stream.getvalue()
 
 
-def test_nothing_shows_where_nobody_watches(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
-    assert shown(monkeypatch, clock, io.StringIO(), after_s=3.0) == ""
+def test_a_log_says_nothing_of_work_under_half_a_minute(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    assert shown(monkeypatch, clock, io.StringIO(), after_s=29.9) == ""
+
+
+def test_a_log_has_a_line_each_half_minute(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    """A report each ten seconds for 95 s: three lines, without a bar and its control characters."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with progress_bar("Planning chat", simulated_s=0) as report:
+        for i in range(1, 10):
+            clock[0] += 10
+            report(i / 10)
+        clock[0] += 5
+    lines = [f"Planning chat: {3 * i}0 % done after {3 * i}0 s" for i in (1, 2, 3)]
+    assert stream.getvalue().splitlines() == lines
+
+
+def test_a_log_has_its_lines_though_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here each after no time at all."""
+
+    class Log(io.StringIO):
+        def write(self, text: str) -> int:
+            said.append(text)
+            if len(said) >= 4:
+                enough.set()
+            return len(text)
+
+    said, enough = [], threading.Event()
+    monkeypatch.setattr(sys, "stderr", Log())
+    monkeypatch.setattr(progress, "PROGRESS_AFTER_S", 0.0)
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.001)
+    with progress_bar("Planning chat", simulated_s=0, silent=True):
+        assert enough.wait(60)
+    assert "".join(said).splitlines()[:2] == ["Planning chat: 0 % done after 0 s"] * 2
 
 
 def test_the_bar_goes_when_the_work_is_interrupted(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:

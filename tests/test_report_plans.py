@@ -10,17 +10,25 @@ from pathlib import Path
 import pytest
 
 from realtime_sim import size, write_report
+from realtime_sim.agreement.words import value_text
 from realtime_sim.errors import ScenarioError
+from realtime_sim.limits import server_limits
 from realtime_sim.planning import Evaluation, Plan
+from realtime_sim.planning import plan as plan_of
+from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.profiles import PROFILES
-from realtime_sim.report.plan_grounds import risks
+from realtime_sim.report.page import Cell, Mark, Table
+from realtime_sim.report.parts import storms
+from realtime_sim.report.plan_choices import what_if
+from realtime_sim.report.plan_grounds import limits_section, risks
 from realtime_sim.report.plan_words import promises_in_words
 from realtime_sim.scenario import Scenario, Slo
 from realtime_sim.simulation import simulate
-from realtime_sim.sizing import Sizing, lag_of, steps_of
+from realtime_sim.sizing import Sizing, grown, lag_of, steps_of
+from realtime_sim.storms import storm_figures
 from tests.chromium import Chromium
 from tests.conftest import small
-from tests.plans import CASE, by_arithmetic, deploying, planned, without_an_answer
+from tests.plans import CASE, broker_bound, by_arithmetic, deploying, full, planned, without_an_answer
 from tests.test_report import Tree
 
 ARTIFACTS = Path(__file__).parents[1] / "out" / "test-artifacts"
@@ -45,13 +53,14 @@ def sizing(plan) -> Sizing:
 def pages(plan, sizing, tmp_path_factory) -> dict[str, str]:
     folder = tmp_path_factory.mktemp("plans")
     reports = {"plan": (plan, sizing), "bare": (plan, None), "none": (without_an_answer(), None),
-               "static": (by_arithmetic(), None), "deploy": (deploying(), None)}  # fmt: skip
+               "static": (by_arithmetic(), None), "deploy": (deploying(), None),
+               "broker": (broker_bound(), None)}  # fmt: skip
     for name, (one, table) in reports.items():
         write_report(one, folder / f"{name}.html", sizing=table)
     return {name: (folder / f"{name}.html").read_text(encoding="utf-8") for name in reports}
 
 
-NAMES = ("plan", "bare", "none", "static", "deploy")
+NAMES = ("plan", "bare", "none", "static", "deploy", "broker")
 
 
 # --- one file that everybody can read -------------------------------------------------------------------------------
@@ -131,6 +140,42 @@ def test_no_risk_tells_to_change_what_the_plan_has_chosen(plan):
         assert advice not in told
 
 
+def other_loads(plan: Plan) -> dict[str, tuple[str, Cell]]:
+    """Servers and what follows of each load that is not the scenario's, by its name."""
+    rows = {row[0]: (row[1], row[-1]) for row in what_if(plan).blocks[0].rows}
+    names = ("CPU costs 1.3 times as much", "CPU costs 2 times as much", "twice the clients", "twice the messages",
+             "2 servers may be lost, not 1")  # fmt: skip
+    return {name: rows[name] for name in names}
+
+
+def test_arithmetic_gives_other_loads_no_tick_where_queueing_was_judged(plan):
+    """Of 2 servers one is left, and breaks p99: so does one that is left of 3, and arithmetic alone calls 3 enough."""
+    rows = other_loads(plan)
+    assert not any(isinstance(follows, Mark) for _, follows in rows.values())
+    least = {name: int(servers.removeprefix("at least ")) for name, (servers, _) in rows.items()}
+    assert least["CPU costs 1.3 times as much"] == 3 and least["2 servers may be lost, not 1"] == 4
+    assert "2 break p99 already" in rows["2 servers may be lost, not 1"][1]
+    static = server_limits(plan.scenario.replace(**{"slo.survive_servers": 2}), plan.limits.target_utilization)
+    assert static.needed == 3
+    assert min(least.values()) > max(one.servers for one in plan.evaluations if not one.kept)
+
+
+def test_what_other_loads_take_at_least_is_no_more_than_they_take(plan):
+    """Twice the clients: the number below that bound is ruled out before anything is simulated."""
+    servers, _ = other_loads(plan)["twice the clients"]
+    least = int(servers.removeprefix("at least "))
+    arithmetic = Arithmetic(grown(plan.scenario, 2))
+    assert any(check.kept is False for check in arithmetic.checks(least - 1))
+    assert all(check.kept is not False for check in arithmetic.checks(least))
+
+
+def test_the_static_calculator_judges_other_loads_by_its_own_rule():
+    rows = other_loads(by_arithmetic())
+    assert rows["CPU costs 1.3 times as much"] == ("3", Mark("bad", "cpu binds; 2 are not enough"))
+    roomy = other_loads(plan_of(CASE.replace(**{"servers.costs.event": "100us"}), queueing=False))
+    assert roomy["CPU costs 1.3 times as much"] == ("2", Mark("good", "connections binds; 2 are enough"))
+
+
 def test_the_cost_is_reckoned_by_hand(pages, plan, sizing):
     egress = plan.limits.row("egress").demand * 2_628_000 / 1e9 * 0.08
     total = plan.servers * 0.1 * 730 + 0.05 * 730 + egress
@@ -157,6 +202,19 @@ def test_the_commands_give_the_drills_again(pages, plan):
     assert [case.replace(name="x") for case in made] == [case.replace(name="x") for case in run]
 
 
+def test_what_a_plan_knows_of_how_it_was_asked_for_is_in_its_command(tmp_path):
+    """From Python: what was chosen among, and no runs only where none were asked for."""
+    brokers = [{"kind": "none"}, {"kind": "kafka", "partitions": 12}]
+    chosen = plan_of(CASE, queueing=False, over={"servers.workers": [1, 2], "broker": brokers})
+    write_report(chosen, tmp_path / "chosen.md")
+    assert (
+        """realtime-sim plan chat.yaml --over servers.workers=1,2 --over 'broker={"kind": "none"},"""
+        """{"kind": "kafka", "partitions": 12}' --no-queueing --report plan.html\n"""
+    ) in (tmp_path / "chosen.md").read_text(encoding="utf-8")
+    write_report(without_an_answer(), tmp_path / "none.md")
+    assert "realtime-sim plan chat.yaml --report plan.html\n" in (tmp_path / "none.md").read_text(encoding="utf-8")
+
+
 def test_what_somebody_wrote_is_text(pages):
     assert "<b>this</b>" not in pages["plan"] and "Does &lt;b&gt;this&lt;/b&gt; &amp; that hold?" in pages["plan"]
     assert "<1 Nov>" not in pages["plan"]
@@ -168,6 +226,46 @@ def test_a_plan_without_an_answer_says_why_and_what_arithmetic_alone_leaves_out(
     assert "✗" in words and "none is enough" in words
     words = Tree(pages["static"]).words
     assert "Nothing was simulated" in words and "--no-queueing" in words and "arithmetic alone" in words
+
+
+def test_a_page_without_an_answer_is_about_what_binds_and_what_would_help(pages):
+    """At the largest number looked at, 28, and not at the 4 of the scenario's file, which nobody asked about."""
+    plan, tree = broker_bound(), Tree(pages["broker"])
+    assert (plan.servers, plan.binding, plan.evaluations[-1].servers) == (None, "broker", 28)
+    for part in ("the largest number looked at 28", "used with 28", "binds by arithmetic", "What would help",
+                 "broker: kafka, partitions 12", plan.remedies[0].text):  # fmt: skip
+        assert part in tree.words, part
+    for part in ("used with 4", "What if", "times as much", "{'kind'", "not certain", "These changes",
+                 "If an autoscaler", "one server more"):  # fmt: skip
+        assert part not in tree.words, part
+    (limits,) = (block for block in limits_section(plan).blocks if isinstance(block, Table))
+    assert [row[0] for row in limits.rows if "binds" in row[-1]] == ["broker"]
+    assert "broker (binds)" in pages["broker"] and "cpu (binds)" not in pages["broker"]
+
+
+def test_figures_that_differ_say_which_runs_and_which_work_they_are_of(tmp_path):
+    """Of several runs the table has means and the figure the first."""
+    plan = full()
+    write_report(plan, tmp_path / "r.md")
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    run = plan.answer.results["loss"]
+    first, mean = storm_figures(run.trace, 0)["p100_s"], run.recovery.loc[0, "p100_s"]
+    assert run.n_replications > 1 and first != mean and f"all back after {value_text(mean, 's')}" in text
+    assert f"Times in the table are means over {run.n_replications} runs, and the figure shows the first" in text
+    assert "could accept if they did nothing else" in text and "accept beside their usual work" in text
+    assert "An autoscaler sees them first" in text
+
+
+def test_a_title_rounds_when_a_fault_came():
+    run = simulate(small(faults=[{"kind": "kill_server", "at": 1.2345678, "server": 0}]))
+    (section,) = storms({"run": run}, lambda number: None)
+    assert section.title == "Recovery from kill server at 1.23 s"
+
+
+def test_sizes_that_have_no_answer_are_left_out(tmp_path):
+    plan = broker_bound()
+    write_report(plan, tmp_path / "r.md", sizing=size(plan.scenario, growth=(1, 2), queueing=False))
+    assert "Sizes and growth" not in (tmp_path / "r.md").read_text(encoding="utf-8")
 
 
 def test_a_deploy_has_its_own_drill(pages):
@@ -227,6 +325,8 @@ def test_the_same_report_is_the_same_file(plan, tmp_path):
 def test_a_sizing_goes_with_a_plan_alone(sizing, tmp_path):
     with pytest.raises(ScenarioError, match="sizing must go with a Plan, got 'Results'; leave it out"):
         write_report(simulate(small()), tmp_path / "r.html", sizing=sizing)
+    with pytest.raises(ScenarioError, match="asked must go with a Plan, got 'Results'; leave it out"):
+        write_report(simulate(small()), tmp_path / "r.html", asked=["--replications", "1"])
 
 
 def test_a_price_that_is_missing_leaves_no_file(plan, tmp_path):
@@ -240,6 +340,38 @@ def test_a_price_that_is_missing_leaves_no_file(plan, tmp_path):
 
 
 # --- in a browser ---------------------------------------------------------------------------------------------------
+
+
+NARROW = """(() => {
+  const boxes = [...document.querySelectorAll('.table, .drawn, pre')];
+  const texts = [...document.querySelectorAll('td')].filter((one) => one.innerText.length > 40);
+  const shade = (one) => getComputedStyle(one).backgroundImage.includes('linear-gradient');
+  return {
+    columns: Math.min(...texts.map((one) => one.getBoundingClientRect().width)),
+    rows: Math.max(...[...document.querySelectorAll('tbody tr')].map((one) => one.getBoundingClientRect().height)),
+    figures: Math.min(...[...document.querySelectorAll('svg.plot')].map(
+      (one) => one.getBoundingClientRect().width / one.viewBox.baseVal.width)),
+    plain: boxes.filter((one) => one.scrollWidth > one.clientWidth && !shade(one)).length,
+    reached: boxes.filter((one) => one.scrollWidth > one.clientWidth && one.tabIndex < 0).length,
+  };
+})()"""
+"""The narrowest cell with a text, the highest row, how large figures are drawn, and boxes with more than they show."""
+
+
+@pytest.mark.live
+def test_a_page_can_be_read_on_a_phone(plan, sizing, tmp_path):
+    """390 pixels: a text has 15rem less its padding, rows have no more than seven lines, figures their own size;
+    a box that holds more than it shows says so at its edge, and the keyboard can move it."""
+    write_report(plan, tmp_path / "plan.html", sizing=sizing)
+
+    async def body() -> dict[str, float]:
+        async with Chromium() as browser:
+            page = await browser.open((tmp_path / "plan.html").as_uri(), width=390, height=844)
+            return await page.evaluate(NARROW)
+
+    found = asyncio.run(body())
+    assert found["columns"] >= 240 and found["rows"] < 7 * 14 * 1.4 + 12 and found["figures"] >= 1
+    assert found["plain"] == found["reached"] == 0
 
 
 @pytest.mark.live

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,6 +59,7 @@ def plan(
     """
     from realtime_sim.planning import plan as run
     from realtime_sim.prices import Prices
+    from realtime_sim.sizing import size
 
     check_outputs(json_=json_, report=report)
     asked = scenario_of(scenario, set_)
@@ -65,18 +68,20 @@ def plan(
     chosen = listed("--over", over)
     with spelled("replications", "n_jobs", "over", "growth", "prices"):
         levels, table = _levels(growth, asked), Prices.read(prices) if prices else None
-        wanted = bool(report or table or levels)
-        sizing = _by_arithmetic(asked, levels or GROWTH, table) if wanted and not (levels and queueing) else None
+        if table:
+            _check_prices(table, asked, chosen)
         found = run(asked, replications=replications, queueing=queueing, over=chosen or None, n_jobs=n_jobs)
-        if wanted and sizing is None:
-            from realtime_sim.sizing import size
-
+        sizing = None
+        if levels and queueing:
             sizing = size(found.scenario, growth=levels, prices=table, replications=replications, n_jobs=n_jobs)
+        elif report or table or levels:
+            sizing = _by_arithmetic(found.scenario, levels or GROWTH, table)
     if json_ != "-":
         print(found)
         if sizing is not None:
             print(f"\n{sizing}")
-    _write(found, sizing, report, json_)
+    words = _again(set_, slo, over, growth, prices, replications if queueing else None)
+    _write(found, sizing, words, report, json_)
     if found.servers is None:
         raise typer.Exit(MISSED)
 
@@ -96,24 +101,44 @@ def _levels(text: str, asked: Scenario) -> list[float]:
     return levels
 
 
-def _by_arithmetic(asked: Scenario, growth: list[float] | tuple[int, ...], prices: Prices | None) -> Sizing:
+def _check_prices(prices: Prices, asked: Scenario, over: Mapping[str, Sequence[object]]) -> None:
+    """A price that is missing, of whatever may be chosen, is found out before anything is planned."""
+    from realtime_sim.sizing.asking import brokers_of
+
+    for values in itertools.product(*over.values()):
+        case = asked.replace(**dict(zip(over, values, strict=True)))
+        prices.monthly(1, [case.servers.profile], brokers=brokers_of(case), kind=case.broker.kind)
+
+
+def _by_arithmetic(chosen: Scenario, growth: list[float] | tuple[int, ...], prices: Prices | None) -> Sizing:
     """The table of every profile that has a price, in no time."""
     from realtime_sim.profiles import PROFILES
     from realtime_sim.sizing import size
 
-    own = asked.servers.profile
+    own = chosen.servers.profile
     profiles = dict.fromkeys([own, *(name for name in PROFILES if name != "zero")])
     if prices is not None:
         profiles = [name for name in profiles if name == own or prices.has_price(name)]
-    return size(asked, profiles=list(profiles), growth=growth, prices=prices, queueing=False)
+    return size(chosen, profiles=list(profiles), growth=growth, prices=prices, queueing=False)
 
 
-def _write(found: Plan, sizing: Sizing | None, report: str, json_: str) -> None:
+def _again(
+    set_: list[str], slo: list[str], over: list[str], growth: str, prices: str, replications: int | None
+) -> list[str]:
+    """The options that give the same plan again: what decides it and its tables, and neither files nor processes."""
+    words = [word for name, changes in (("--set", set_), ("--slo", slo), ("--over", over)) for change in changes
+             for word in (name, change)]  # fmt: skip
+    words += ["--growth", growth] if growth else []
+    words += ["--prices", Path(prices).name] if prices else []
+    return words + (["--no-queueing"] if replications is None else ["--replications", str(replications)])
+
+
+def _write(found: Plan, sizing: Sizing | None, words: list[str], report: str, json_: str) -> None:
     from realtime_sim.report import write_report
     from realtime_sim.report.plans import json_of_plan
 
     if report:
-        write_report(found, Path(report), sizing=sizing)
+        write_report(found, Path(report), sizing=sizing, asked=words)
         print(f"\nReport: {report}", file=sys.stderr if json_ == "-" else sys.stdout)
     if json_:
         give_json(json_of_plan(found, sizing), json_)

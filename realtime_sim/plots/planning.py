@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 
@@ -41,6 +42,9 @@ MOST_COUNTS = 9
 SPREAD = 0.5
 """Of the distance between two counts, over which the points of several promises are spread."""
 
+UNMEASURED = (None, "survivors", "faults")
+"""What may bind and is no share of anything: nothing, and that too few servers are left or there at all."""
+
 _LABEL_ROOM = 0.3
 """Of the width left of a promise, what its label takes right of it."""
 _LAG = "autoscaler's lag"
@@ -56,7 +60,7 @@ def promises_by_servers(plan: Plan, ax: Axes | None = None) -> Axes:
 
     Whiskers are 95 % intervals; of several drills the one that comes closest to breaking the promise counts. Where a
     share must stay free (headroom), it is what is used as a share of what may be. What is beyond three times the
-    promise, or never came, stands at the upper edge.
+    promise, or never came, stands at the upper edge. Where arithmetic alone decides, the limit that binds has its line.
 
     Parameters
     ----------
@@ -96,8 +100,10 @@ def promises_by_servers(plan: Plan, ax: Axes | None = None) -> Axes:
 
 
 def _counts_shown(plan: Plan) -> list[int]:
-    """Numbers of servers that were simulated, those nearest to the answer; the largest where there is none."""
-    counts = [one.servers for one in plan.evaluations if any(map(_is_promise, one.checks))]
+    """Numbers of servers with something to draw, those nearest to the answer; the largest where there is none."""
+    if not any(map(_is_promise, itertools.chain.from_iterable(one.checks for one in plan.evaluations))):
+        return []
+    counts = [one.servers for one in plan.evaluations if _shares(plan, one.servers)]
     if plan.servers is None:
         return counts[-MOST_COUNTS:]
     return sorted(sorted(counts, key=lambda n: abs(math.log(n / plan.servers)))[:MOST_COUNTS])
@@ -108,9 +114,13 @@ def _is_promise(check: Check) -> bool:
 
 
 def _shares(plan: Plan, servers: int) -> dict[str, tuple[float, float, float]]:
-    """Of each promise what was found with so many servers, in the drill that is worst for it."""
+    """Of each promise what was found with so many servers, in the drill that is worst for it, and of the limit that
+    binds what arithmetic says."""
     checks = tuple(filter(_is_promise, plan.at(servers).checks))
     worst = {check.constraint: worst_of(checks, check.constraint) for check in checks}
+    binding = [check for check in plan.at(servers).checks if check.decided_by == "arithmetic"]
+    if plan.binding not in worst and plan.binding not in UNMEASURED:
+        worst[f"{plan.binding}, arithmetic"] = worst_of(tuple(binding), plan.binding)
     return {name: share_of_promise(check) for name, check in worst.items() if check is not None}
 
 

@@ -12,6 +12,9 @@ from realtime_sim.report.page import Page, Picture
 __all__ = ["html_of"]
 
 _FOLDER = Path(__file__).parent
+WORDY = 24
+"""Letters from which on a cell is a text, which keeps a width to be read in on a narrow screen."""
+
 _UNIT = re.compile(r"[\d)\]] (%|s|ms|µs|ns|/s|MiB)(?![\w])")
 
 
@@ -30,6 +33,7 @@ def html_of(page: Page) -> str:
     templates.filters["tight"] = _tight
     templates.globals["kind"] = lambda block: type(block).__name__.lower()
     templates.globals["drawn"] = _drawn
+    templates.globals["WORDY"] = WORDY
     return templates.get_template("page.html.j2").render(page=page)
 
 

@@ -82,7 +82,7 @@ def storms(runs: Mapping[str, Results], draw: Callable[[int], object], name: str
         cells = [[label, *_back(row)] for label, row in rows.items()]
         header = ("run", "cut off", "back", "half back after", "95 % after", "all after")
         told = "; ".join(f"{label}: all back after {row[-1]}" for label, *row in cells)
-        what = f"{fault.kind.replace('_', ' ')} at {fault.at:g} s"
+        what = f"{fault.kind.replace('_', ' ')} at {round(fault.at, 2):g} s"
         verdicts = {label: str(run.storm.loc[number, "verdict"]) for label, run in runs.items()}
         down = [f"{label}: {verdict}." for label, verdict in verdicts.items() if "not recovered" in verdict]
         yield Section(
@@ -94,9 +94,17 @@ def storms(runs: Mapping[str, Results], draw: Callable[[int], object], name: str
                     f"Connection attempts per second, and the share of clients that are back, after {what}. {told}.",
                     lambda number=number: draw(number),
                 ),
+                Text(_storm_sources(first.n_replications)),
                 *([Items(down)] if down else []),
             ],
         )
+
+
+def _storm_sources(runs: int) -> str:
+    """Where the figures of a storm are from: a table of all runs and a picture of one do not show the same times."""
+    table = f"Times in the table are means over {runs:,} runs, and the figure shows the first of them. "
+    capacity = "The capacity in the figure is what the servers left could accept if they did nothing else."
+    return (table if runs > 1 else "") + capacity
 
 
 def _back(row: Mapping[str, float]) -> list[str]:

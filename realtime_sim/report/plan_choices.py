@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from realtime_sim.agreement.words import percent
 from realtime_sim.limits import Limits, server_limits
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
+from realtime_sim.planning.arithmetic import Arithmetic
+from realtime_sim.planning.words import ruled_out
 from realtime_sim.prices import HOURS_A_MONTH, Cost, Prices
 from realtime_sim.report.page import Cell, Mark, Noted, Section, Table, Text
 from realtime_sim.report.plan_words import DRILLS, figure_of
 from realtime_sim.scenario import Scenario
-from realtime_sim.scenario.quantities import written_name
+from realtime_sim.scenario.quantities import Part, written_name
 from realtime_sim.sizing import Sizing, grown
 from realtime_sim.sizing.asking import brokers_of
 
-__all__ = ["cost_sections", "cost_text", "sizing_section", "what_if"]
+__all__ = ["cost_sections", "cost_text", "sizing_section", "what_helps", "what_if"]
 
 COSTLIER = (1.3, 2.0)
 """How much more CPU everything may take elsewhere: figures move by such a factor from machine to machine."""
@@ -28,11 +30,15 @@ LONGEST_NOTE = 40
 WORTH_TELLING = 0.01
 """Share of a limit that is used."""
 
+MOST_SERVERS = 10_000
+"""Up to which arithmetic looks; no plan takes more."""
+
 _BY = "arithmetic"
 
 
 def what_if(plan: Plan) -> Section:
-    """One server less and one more, remedies, alternatives, and other loads and costs by arithmetic.
+    """One server less and one more, remedies, alternatives, and what other loads and costs ask for at least, of a plan
+    with an answer.
 
     Parameters
     ----------
@@ -47,9 +53,23 @@ def what_if(plan: Plan) -> Section:
     return Section("What if", [Table("Other choices", header, rows, frozenset({1})), Text(how)])
 
 
-def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
-    if plan.servers is None:
+def what_helps(plan: Plan) -> Iterator[Section]:
+    """What would help where no number of servers suffices, and what else was chosen among.
+
+    Parameters
+    ----------
+    plan : Plan
+        Without an answer.
+    """
+    rows = [*_remedies(plan), *_alternatives(plan)]
+    if not rows:
         return
+    header = ("change", "servers", "known by", "what follows")
+    how = "What arithmetic says of a change leaves queueing and storms out: plan the changed scenario to know."
+    yield Section("What would help", [Table("Changes", header, rows, frozenset({1})), Text(how)])
+
+
+def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
     if plan.below is not None:
         not_kept = [check for check in plan.below.checks if check.kept is False]
         broken = [check for check in not_kept if not check.met]
@@ -74,8 +94,7 @@ def _limits(plan: Plan, scenario: Scenario) -> Limits:
 
 def _remedies(plan: Plan) -> Iterator[list[Cell]]:
     for remedy in plan.remedies:
-        changes = ", ".join(f"{path}: {value}" for path, value in remedy.changes.items())
-        yield [changes, f"{remedy.servers:,}", _BY, remedy.text]
+        yield [_changes(remedy.changes), f"{remedy.servers:,}", _BY, remedy.text]
 
 
 def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
@@ -84,32 +103,89 @@ def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
             continue
         count = "none" if other.servers is None else f"{other.servers:,}"
         how = "simulation" if other.replications else _BY
-        yield [", ".join(f"{path}: {value}" for path, value in other.chosen.items()), count, how, other.verdict]
+        follows = other.verdict if other.blocked is None else other.blocked.text
+        yield [_changes(other.chosen), count, how, follows]
+
+
+def _changes(changes: Mapping[str, object]) -> str:
+    """Changed fields as a reader of the scenario's file says them: `broker: kafka, partitions 12`."""
+    return "; ".join(f"{path}: {_value(value)}" for path, value in changes.items())
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Part):
+        value = value.model_dump(mode="json", exclude_defaults=True)
+    if not isinstance(value, Mapping):
+        return str(value)
+    return ", ".join(str(inner) if name == "kind" else f"{name} {_value(inner)}" for name, inner in value.items())
 
 
 def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
-    """By arithmetic: costlier CPU, more clients, more messages, one more server that may be lost."""
-    asked, n = plan.scenario, plan.servers
-    lost = (asked.slo.survive_servers or 0) if asked.slo else 0
-    cases: dict[str, Scenario] = {
-        f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER
-    }
+    """Costlier CPU, more clients, more messages, one more server that may be lost.
+
+    Each asks for no less than the scenario as it is. Where that was simulated, arithmetic alone says no more than how
+    many servers it takes at least: what waits decides, and nobody has looked at it.
+    """
+    for name, case in _harder(plan.scenario).items():
+        yield [name, *(_bound(plan, case) if plan.answer.results else _calculated(plan, case))]
+
+
+def _harder(asked: Scenario) -> dict[str, Scenario]:
+    """Loads that ask for more, by what to call them."""
+    lost = _may_be_lost(asked)
+    cases = {f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER}
     cases["twice the clients"] = grown(asked, 2)
     if any(stream.rate is not None for stream in asked.traffic):
         rates = {f"traffic[{i}].rate": 2 * stream.rate for i, stream in enumerate(asked.traffic) if stream.rate}
         cases["twice the messages"] = asked.replace(**rates)
     also = "" if not lost else f", not {lost:,}"
     cases[f"{plural(lost + 1, 'server')} may be lost{also}"] = asked.replace(**{"slo.survive_servers": lost + 1})
-    for name, case in cases.items():
-        found = _limits(plan, case)
-        if found.needed is None:
-            yield [name, "none", _BY, Mark("bad", "no number of servers is enough")]
-            continue
-        follows = f"{found.binding or 'nothing'} binds"
-        if n is not None:
-            enough = found.needed <= n
-            follows = Mark("good" if enough else "bad", f"{follows}; {n:,} {'are' if enough else 'are not'} enough")
-        yield [name, f"{found.needed:,}", _BY, follows]
+    return cases
+
+
+def _may_be_lost(scenario: Scenario) -> int:
+    return (scenario.slo.survive_servers or 0) if scenario.slo else 0
+
+
+def _calculated(plan: Plan, case: Scenario) -> list[Cell]:
+    """What the static calculator says of a load, by the rule that the plan itself was made by."""
+    found, n = _limits(plan, case), plan.servers
+    if found.needed is None:
+        return ["none", _BY, Mark("bad", "no number of servers is enough")]
+    enough = found.needed <= n
+    follows = f"{found.binding or 'nothing'} binds; {n:,} {'are' if enough else 'are not'} enough"
+    return [f"{found.needed:,}", _BY, Mark("good" if enough else "bad", follows)]
+
+
+def _bound(plan: Plan, case: Scenario) -> list[Cell]:
+    """The least number that neither arithmetic rules out for a load nor what was found for the scenario as it is."""
+    arithmetic = Arithmetic(case)
+    lowest = arithmetic.lowest(MOST_SERVERS)
+    if blocked := ruled_out(arithmetic, lowest, MOST_SERVERS):
+        return ["none", _BY, Mark("bad", blocked.text)]
+    least, known_by, why = _shown(plan, _may_be_lost(case) - _may_be_lost(plan.scenario))
+    if least > lowest:
+        return [f"at least {least:,}", known_by, why]
+    static = _limits(plan, case)
+    says = "no number" if static.needed is None else f"{static.needed:,}"
+    return [f"at least {lowest:,}", _BY, f"a static calculator says {says}, by {static.binding or 'no limit'}"]
+
+
+def _shown(plan: Plan, more_lost: int) -> tuple[int, str, str]:
+    """The least number that what was found of the scenario as it is leaves to any that asks for more, by what that is
+    known, and why.
+
+    Where one more may be lost, as few are left of one server more as broke a promise before.
+    """
+    fewer = [one for one in plan.evaluations if one.servers < plan.servers and not one.kept]
+    if not fewer:
+        return 1, "", ""
+    last = fewer[-1]
+    why = f"{last.servers:,} break {last.broken[0]} already"
+    if not more_lost or {check.drill for check in last.checks if check.kept is False} == {"deploy"}:
+        return last.servers + 1, _judged(last), why
+    same = last.servers + more_lost
+    return same + 1, _judged(last), f"{why}; of {same:,}, {more_lost:,} more of them lost, as few are left"
 
 
 def _costlier(scenario: Scenario, factor: float) -> Scenario:

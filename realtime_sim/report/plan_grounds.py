@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.diagnosis import warnings_of
-from realtime_sim.limits import Limit, Storm
+from realtime_sim.limits import Limit, Storm, server_limits
 from realtime_sim.limits.table import number, plural
 from realtime_sim.planning import Plan
 from realtime_sim.profile_files import FILE_ENDINGS, find_profile
@@ -47,13 +47,15 @@ _NOT_MODELLED = (
 
 
 def limits_section(plan: Plan) -> Section:
-    """Every limit: what it asks for on its own, how far it is used, and the arithmetic.
+    """Every limit: what it asks for on its own, how far it is used, and the arithmetic; where there is no answer, with
+    the largest number that was looked at.
 
     Parameters
     ----------
     plan : Plan
         From `realtime_sim.plan`.
     """
+    plan = _at_the_largest(plan) if plan.servers is None else plan
     limits, (servers, shares) = plan.limits, limit_shares(plan)
     by_name = {share.name: share for share in shares}
     header = ["limit", "servers needed", "one has", "demand", "unit", f"used with {servers:,}"]
@@ -65,12 +67,25 @@ def limits_section(plan: Plan) -> Section:
     blocks = [
         Picture("limits", alt, lambda: parts.drawing().limits_used(plan)),
         Table("Limits, each on its own, by arithmetic", [*header, "note"], rows, right),
-        Text("What is used of connections and memory is a share of what need not stay free."),
+        Text(
+            "What is used of connections and memory is a share of what need not stay free. Servers needed are those "
+            f"whose loops and links, and whose broker, are busy {percent(limits.target_utilization)} of the time."
+        ),
         Code("\n\n".join(_sum(row) for row in limits.rows), "text", "The arithmetic"),
     ]
     if storms := [_storm_sum(storm) for storm in limits.storms]:
-        blocks.append(Code("\n\n".join(storms), "text", "The reconnect storm, by arithmetic"))
+        caption = "The reconnect storm, by arithmetic: what the servers left accept beside their usual work"
+        blocks.append(Code("\n\n".join(storms), "text", caption))
     return Section("Which limit binds", blocks)
+
+
+def _at_the_largest(plan: Plan) -> Plan:
+    """A plan without an answer as if the largest number looked at were one: its limits, and what binds there."""
+    most, target = plan.evaluations[-1].servers, plan.limits.target_utilization
+    limits = server_limits(plan.scenario.replace(**{"servers.count": most, "faults": []}), target)
+    binds = "cpu" if plan.binding == "utilization" else plan.binding
+    rows = tuple(dataclasses.replace(row, binding=row.name == binds) for row in limits.rows)
+    return dataclasses.replace(plan, servers=most, limits=dataclasses.replace(limits, rows=rows))
 
 
 def _limit_cells(row: Limit, share: LimitShare | None, lost: int) -> list[Cell]:
@@ -102,35 +117,36 @@ def _indented(*texts: str) -> str:
 
 
 def risks(plan: Plan) -> Section:
-    """What may make the answer wrong, or a server short.
+    """What may make the answer wrong, or a server short; without an answer, what the arithmetic rests on.
 
     Parameters
     ----------
     plan : Plan
         From `realtime_sim.plan`.
     """
-    items = [*_doubts(plan), *_near_the_ceiling(plan), *_of_the_costs(plan), *_warnings(plan)]
+    doubts = [] if plan.servers is None else [*_doubts(plan), *_near_the_ceiling(plan)]
+    items = [*doubts, *_of_the_costs(plan), *_warnings(plan)]
     return Section("Risks", [Items(items)] if items else [Text("None was found.")])
 
 
 def _doubts(plan: Plan) -> Iterator[str]:
     if not plan.confident:
         yield f"The answer is not certain: {plan.verdict}"
-    for check in plan.answer.checks if plan.answer else ():
+    for check in plan.answer.checks:
         what = f"{check.constraint} ({DRILLS.get(check.drill, check.drill)})"
         if check.kept is None:
             yield f"Not decided: {what}" + (f": {check.note}." if check.note else ".")
         elif not check.sure:
             span = f"{figure_of(check, 'low')} to {figure_of(check, 'high')}"
             yield f"{what} is {'kept' if check.kept else 'broken'}, but not for sure: the interval is {span}."
-    if plan.answer and plan.answer.results and plan.answer.replications == 1:
+    if plan.answer.results and plan.answer.replications == 1:
         yield "Each drill was run once: intervals are those of a single run, and some figures have none."
-    if plan.answer and not plan.answer.results:
+    if not plan.answer.results:
         yield "Nothing was simulated: queueing, storms and deploys are not in the answer."
 
 
 def _near_the_ceiling(plan: Plan) -> Iterator[str]:
-    for check in plan.answer.checks if plan.answer else ():
+    for check in plan.answer.checks:
         share = share_of_promise(check)[0]
         if CLOSE <= share <= 1 and check.decided_by == "simulation":
             what = f"{check.constraint} ({DRILLS.get(check.drill, check.drill)})"

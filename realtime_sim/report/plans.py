@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.answers import json_text, without_nan
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Evaluation, Plan
+from realtime_sim.planning.arithmetic import Arithmetic
 from realtime_sim.report import parts
 from realtime_sim.report.page import Cell, Code, Mark, Noted, Page, Picture, Section, Table, Text
-from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_if
+from realtime_sim.report.plan_choices import cost_sections, cost_text, sizing_section, what_helps, what_if
 from realtime_sim.report.plan_grounds import assumptions, limits_section, risks
 from realtime_sim.report.plan_words import DRILLS, drill_cell, figure_of, found_cell, promises_in_words, verdict_mark
 from realtime_sim.report.runs import hop_blocks
@@ -28,8 +29,10 @@ MOST_DECISIONS = 12
 GROWTH_PER_MIN = (0.02, 0.1, 0.5)
 """For which growth a minute the lag of an autoscaler is told."""
 
+_SMALL_PRINT = "Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."
 
-def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
+
+def page_of_plan(plan: Plan, sizing: Sizing | None = None, asked: Sequence[str] = ()) -> Page:
     """Everything a review asks about a number of servers, the answer first.
 
     Parameters
@@ -38,14 +41,16 @@ def page_of_plan(plan: Plan, sizing: Sizing | None = None) -> Page:
         From `realtime_sim.plan`.
     sizing : Sizing, optional
         Other kinds of servers and levels of growth, and by its prices the cost.
+    asked : sequence of str
+        Options of the command line that give the plan again; what the plan itself knows of them if left out.
     """
     scenario = plan.scenario
     title = "no number of servers is enough" if plan.servers is None else plural(plan.servers, "server")
     question = f"How many servers does “{scenario.name}” need, so that {promises_in_words(scenario.slo)}?"
     simulated = plan.answer is not None and bool(plan.answer.results)
     kind = "bad" if plan.servers is None else "good" if plan.confident and simulated else "open"
-    answer = Mark(kind, f"{plan.headline} {plan.verdict}")
-    return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing)])
+    answer = Mark(kind, f"{plan.headline} {_how_sure(plan)}".rstrip())
+    return Page(f"{scenario.name}: {title}", question, answer, _about(plan), [*_sections(plan, sizing, asked)])
 
 
 def json_of_plan(plan: Plan, sizing: Sizing | None = None) -> str:
@@ -67,6 +72,13 @@ def json_of_plan(plan: Plan, sizing: Sizing | None = None) -> str:
     return json_text(without_nan({**plan.to_plain(), **more}))
 
 
+def _how_sure(plan: Plan) -> str:
+    """How sure the answer is; where there is none, where to read what would help."""
+    if plan.servers is not None:
+        return plan.verdict
+    return "Changes that would help are below." if plan.remedies else ""
+
+
 def _about(plan: Plan) -> str:
     scenario = plan.scenario
     runs = max((one.replications for one in plan.evaluations), default=0)
@@ -75,21 +87,24 @@ def _about(plan: Plan) -> str:
     return f"{scenario.n_clients:,} clients; {looked_at} of servers looked at, {how}; seed {scenario.seed}."
 
 
-def _sections(plan: Plan, sizing: Sizing | None) -> Iterator[Section]:
+def _sections(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Iterator[Section]:
     yield _answer(plan, sizing)
+    if plan.servers is None:
+        yield from what_helps(plan)
     yield from _promises(plan)
     yield from _steps(plan)
     yield limits_section(plan)
     yield from _latency(plan)
     yield from _drills(plan)
-    yield what_if(plan)
-    if sizing is not None:
+    if plan.servers is not None:
+        yield what_if(plan)
+    if sizing is not None and sizing.frame["servers"].notna().any():
         yield sizing_section(sizing)
         yield from cost_sections(plan, sizing)
     yield risks(plan)
     yield from assumptions(plan)
     yield parts.scenario_section(plan.scenario)
-    yield parts.origin(_commands(plan), plan.scenario)
+    yield _origin(plan, sizing, asked)
 
 
 # --- the answer, and every promise ----------------------------------------------------------------------------------
@@ -97,6 +112,8 @@ def _sections(plan: Plan, sizing: Sizing | None) -> Iterator[Section]:
 
 def _answer(plan: Plan, sizing: Sizing | None) -> Section:
     rows: list[list[Cell]] = [["servers", "none is enough" if plan.servers is None else f"{plan.servers:,}"]]
+    if plan.servers is None and plan.evaluations:
+        rows.append(["the largest number looked at", f"{plan.evaluations[-1].servers:,}"])
     rows.append(["what binds", plan.binding or "nothing"])
     if plan.servers is not None:
         rows.append(["what would bind next", plan.next_binding or "nothing"])
@@ -139,11 +156,11 @@ def _promises(plan: Plan) -> Iterator[Section]:
     header = ["promise", "promised", *(f"with {one.servers:,}" for one in shown), "of what may be",
               f"verdict with {last.servers:,}"]  # fmt: skip
     right = frozenset(range(1, len(header) - 1))
-    picture = Picture("promises", _promises_alt(shown), lambda: parts.drawing().promises_by_servers(plan))
+    picture = Picture("promises", _promises_alt(shown, plan.binding), lambda: parts.drawing().promises_by_servers(plan))
     blocks: list[Picture | Table | Text] = [
         *([picture] if any(one.results for one in plan.evaluations) else []),
         Table("Every promise and limit, in every drill", header, rows, right),
-        Text("Small print is the 95 % interval over replications. A promise is kept for sure if all of it is."),
+        *([Text(_SMALL_PRINT)] if any(one.results for one in shown) else []),
         *([Text(plan.outage.text)] if plan.outage else []),
         _looked_at(plan),
     ]
@@ -159,11 +176,11 @@ def _share(check: Check | None) -> str:
     return "-" if check is None else percent(share_of_promise(check)[0])
 
 
-def _promises_alt(shown: list[Evaluation]) -> str:
+def _promises_alt(shown: list[Evaluation], binding: str | None) -> str:
     told = []
     for one in shown:
-        simulated = [check for check in one.checks if check.decided_by == "simulation"]
-        shares = [f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) {_share(check)}" for check in simulated]
+        drawn = [check for check in one.checks if check.decided_by == "simulation" or check.constraint == binding]
+        shares = [f"{check.constraint} ({DRILLS.get(check.drill, check.drill)}) {_share(check)}" for check in drawn]
         told.append(f"with {plural(one.servers, 'server')}: {', '.join(shares) or 'ruled out by arithmetic'}")
     return f"What was found of each promise as a share of what is promised, against servers: {'; '.join(told)}."
 
@@ -217,6 +234,10 @@ def _steps(plan: Plan) -> Iterator[Section]:
                 f"{percent(plan.limits.target_utilization)} where time is spent, and a reserve. “At most”: fewer were "
                 "not looked at in that drill."
             ),
+            Text(
+                "The plan is for a fixed number of servers, which stand there before the clients come. An autoscaler "
+                "sees them first, and takes its time: leaving the number to one takes servers on top."
+            ),
             Table(
                 "If an autoscaler had to bring the servers while clients come",
                 ("growth of the clients", "lag", "adds", "servers", "fill each to"), lag_rows, frozenset(range(1, 5)),
@@ -264,10 +285,31 @@ def _drills(plan: Plan) -> Iterator[Section]:
 # --- how to get it again --------------------------------------------------------------------------------------------
 
 
-def _commands(plan: Plan) -> list[list[str]]:
+def _origin(plan: Plan, sizing: Sizing | None, asked: Sequence[str]) -> Section:
+    """The commands, and what they read besides the scenario."""
+    same = parts.origin(_commands(plan, asked or _known(plan)), plan.scenario)
+    if "--prices" not in asked or sizing is None or sizing.prices is None:
+        return same
+    fields = sizing.prices.model_dump(mode="json", exclude_defaults=True)
+    table = "\n".join(f"{name}: {json.dumps(value)}" for name, value in fields.items())
+    return Section(same.title, [*same.blocks, Code(table, "yaml", asked[[*asked].index("--prices") + 1])])
+
+
+def _known(plan: Plan) -> Iterator[str]:
+    """What a plan knows of how it was asked for: what was chosen among, and how often drills were to be run."""
+    chosen = [dict(one["chosen"]) for one in plan.to_plain()["alternatives"]]
+    for path in chosen[0] if chosen else ():
+        values = dict.fromkeys(json.dumps(one[path]) for one in chosen)
+        yield from ("--over", f"{path}={','.join(values)}")
+    if plan.replications:
+        yield from ("--replications", str(plan.replications))
+    elif plan.evaluations[-1].checks != Arithmetic(plan.scenario).checks(plan.evaluations[-1].servers):
+        yield "--no-queueing"  # else a plan that would have simulated had nothing left to simulate
+
+
+def _commands(plan: Plan, asked: Iterable[str]) -> list[list[str]]:
     file, runs = parts.file_of(plan.scenario), plan.replications
-    again = ["--replications", str(runs)] if runs else ["--no-queueing"]
-    lines = [["realtime-sim", "plan", file, *again, "--report", "plan.html"]]
+    lines = [["realtime-sim", "plan", file, *asked, "--report", "plan.html"]]
     if plan.servers is None or not runs:
         return lines
     for servers in (plan.servers, plan.servers - 1)[: 2 if plan.servers > 1 else 1]:

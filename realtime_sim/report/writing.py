@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from realtime_sim.agreement import Comparison
@@ -27,7 +27,9 @@ FORMATS = {".html": html_of, ".md": markdown_of}
 """What pages are written as, by the ending of the path; `.json` holds the figures."""
 
 
-def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: Sizing | None = None) -> None:
+def write_report(
+    obj: Comparison | Plan | Results, path: str | Path, *, sizing: Sizing | None = None, asked: Sequence[str] = ()
+) -> None:
     """Write a report about a comparison, a plan or a run, whole or not at all; missing folders are made.
 
     Parameters
@@ -39,6 +41,9 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
         `.json`: the figures.
     sizing : Sizing, optional
         Of a plan: other kinds of servers and levels of growth, from `realtime_sim.size`, with its prices the cost.
+    asked : sequence of str
+        Of a plan: the options of `realtime-sim plan` that give it again, word by word; what the plan itself knows of
+        them if left out.
 
     Raises
     ------
@@ -52,14 +57,15 @@ def write_report(obj: Comparison | Plan | Results, path: str | Path, *, sizing: 
         step = "make one with compare(...), plan(...) or simulate(...)"
         rule = f"must be about a {', '.join(first)} or {last}"
         raise ScenarioError(Problem("report", rule, type(obj).__name__, step))
-    if sizing is not None and not isinstance(obj, Plan):
-        step = "leave it out, or give the plan"
-        raise ScenarioError(Problem("sizing", "must go with a Plan", type(obj).__name__, step))
+    for name, given in (("sizing", sizing is not None), ("asked", bool(asked))):
+        if given and not isinstance(obj, Plan):
+            step = "leave it out, or give the plan"
+            raise ScenarioError(Problem(name, "must go with a Plan", type(obj).__name__, step))
     ending = path.suffix.lower()
     if ending == ".json":
         write_whole(path, json_of_plan(obj, sizing) if isinstance(obj, Plan) else obj.to_json())
         return
-    page = page_of(obj, sizing) if isinstance(obj, Plan) else page_of(obj)
+    page = page_of(obj, sizing, asked) if isinstance(obj, Plan) else page_of(obj)
     write_whole(path, FORMATS[ending](page))
 
 
