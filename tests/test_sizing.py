@@ -161,11 +161,59 @@ def test_costs_are_those_of_the_price_table_and_the_cheapest_row_is_marked():
     assert str(table).count("best") == 2 and "EUR a month" in table.headline
 
 
-def test_a_broker_that_is_not_enough_is_told_of():
-    case = CHAT.replace(**{"broker.publish": "30ms"})  # 81 messages a second: 2.4 threads, 3.5 at 70 %
-    table = size(case, growth=(1,), queueing=False)
-    assert table.frame.loc[0, "binding"] == "broker"
-    assert table.frame.loc[0, "note"] == "4 brokers needed"
+OVERLOADED = {"append": "30ms"}
+"""81 messages a second of CHAT keep 2.43 threads busy, 3.5 at 70 %: four, and five where readers cost something."""
+
+
+def test_shards_that_a_broker_needs_are_counted_and_paid_for():
+    """At 30 ms a publish four shards have room for 2.43 threads of work; each of them is paid for."""
+    case = CHAT.replace(**{"broker.publish": "30ms"})
+    table = size(case, growth=(1,), prices=PRICES | {"server_per_hour": 0}, queueing=False)
+    (row,) = table.frame.itertuples()
+    assert (row.binding, row.brokers, row.note) == ("broker", 4, "4 shards needed, not 1")
+    assert row.cost_broker == pytest.approx(4 * 0.2 * 730)
+    enough = size(
+        case.replace(**{"broker.shards": 4}), growth=(1,), prices=PRICES | {"server_per_hour": 0}, queueing=False
+    )
+    assert enough.frame.loc[0, ["brokers", "note"]].tolist() == [4, ""]
+    assert enough.frame.loc[0, "cost"] == row.cost
+
+
+def test_rooms_of_unequal_size_need_more_shards_than_their_work_alone():
+    """Everyone's room takes 0.6 of a thread, each of 20 more 0.045: 1.5 / 0.7 asks for three shards. Beside the first,
+    number 0, two others fit at most, every seventh of them: seven shards."""
+    case = Scenario(
+        name="uneven", duration=10, clients=[{"name": "c", "count": 100}], servers={"profile": "zero"},
+        broker={"kind": "redis_pubsub", "publish": "10ms", "copy": 0},
+        rooms=[{"name": "small", "count": 20, "members": 5}],
+        traffic=[{"name": "all", "rate": 60}, {"name": "words", "to": "small", "rate": 90}],
+    )  # fmt: skip
+    row = size(case, growth=(1,), queueing=False).frame.loc[0]
+    assert (server_limits(case).row("broker").brokers, row["brokers"]) == (3, 7)
+    used = {n: server_limits(case.replace(**{"broker.shards": n})).row("broker").used_ratio for n in (3, 6, 7)}
+    assert used == pytest.approx({3: 0.87, 6: 0.735, 7: 0.69})
+
+
+@pytest.mark.parametrize(
+    ("broker", "note"),
+    [
+        ({"kind": "redis_streams"} | OVERLOADED, "none: broker, 4 threads of redis_streams needed, and it has one"),
+        ({"kind": "nats", "publish": "30ms"}, "none: broker, 4 threads of nats needed, and it has one"),
+        ({"kind": "redis_pubsub", "publish": "800ms"},
+         "none: broker, one room alone keeps a thread of redis_pubsub busier than 70%"),
+    ],
+)  # fmt: skip
+def test_a_broker_that_cannot_do_it_leaves_no_answer_and_is_never_best(broker, note):
+    """News of 1/s go to one room, everyone's: at 800 ms a publish no number of shards takes any of it away."""
+    table = size(CHAT.replace(broker=broker), growth=(1, 2), sizes=SIZES, prices=PRICES, queueing=False)
+    first = table.frame.iloc[0]
+    assert first["servers"] is pd.NA and first["binding"] == "broker" and first["note"] == note
+    assert len(table.best) == 0 and "best" not in str(table) and table.frame["cost"].isna().all()
+
+
+def test_kafka_has_more_partitions_in_the_same_cluster():
+    table = size(CHAT.replace(broker={"kind": "kafka", "partitions": 2} | OVERLOADED), growth=(1,), queueing=False)
+    assert table.frame.loc[0, ["brokers", "note"]].tolist() == [1, "4 partitions needed, not 2"]
 
 
 @pytest.mark.parametrize(

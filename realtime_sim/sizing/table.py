@@ -34,7 +34,9 @@ class Sizing(Answer):
         At growth 1.
     frame : DataFrame
         One row for each kind and level, with the columns `COLUMNS`: `servers` is missing where no number is enough, and
-        `note` then says why; `by_arithmetic` are the servers without queueing.
+        `note` then says why; `by_arithmetic` are the servers without queueing, `brokers` the broker instances that the
+        cost counts. By arithmetic a broker that spreads rooms over shards has as many as it needs, and `note` tells how
+        many more than the scenario gives it; one that cannot be spread and has too much to do leaves no answer.
     queueing : bool
         Whether each row was planned by simulation; without it `servers` is the arithmetic.
     prices : Prices, optional
