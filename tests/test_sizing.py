@@ -161,6 +161,18 @@ def test_costs_are_those_of_the_price_table_and_the_cheapest_row_is_marked():
     assert str(table).count("best") == 2 and "EUR a month" in table.headline
 
 
+def test_all_rows_that_tie_are_best():
+    """1,003 clients fit on two servers of 700 as on two of 703; a hundred times as many need one more of the former."""
+    sizes = {"a": {"servers.max_connections": 700}, "b": {"servers.max_connections": 703},
+             "c": {"servers.max_connections": 100}}  # fmt: skip
+    case = CHAT.replace(**{"servers.profile": "zero"})
+    for prices in (None, PRICES | {"server_per_hour": 0.1}):
+        table = size(case, growth=(1, 100), sizes=sizes, prices=prices, queueing=False)
+        assert table.frame["servers"].tolist()[:3] == [2, 2, 11]
+        assert list(zip(table.best["growth"], table.best["size"], strict=True)) == [(1, "a"), (1, "b"), (100, "b")]
+        assert str(table).count("best") == 3
+
+
 OVERLOADED = {"append": "30ms"}
 """81 messages a second of CHAT keep 2.43 threads busy, 3.5 at 70 %: four, and five where readers cost something."""
 

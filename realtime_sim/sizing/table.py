@@ -6,6 +6,7 @@ import html
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from realtime_sim.answers import Answer, table_html, without_nan
@@ -50,10 +51,11 @@ class Sizing(Answer):
 
     @property
     def best(self) -> pd.DataFrame:
-        """The row of each level of growth that costs least, or without prices needs the fewest servers."""
+        """The rows of each level of growth that cost least, or without prices need the fewest servers; all that tie."""
         known = self.frame.dropna(subset=["servers"])
         by = "servers" if self.prices is None else "cost"
-        return self.frame.loc[sorted(known.groupby("growth")[by].idxmin())] if len(known) else self.frame.iloc[:0]
+        least = known.groupby("growth")[by].transform("min").astype(float)
+        return known[np.isclose(known[by].astype(float), least, rtol=1e-9, atol=0)]
 
     @property
     def headline(self) -> str:
