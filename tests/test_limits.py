@@ -376,6 +376,30 @@ def test_the_busy_share_is_that_of_the_simulator(case, predicted):
     assert simulated == pytest.approx(predicted, abs=min(0.03, predicted / 8))
 
 
+def test_egress_is_what_the_links_of_the_simulator_carry_and_the_pings_beside_it():
+    """Ten publishes a second at a constant gap, of 20 s: 200 or one less or more, an interval of 0.5 %. Pings by hand:
+    300 / 1.5 s of 80 B and 200 / 4 s of 55 B, which is 18,750 B/s; of long polls there are none."""
+    case = scenario(
+        duration=20, warmup=0,
+        clients=[
+            {"name": "sockets", "count": 300, "keepalive": {"interval": 1.5, "timeout": 20}},
+            {"name": "events", "count": 200, "transport": "sse", "tls": False,
+             "keepalive": {"interval": 4, "timeout": 9}},
+        ],
+        servers={"count": 2, "profile": "zero", "costs": {"ping": "5us"}, "egress": "1 Gbit/s"},
+        traffic=[{"name": "t", "rate": 10, "payload": 300, "arrivals": "constant"}],
+    )  # fmt: skip
+    load, row = Load(case), rows(case)["egress"]
+    pings = {label: (per_s, n_bytes) for label, per_s, n_bytes in load.egress if label.endswith("pings")}
+    assert pings == {"sockets, pings": (200, 16_000), "events, pings": (50, 2_750)}
+    assert "sockets, pings        200/s  x   80 B  = 16,000 B/s" in row.arithmetic
+    trace = simulate(case).trace
+    carried = trace.servers["link_busy_ns"].sum() / 1e9 * case.servers.egress / 20
+    assert row.demand - 18_750 == pytest.approx(carried, rel=1 / 200)
+    assert "TCP acknowledgements" in row.note and "TLS handshakes" in row.note
+    assert "Links of a simulation carry no pings." in row.note
+
+
 def test_the_busy_share_of_each_shard_is_that_of_the_simulator():
     """Some 33,000 publishes at each shard, and 2,300 commands of 2 ms: standard errors of both together are 1.5 %,
     and 4.9 of them are allowed, a chance of 10**-6."""

@@ -16,6 +16,11 @@ __all__ = ["server_limits", "used_by"]
 NOTHING = 0.0005
 """Share that shows as 0.0 %: a limit used no further does not bind."""
 
+NOT_SENT = (
+    "Not counted: TCP acknowledgements and retransmissions, TLS handshakes and upgrades of clients that come (back)."
+)
+"""What leaves a server beside messages, answers to polls and pings."""
+
 WORTH_A_NOTE = 0.05
 """Share of a server's CPU that decoding takes, whatever the number of servers, before a note says so."""
 
@@ -50,7 +55,8 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     Queueing is not in it: that is `simulate`'s. Left out are also first connections.
     Streams of traffic that never run together are added up all the same. Long polls are counted as for Poisson
     messages. A job that finds its loop asleep wakes it, as `theory.utilization_with_wakeups` has it for Poisson jobs;
-    bursts, such as polls that come back together after a broadcast, wake it less often.
+    bursts, such as polls that come back together after a broadcast, wake it less often. Egress is messages, answers to
+    polls and pings; pings are not on the links of a simulation, which has them as work of the loops alone.
 
     References
     ----------
@@ -280,15 +286,17 @@ def _egress(load: Load, target: float) -> Limit:
         *(aligned(parts, left={0, 4}) if parts else []),
         f"{demand:,.0f} B/s in all, TLS and TCP/IP headers included",
     ]
+    note = NOT_SENT if demand else ""
     link = load.servers.egress
     if link is None:
         lines.append("not limited: set servers.egress, such as 1 Gbit/s")
-        return Limit("egress", None, None, demand, "B/s", "\n".join(lines))
+        return Limit("egress", None, None, demand, "B/s", "\n".join(lines), note=note)
     capacity = target * link
     servers = max(1, math.ceil(demand / capacity))
     one = f"{target:g} x {link:,.0f} B/s = {capacity:,.0f} B/s a server"
     lines.append(f"{one}: {demand:,.0f} / {capacity:,.0f} = {demand / capacity:,.2f} -> {plural(servers, 'server')}")
-    return Limit("egress", servers, capacity, demand, "B/s", "\n".join(lines))
+    note += " Links of a simulation carry no pings." if load.pings else ""
+    return Limit("egress", servers, capacity, demand, "B/s", "\n".join(lines), note=note)
 
 
 def _used(row: Limit, load: Load, n: int) -> float | None:
