@@ -307,9 +307,20 @@ def test_wakeups_that_no_number_of_servers_takes_over_are_named():
     clients = [{"name": "c", "count": 5_000_000}]
     rooms = [{"name": "group", "count": 500_000, "members": 10}]
     traffic = [{"name": "t", "to": "group", "rate": 10_000, "from": "clients"}]
-    row = server_limits(scenario(clients=clients, servers={}, rooms=rooms, traffic=traffic)).row("cpu")
-    assert not row.possible
+    limits = server_limits(scenario(clients=clients, servers={}, rooms=rooms, traffic=traffic))
+    row = limits.row("cpu")
+    assert not row.possible and row.without_wakeups == 61 == limits.frame.loc["cpu", "without_wakeups"]
     assert "Wake-ups alone keep the loops so busy. Wake-ups fade as load grows; without them 61 servers" in row.note
+    assert "`plan` finds by simulation" in row.note and "none: wake-ups" in str(limits)
+    assert "none by arithmetic at 70 %: wake-ups, 61 for the work alone; simulate it with plan" in limits.headline
+
+
+def test_wakeups_are_not_blamed_where_work_alone_is_too_much():
+    """Decoding takes 0.8 s/s on every server, and connections fit nowhere: no simulation helps."""
+    decoding = scenario(servers={"costs": {"event": "80ms"}})
+    assert rows(decoding)["cpu"].without_wakeups is None
+    assert "no number of servers is enough" in server_limits(decoding).headline
+    assert rows(busy_rooms(1))["cpu"].without_wakeups is None
 
 
 @given(scenarios(), st.integers(0, 3))

@@ -245,6 +245,18 @@ def test_a_row_without_an_answer_says_why():
     assert "no number of servers is enough" in str(table) and len(table.best) == 0
 
 
+def test_a_row_that_wakeups_alone_leave_without_an_answer_sends_to_the_simulation():
+    """What is said of any number of servers by arithmetic at 70 % is not that no number would do."""
+    case = Scenario(
+        name="push", duration=10, clients=[{"name": "c", "count": 5_000_000}], broker={"kind": "kafka"},
+        rooms=[{"name": "group", "count": 500_000, "members": 10}],
+        traffic=[{"name": "t", "to": "group", "rate": 10_000, "from": "clients"}],
+    )  # fmt: skip
+    table = size(case, growth=(1,), queueing=False)
+    expected = "none by arithmetic at 70 %: wake-ups, 61 for the work alone; simulate it with plan"
+    assert table.frame["servers"].isna().all() and table.frame.loc[0, "note"].startswith(expected)
+
+
 def test_a_row_without_the_name_of_a_size_is_priced_by_its_profile():
     prices = Prices(currency="EUR", server_per_hour={"centrifugo": 1.0})
     table = size(CHAT, growth=(1,), profiles=["centrifugo"], prices=prices, queueing=False)

@@ -231,8 +231,10 @@ def _cpu(load: Load, target: float) -> Limit:
     one = f"{target:g} x {plural(workers, 'loop')} = {capacity:,.4g} CPU s/s a server"
     needs = "" if servers is None else f": {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> "
     lines.append(one + needs + ("" if servers is None else plural(servers, "server")))
-    note, possible = " ".join(_cpu_notes(load, target, servers)), servers is not None
-    return Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+    awake = smallest(lambda n: load.work_s(n) <= capacity * n)
+    note, possible = " ".join(_cpu_notes(load, target, servers, awake)), servers is not None
+    row = Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+    return row if possible else replace(row, without_wakeups=awake)
 
 
 def _wakeup_lines(load: Load, n: int) -> list[str]:
@@ -251,7 +253,7 @@ def _wakeup_lines(load: Load, n: int) -> list[str]:
     return [f"wake-ups: a job finds a loop asleep with {chance} (Welch 1964; jobs Poisson)", f"each server: {solved}"]
 
 
-def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
+def _cpu_notes(load: Load, target: float, servers: int | None, awake: int | None) -> list[str]:
     """What more servers cannot change."""
     notes = [] if servers is not None else [f"No number of servers up to {MOST_SERVERS:,} is enough."]
     if load.scenario.host is not None:
@@ -263,10 +265,10 @@ def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
     if load.every_server_decodes and own >= WORTH_A_NOTE * target * load.servers.workers:
         about = f"Every server decodes all {number(load.publish_rate)} messages/s"
         notes.append(f"{about}: {number(own)} CPU s/s on each, which no other server can take over.")
-    awake = smallest(lambda n: load.work_s(n) <= target * load.servers.workers * n)
     if awake is not None and awake != servers:
         only = "" if servers is not None else "Wake-ups alone keep the loops so busy. "
-        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
+        ask = "" if servers is not None else " Whether they do, `plan` finds by simulation."
+        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.{ask}")
     several = load.servers.workers > 1 and load.servers.fanout == "task_per_client"
     if several and load.costs.wakeup_s and load.sends:
         notes.append(
