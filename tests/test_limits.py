@@ -453,6 +453,33 @@ def test_wakeups_are_a_line_of_the_arithmetic():
     assert any(line.startswith("wake-ups") and line.endswith("CPU s/s") for line in row.arithmetic.splitlines())
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_busy_share_at_your_servers_can_be_recomputed(workers):
+    """One server is enough at 0.8. Of the five given each decodes all 2,500 messages, and is woken more often: the
+    demand of one server, shared out among five, would be far less."""
+    case = busy_rooms(5, workers=workers)
+    row = server_limits(case, target_utilization=0.8).row("cpu")
+    assert row.servers == 1
+    (line,) = (line for line in row.arithmetic.splitlines() if line.startswith("with 5 servers: "))
+    pattern = r"with 5 servers: (\S+) of work \+ (\S+) of wake-ups = (\S+) CPU s/s / (\d+) loops = (\S+)%"
+    work, woken, busy, loops, share = map(float, re.fullmatch(pattern, line).groups())
+    assert work + woken == pytest.approx(busy, abs=1e-3) and loops == 5 * workers
+    assert busy / loops * 100 == pytest.approx(share, abs=0.06) and share / 100 == pytest.approx(
+        row.given_used_ratio, abs=6e-4
+    )
+    assert row.given_used_ratio > 1.5 * row.demand / loops
+
+
+def test_a_busy_share_without_wakeups_is_work_over_loops():
+    """0.2 s/s of sends on three loops, one at least for the connections: 6.7 %."""
+    case = scenario(servers={"count": 3, "profile": "zero", "costs": {"send": "20us"}, "max_connections": 500})
+    arithmetic = rows(case)["cpu"].arithmetic
+    assert arithmetic.endswith(
+        "with 2 servers: 0.2 CPU s/s / 2 loops = 10.0%\nwith 3 servers: 0.2 CPU s/s / 3 loops = 6.7%"
+    )
+    assert "with " not in rows(case.replace(**{"servers.count": 1, "servers.max_connections": 1000}))["cpu"].arithmetic
+
+
 def test_the_servers_needed_are_those_that_the_simulator_confirms():
     """86 % on one server, and below the target on the two that are asked for."""
     needed = server_limits(busy_rooms(1, "clients")).needed

@@ -127,6 +127,9 @@ def _spared(row: Limit, lost: int) -> Limit:
 
 def _with_use(row: Limit, load: Load, needed: int | None, given: int, lost: int) -> Limit:
     """The row with how far it is used by the needed and the given servers, all alive and with `lost` dead."""
+    if row.name == "cpu":
+        shown = dict.fromkeys(n for n in (needed, given) if n and n != (row.servers or given))
+        row = replace(row, arithmetic="\n".join([row.arithmetic, *(_cpu_line(load, n) for n in shown)]))
     return replace(
         row,
         used_ratio=None if needed is None else _used(row, load, needed),
@@ -134,6 +137,14 @@ def _with_use(row: Limit, load: Load, needed: int | None, given: int, lost: int)
         given_used_ratio=_used(row, load, given),
         given_left_used_ratio=_used(row, load, given - lost) if lost else None,
     )
+
+
+def _cpu_line(load: Load, n: int) -> str:
+    """How busy the loops of `n` servers are: the demand of the row is that on another number of servers."""
+    work_s, all_s, loops = load.work_s(n), load.cpu_s(n), n * load.servers.workers
+    woken = f" of work + {number(all_s - work_s)} of wake-ups = {number(all_s)}" if all_s > work_s else ""
+    sums = f"{number(work_s)}{woken} CPU s/s / {plural(loops, 'loop')} = {load.utilization(n):.1%}"
+    return f"with {plural(n, 'server')}: {sums}"
 
 
 def _decides(rows: list[Limit], target: float) -> Limit | None:
