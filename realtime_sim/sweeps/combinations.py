@@ -10,18 +10,17 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
 
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.policies import POLICIES
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.scenario.problems import STEP
-from realtime_sim.scenario.quantities import Part, format_parameter, written_name
+from realtime_sim.scenario.quantities import Part, format_field, format_parameter, written_name
 
 __all__ = ["MOST_RUNS", "Combination", "combinations", "scenarios_of", "value_at", "written"]
 
@@ -226,8 +225,7 @@ def _with_unit(node: Any, name: str, value: float) -> object:
     if isinstance(node, Part):
         for field, about in type(node).model_fields.items():
             if name in (field, about.alias):
-                adapter = TypeAdapter(Annotated[about.annotation, name, *about.metadata])
-                return adapter.dump_python(adapter.validate_python(value), mode="json")
+                return format_field(about, value)
     elif is_dataclass(node):
         for parameter in fields(node):
             if name in (parameter.name, written_name(parameter.name)):
