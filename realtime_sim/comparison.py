@@ -9,10 +9,13 @@ from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
-from realtime_sim.stats import Estimate
+from realtime_sim.stats import Estimate, little_told
 from realtime_sim.trace import HOPS
 
 __all__ = ["comparison", "variants"]
+
+SHOWN = ("mean", "p50", "p99")
+"""Latencies of each run that stand in a row."""
 
 
 def variants(scenario: Scenario, path: str, values: Mapping[str, object]) -> dict[str, Scenario]:
@@ -68,7 +71,7 @@ def comparison(runs: Mapping[str, Results], title: str = "") -> str:
     figures = [header[:5] + ["events to nothing"] * bool(services) + header[5:]]
     for label, run in runs.items():
         latency = run.latency_s()
-        row = [label, *(_cell(latency[name]) for name in ("mean", "p50", "p99"))]
+        row = [label, *(_cell(latency[name]) for name in SHOWN)]
         row.append(f"{run.deliveries.loc['total', 'lost']:,}")
         row += [_to_nothing(run)] * bool(services)
         figures.append([*row, _recovery(run)])
@@ -82,7 +85,14 @@ def comparison(runs: Mapping[str, Results], title: str = "") -> str:
     if services:
         header = ["event to finished, p99 in ms (came to nothing)", *runs]
         tables.append([header, *([name, *(_service(run, name) for run in runs.values())] for name in services)])
-    return "\n\n".join(map(_table, tables))
+    return "\n\n".join([*map(_table, tables), *_told(runs)])
+
+
+def _told(runs: Mapping[str, Results]) -> list[str]:
+    """How little a run tells of the figures that are shown of it, the first that does."""
+    each = ((run, run.latency_s()) for run in runs.values())
+    told = (little_told([found[name] for name in SHOWN], run.n_replications) for run, found in each)
+    return list(filter(None, told))[:1]
 
 
 def _of_cohort(run: Results, name: str) -> str:

@@ -45,7 +45,7 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
     each = [_figures(trace, cohorts, column) for trace in traces]
     if len(each) > 1:
         held = [figures for figures in each if not math.isnan(figures["mean"])] or each[:1]
-        return {name: stats.over_replications([figures[name] for figures in held]) for name in each[0]}
+        return {name: stats.over_replications([figures[name] for figures in held]).from_0 for name in each[0]}
     (trace,), (figures,) = traces, each
     estimates = {name: Estimate(value) for name, value in figures.items()}
     if len(cohorts) == len(trace.sum_ns) and trace.has_parts:

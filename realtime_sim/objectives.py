@@ -99,8 +99,7 @@ def _over(each: list[float]) -> Estimate:
         return Estimate(math.inf, math.inf, math.inf)
     if not each or not np.isfinite(each).all():
         return _UNKNOWN
-    figure = stats.over_replications(each)
-    return figure if figure.low is None else Estimate(figure.value, max(0.0, figure.low), figure.high)
+    return stats.over_replications(each).from_0
 
 
 def _worst_service(results: Results) -> tuple[str, float]:

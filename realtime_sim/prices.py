@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, PrivateAttr, ValidationError, WithJsonSchema
 
-from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.errors import Problem, ScenarioError, close_to
 from realtime_sim.scenario.problems import problems_of
 from realtime_sim.scenario.quantities import Broken, Name, Part, Text, fault, faults
 from realtime_sim.scenario.text import UNREADABLE, read_text, read_value
@@ -140,12 +140,17 @@ class Prices(Part):
     broker_per_hour: _PriceOrPrices = 0.0
     egress_per_gb: _Price = 0.0
     source: Text = ""
+    _file: str = PrivateAttr("")
+    """The file that it was read from, for messages: a table is the same from wherever it is."""
 
     def __init__(self, /, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
             raise ScenarioError(problems_of(error, type(self), "prices")) from None
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == dict(other) if isinstance(other, Prices) else NotImplemented
 
     @classmethod
     def read(cls, source: Prices | Mapping[str, object] | str | Path) -> Prices:
@@ -164,9 +169,11 @@ class Prices(Part):
             step = "start with 'currency:' and 'server_per_hour:'"
             raise ScenarioError(Problem("prices", "must be a mapping of fields", plain, step), where)
         try:
-            return cls(**plain)
+            table = cls(**plain)
         except ScenarioError as error:
             raise ScenarioError(error.problems, where) from None
+        table._file = where
+        return table
 
     def has_price(self, name: str) -> bool:
         """Whether there is a price for servers of this size or profile."""
@@ -198,21 +205,30 @@ class Prices(Part):
         hour = HOURS_A_MONTH
         return Cost(
             self.currency,
-            servers * hour * _of(self.server_per_hour, names, "prices.server_per_hour"),
-            brokers * hour * _of(self.broker_per_hour, [kind], "prices.broker_per_hour") if brokers else 0.0,
+            servers * hour * self._hourly("server_per_hour", names),
+            brokers * hour * self._hourly("broker_per_hour", [kind]) if brokers else 0.0,
             egress_bytes_per_s * hour * 3600 / GB * self.egress_per_gb,
         )
 
+    def _hourly(self, field: str, names: Sequence[str]) -> float:
+        """The price of the first of these names that has one."""
+        prices = getattr(self, field)
+        if not isinstance(prices, Mapping):
+            return prices
+        found = next((prices[name] for name in names if name in prices), None)
+        if found is None:
+            raise ScenarioError(_missing(f"prices.{field}", prices, list(dict.fromkeys(names))), self._file)
+        return found
 
-def _of(prices: float | Mapping[str, float], names: Sequence[str], path: str) -> float:
-    if not isinstance(prices, Mapping):
-        return prices
-    found = next((prices[name] for name in names if name in prices), None)
-    if found is None:
-        rule = f"must have a price for {' or '.join(map(repr, dict.fromkeys(names)))}"
-        step = f"add it, or give one price for all ({nearest(names[0], prices)})"
-        raise ScenarioError(Problem(path, rule, dict(prices), step))
-    return found
+
+def _missing(path: str, prices: Mapping[str, float], names: Sequence[str]) -> Problem:
+    """What to say where none of the names has a price: an entry that is nearly one of them is likely misspelt."""
+    for name in names:
+        for entry in close_to(name, prices):
+            rule = f"must be the name of what is asked for ({' or '.join(map(repr, names))} has no price)"
+            return Problem(f"{path}.{entry}", rule, entry, f"did you mean {name!r}? If not, add a price for it")
+    rule = f"must have a price for {' or '.join(map(repr, names))}"
+    return Problem(path, rule, dict(prices), "add it, or give one price for all")
 
 
 def _in_file(path: Path) -> object:

@@ -322,8 +322,7 @@ class Results(Answer):
     @staticmethod
     def _over(each: list[float]) -> Estimate:
         """Mean over replications, with an interval where there are several; counts and shares are not below 0."""
-        figure = stats.over_replications(each)
-        return figure if figure.low is None else Estimate(figure.value, max(0.0, figure.low), figure.high)
+        return stats.over_replications(each).from_0
 
     @property
     def measured_s(self) -> float:

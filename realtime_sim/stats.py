@@ -19,6 +19,7 @@ Donner (2008), "Construction of confidence limits about effect measures: a gener
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ __all__ = [
     "bounds_of_rare",
     "difference_of",
     "histogram_quantile_ns",
+    "little_told",
     "mser",
     "over_batches",
     "over_divisions",
@@ -68,6 +70,28 @@ class Estimate:
         """
         low, high = (math.nan if bound is None else max(0.0, bound) for bound in (self.low, self.high))
         return low, high
+
+    @property
+    def from_0(self) -> Estimate:
+        """The same of what cannot be below 0, such as a time or a count: nor is its interval.
+
+        Examples
+        --------
+        >>> print(Estimate(2.0, -1.0, 5.0).from_0, Estimate(2.0).from_0)
+        2 [0, 5] 2
+        """
+        return self if self.low is None else Estimate(self.value, max(0.0, self.low), self.high)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether the interval is wider than the figure itself.
+
+        Examples
+        --------
+        >>> Estimate(2.0, 0.0, 5.0).is_wide, Estimate(2.0, 1.5, 2.5).is_wide, Estimate(2.0).is_wide
+        (True, False, False)
+        """
+        return self.low is not None and self.high is not None and self.high - self.low > abs(self.value)
 
     def __str__(self) -> str:
         if self.low is None or self.high is None:
@@ -124,6 +148,28 @@ def over_replications(values: np.ndarray) -> Estimate:
         return Estimate(mean)
     half = _t(len(values)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
+
+
+def little_told(estimates: Iterable[Estimate], replications: int) -> str:
+    """What to say below figures over replications of which one has an interval wider than itself; else nothing.
+
+    Parameters
+    ----------
+    estimates : iterable of Estimate
+        What is shown.
+    replications : int
+        Over how many.
+
+    Examples
+    --------
+    >>> little_told([Estimate(0.2, 0.0, 0.6), Estimate(0.1, 0.09, 0.11)], 2)
+    '2 replications tell little: an interval is wider than its figure. Ask for more of them.'
+    >>> little_told([Estimate(0.1, 0.09, 0.11)], 2)
+    ''
+    """
+    if replications < 2 or not any(one.is_wide for one in estimates):
+        return ""
+    return f"{replications:,} replications tell little: an interval is wider than its figure. Ask for more of them."
 
 
 def difference_of(a: Estimate, b: Estimate) -> Estimate:

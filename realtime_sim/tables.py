@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from realtime_sim.results import Results
+from realtime_sim.stats import little_told
 from realtime_sim.trace import FAILURES
 
 __all__ = [
@@ -63,7 +64,8 @@ def report_text(results: Results) -> str:
 def latency_table(results: Results) -> str:
     """Delivery latency in milliseconds with its intervals, in all and by cohort."""
     lines = [f"{'Delivery latency, ms':24}{'value':>10}   95 % interval"]
-    for name, figure in results.latency_s().items():
+    overall = results.latency_s()
+    for name, figure in overall.items():
         interval = "" if figure.low is None else f"{figure.low * 1e3:,.3f} to {figure.high * 1e3:,.3f}"
         lines.append(f"  {name:22}{figure.value * 1e3:>10,.3f}   {interval}".rstrip())
     cohorts = results.scenario.clients
@@ -74,7 +76,8 @@ def latency_table(results: Results) -> str:
             lines.append(f"{label}no deliveries")
         else:
             lines.append(f"{label}mean {figures['mean'].value * 1e3:,.3f}, p99 {figures['p99'].value * 1e3:,.3f}")
-    return "\n".join(lines)
+    told = little_told(overall.values(), results.n_replications)
+    return "\n".join([*lines, *([f"  {told}"] if told else [])])
 
 
 def hop_table(results: Results) -> str:

@@ -126,3 +126,15 @@ def test_one_of_several_replications_has_its_figures_and_no_interval():
             found = alone.latency_s()[name]
             assert found.value == figure.value and found.low is None
         assert alone.summary["value"].equals(whole.summary["value"])
+
+
+def test_an_interval_over_replications_does_not_reach_below_0():
+    """One client, whose round trip is drawn anew for each run: halves of Student's interval are 12.706 (t at one degree
+    of freedom) x half the difference of the two runs, which is more than their mean."""
+    alone = {"name": "c", "count": 1, "network": {"rtt": {"median": "40ms", "p99": "900ms"}}}
+    case = chat(clients=[alone], rooms=[], traffic=[{"name": "t", "rate": 30}])
+    both, *each = (simulate(case, replications=2), simulate(case), simulate(case.replace(seed=1)))
+    for name, figure in both.latency_s().items():
+        first, second = (run.latency_s()[name].value for run in each)
+        assert figure.value == pytest.approx((first + second) / 2) and figure.low == 0.0 and figure.is_wide
+        assert figure.high == pytest.approx(figure.value + 12.706 * abs(second - first) / 2, rel=1e-4)

@@ -307,9 +307,20 @@ def test_wakeups_that_no_number_of_servers_takes_over_are_named():
     clients = [{"name": "c", "count": 5_000_000}]
     rooms = [{"name": "group", "count": 500_000, "members": 10}]
     traffic = [{"name": "t", "to": "group", "rate": 10_000, "from": "clients"}]
-    row = server_limits(scenario(clients=clients, servers={}, rooms=rooms, traffic=traffic)).row("cpu")
-    assert not row.possible
+    limits = server_limits(scenario(clients=clients, servers={}, rooms=rooms, traffic=traffic))
+    row = limits.row("cpu")
+    assert not row.possible and row.without_wakeups == 61 == limits.frame.loc["cpu", "without_wakeups"]
     assert "Wake-ups alone keep the loops so busy. Wake-ups fade as load grows; without them 61 servers" in row.note
+    assert "`plan` finds by simulation" in row.note and "none: wake-ups" in str(limits)
+    assert "none by arithmetic at 70 %: wake-ups, 61 for the work alone; simulate it with plan" in limits.headline
+
+
+def test_wakeups_are_not_blamed_where_work_alone_is_too_much():
+    """Decoding takes 0.8 s/s on every server, and connections fit nowhere: no simulation helps."""
+    decoding = scenario(servers={"costs": {"event": "80ms"}})
+    assert rows(decoding)["cpu"].without_wakeups is None
+    assert "no number of servers is enough" in server_limits(decoding).headline
+    assert rows(busy_rooms(1))["cpu"].without_wakeups is None
 
 
 @given(scenarios(), st.integers(0, 3))
@@ -376,6 +387,30 @@ def test_the_busy_share_is_that_of_the_simulator(case, predicted):
     assert simulated == pytest.approx(predicted, abs=min(0.03, predicted / 8))
 
 
+def test_egress_is_what_the_links_of_the_simulator_carry_and_the_pings_beside_it():
+    """Ten publishes a second at a constant gap, of 20 s: 200 or one less or more, an interval of 0.5 %. Pings by hand:
+    300 / 1.5 s of 80 B and 200 / 4 s of 55 B, which is 18,750 B/s; of long polls there are none."""
+    case = scenario(
+        duration=20, warmup=0,
+        clients=[
+            {"name": "sockets", "count": 300, "keepalive": {"interval": 1.5, "timeout": 20}},
+            {"name": "events", "count": 200, "transport": "sse", "tls": False,
+             "keepalive": {"interval": 4, "timeout": 9}},
+        ],
+        servers={"count": 2, "profile": "zero", "costs": {"ping": "5us"}, "egress": "1 Gbit/s"},
+        traffic=[{"name": "t", "rate": 10, "payload": 300, "arrivals": "constant"}],
+    )  # fmt: skip
+    load, row = Load(case), rows(case)["egress"]
+    pings = {label: (per_s, n_bytes) for label, per_s, n_bytes in load.egress if label.endswith("pings")}
+    assert pings == {"sockets, pings": (200, 16_000), "events, pings": (50, 2_750)}
+    assert "sockets, pings        200/s  x   80 B  = 16,000 B/s" in row.arithmetic
+    trace = simulate(case).trace
+    carried = trace.servers["link_busy_ns"].sum() / 1e9 * case.servers.egress / 20
+    assert row.demand - 18_750 == pytest.approx(carried, rel=1 / 200)
+    assert "TCP acknowledgements" in row.note and "TLS handshakes" in row.note
+    assert "Links of a simulation carry no pings." in row.note
+
+
 def test_the_busy_share_of_each_shard_is_that_of_the_simulator():
     """Some 33,000 publishes at each shard, and 2,300 commands of 2 ms: standard errors of both together are 1.5 %,
     and 4.9 of them are allowed, a chance of 10**-6."""
@@ -416,6 +451,33 @@ def test_wakeups_are_a_line_of_the_arithmetic():
     assert row.servers == 1 and row.demand == pytest.approx(0.7578, abs=1e-4)
     assert "each server: rho = (0.5934 + 2,505/s x 271 us) / (1 + 0.6789) = 75.8%" in row.arithmetic
     assert any(line.startswith("wake-ups") and line.endswith("CPU s/s") for line in row.arithmetic.splitlines())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_busy_share_at_your_servers_can_be_recomputed(workers):
+    """One server is enough at 0.8. Of the five given each decodes all 2,500 messages, and is woken more often: the
+    demand of one server, shared out among five, would be far less."""
+    case = busy_rooms(5, workers=workers)
+    row = server_limits(case, target_utilization=0.8).row("cpu")
+    assert row.servers == 1
+    (line,) = (line for line in row.arithmetic.splitlines() if line.startswith("with 5 servers: "))
+    pattern = r"with 5 servers: (\S+) of work \+ (\S+) of wake-ups = (\S+) CPU s/s / (\d+) loops = (\S+)%"
+    work, woken, busy, loops, share = map(float, re.fullmatch(pattern, line).groups())
+    assert work + woken == pytest.approx(busy, abs=1e-3) and loops == 5 * workers
+    assert busy / loops * 100 == pytest.approx(share, abs=0.06) and share / 100 == pytest.approx(
+        row.given_used_ratio, abs=6e-4
+    )
+    assert row.given_used_ratio > 1.5 * row.demand / loops
+
+
+def test_a_busy_share_without_wakeups_is_work_over_loops():
+    """0.2 s/s of sends on three loops, one at least for the connections: 6.7 %."""
+    case = scenario(servers={"count": 3, "profile": "zero", "costs": {"send": "20us"}, "max_connections": 500})
+    arithmetic = rows(case)["cpu"].arithmetic
+    assert arithmetic.endswith(
+        "with 2 servers: 0.2 CPU s/s / 2 loops = 10.0%\nwith 3 servers: 0.2 CPU s/s / 3 loops = 6.7%"
+    )
+    assert "with " not in rows(case.replace(**{"servers.count": 1, "servers.max_connections": 1000}))["cpu"].arithmetic
 
 
 def test_the_servers_needed_are_those_that_the_simulator_confirms():

@@ -113,8 +113,32 @@ def test_a_missing_file_says_what_to_write(tmp_path):
         Prices.read(tmp_path / "none.yaml")
 
 
-def test_a_price_that_is_missing_is_asked_for():
+def test_an_entry_that_is_nearly_what_is_asked_for_is_the_one_that_is_wrong(tmp_path):
+    """The table says `smal`; what is asked for is spelt right."""
+    path = tmp_path / "p.yaml"
+    path.write_text("currency: EUR\nserver_per_hour: {smal: 0.1}\nbroker_per_hour: {redis_pubsb: 0.2}\n")
     with pytest.raises(ScenarioError) as error:
-        Prices(**BY_NAME).monthly(1, ["smal", "zero"])
-    assert "prices.server_per_hour must have a price for 'smal' or 'zero', got" in str(error.value)
-    assert "did you mean 'small'?" in str(error.value)
+        Prices.read(path).monthly(1, ["small", "zero"])
+    assert str(error.value) == (
+        f"{path}: prices.server_per_hour.smal must be the name of what is asked for ('small' or 'zero' has no price), "
+        "got 'smal'; did you mean 'small'? If not, add a price for it"
+    )
+    with pytest.raises(ScenarioError, match=r"broker_per_hour.redis_pubsb must .*did you mean 'redis_pubsub'\?"):
+        Prices.read(path).monthly(0, ["smal"], brokers=1, kind="redis_pubsub")
+
+
+def test_a_price_that_is_missing_is_asked_for_in_the_file_it_is_missing_in(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("currency: EUR\nserver_per_hour: {large: 0.1}\n")
+    table = Prices.read(path)
+    message = (
+        "prices.server_per_hour must have a price for 'zero', got {'large': 0.1}; add it, or give one price for all"
+    )
+    for read in (table, Prices.read(table)):
+        with pytest.raises(ScenarioError) as error:
+            read.monthly(1, ["zero", "zero"])
+        assert str(error.value) == f"{path}: {message}"
+    unnamed = Prices(currency="EUR", server_per_hour={"large": 0.1})
+    with pytest.raises(ScenarioError) as error:
+        unnamed.monthly(1, ["zero"])
+    assert str(error.value) == message and unnamed == table and unnamed != "large"

@@ -161,11 +161,71 @@ def test_costs_are_those_of_the_price_table_and_the_cheapest_row_is_marked():
     assert str(table).count("best") == 2 and "EUR a month" in table.headline
 
 
-def test_a_broker_that_is_not_enough_is_told_of():
-    case = CHAT.replace(**{"broker.publish": "30ms"})  # 81 messages a second: 2.4 threads, 3.5 at 70 %
-    table = size(case, growth=(1,), queueing=False)
-    assert table.frame.loc[0, "binding"] == "broker"
-    assert table.frame.loc[0, "note"] == "4 brokers needed"
+def test_all_rows_that_tie_are_best():
+    """1,003 clients fit on two servers of 700 as on two of 703; a hundred times as many need one more of the former."""
+    sizes = {"a": {"servers.max_connections": 700}, "b": {"servers.max_connections": 703},
+             "c": {"servers.max_connections": 100}}  # fmt: skip
+    case = CHAT.replace(**{"servers.profile": "zero"})
+    for prices in (None, PRICES | {"server_per_hour": 0.1}):
+        table = size(case, growth=(1, 100), sizes=sizes, prices=prices, queueing=False)
+        assert table.frame["servers"].tolist()[:3] == [2, 2, 11]
+        assert list(zip(table.best["growth"], table.best["size"], strict=True)) == [(1, "a"), (1, "b"), (100, "b")]
+        assert str(table).count("best") == 3
+
+
+OVERLOADED = {"append": "30ms"}
+"""81 messages a second of CHAT keep 2.43 threads busy, 3.5 at 70 %: four, and five where readers cost something."""
+
+
+def test_shards_that_a_broker_needs_are_counted_and_paid_for():
+    """At 30 ms a publish four shards have room for 2.43 threads of work; each of them is paid for."""
+    case = CHAT.replace(**{"broker.publish": "30ms"})
+    table = size(case, growth=(1,), prices=PRICES | {"server_per_hour": 0}, queueing=False)
+    (row,) = table.frame.itertuples()
+    assert (row.binding, row.brokers, row.note) == ("broker", 4, "4 shards needed, not 1")
+    assert row.cost_broker == pytest.approx(4 * 0.2 * 730)
+    enough = size(
+        case.replace(**{"broker.shards": 4}), growth=(1,), prices=PRICES | {"server_per_hour": 0}, queueing=False
+    )
+    assert enough.frame.loc[0, ["brokers", "note"]].tolist() == [4, ""]
+    assert enough.frame.loc[0, "cost"] == row.cost
+
+
+def test_rooms_of_unequal_size_need_more_shards_than_their_work_alone():
+    """Everyone's room takes 0.6 of a thread, each of 20 more 0.045: 1.5 / 0.7 asks for three shards. Beside the first,
+    number 0, two others fit at most, every seventh of them: seven shards."""
+    case = Scenario(
+        name="uneven", duration=10, clients=[{"name": "c", "count": 100}], servers={"profile": "zero"},
+        broker={"kind": "redis_pubsub", "publish": "10ms", "copy": 0},
+        rooms=[{"name": "small", "count": 20, "members": 5}],
+        traffic=[{"name": "all", "rate": 60}, {"name": "words", "to": "small", "rate": 90}],
+    )  # fmt: skip
+    row = size(case, growth=(1,), queueing=False).frame.loc[0]
+    assert (server_limits(case).row("broker").brokers, row["brokers"]) == (3, 7)
+    used = {n: server_limits(case.replace(**{"broker.shards": n})).row("broker").used_ratio for n in (3, 6, 7)}
+    assert used == pytest.approx({3: 0.87, 6: 0.735, 7: 0.69})
+
+
+@pytest.mark.parametrize(
+    ("broker", "note"),
+    [
+        ({"kind": "redis_streams"} | OVERLOADED, "none: broker, 4 threads of redis_streams needed, and it has one"),
+        ({"kind": "nats", "publish": "30ms"}, "none: broker, 4 threads of nats needed, and it has one"),
+        ({"kind": "redis_pubsub", "publish": "800ms"},
+         "none: broker, one room alone keeps a thread of redis_pubsub busier than 70%"),
+    ],
+)  # fmt: skip
+def test_a_broker_that_cannot_do_it_leaves_no_answer_and_is_never_best(broker, note):
+    """News of 1/s go to one room, everyone's: at 800 ms a publish no number of shards takes any of it away."""
+    table = size(CHAT.replace(broker=broker), growth=(1, 2), sizes=SIZES, prices=PRICES, queueing=False)
+    first = table.frame.iloc[0]
+    assert first["servers"] is pd.NA and first["binding"] == "broker" and first["note"] == note
+    assert len(table.best) == 0 and "best" not in str(table) and table.frame["cost"].isna().all()
+
+
+def test_kafka_has_more_partitions_in_the_same_cluster():
+    table = size(CHAT.replace(broker={"kind": "kafka", "partitions": 2} | OVERLOADED), growth=(1,), queueing=False)
+    assert table.frame.loc[0, ["brokers", "note"]].tolist() == [1, "4 partitions needed, not 2"]
 
 
 @pytest.mark.parametrize(
@@ -183,6 +243,18 @@ def test_a_row_without_an_answer_says_why():
     table = size(case, growth=(1,), queueing=False, prices=PRICES | {"server_per_hour": 1})
     assert table.frame["servers"].isna().all() and math.isnan(table.frame.loc[0, "cost"])
     assert "no number of servers is enough" in str(table) and len(table.best) == 0
+
+
+def test_a_row_that_wakeups_alone_leave_without_an_answer_sends_to_the_simulation():
+    """What is said of any number of servers by arithmetic at 70 % is not that no number would do."""
+    case = Scenario(
+        name="push", duration=10, clients=[{"name": "c", "count": 5_000_000}], broker={"kind": "kafka"},
+        rooms=[{"name": "group", "count": 500_000, "members": 10}],
+        traffic=[{"name": "t", "to": "group", "rate": 10_000, "from": "clients"}],
+    )  # fmt: skip
+    table = size(case, growth=(1,), queueing=False)
+    expected = "none by arithmetic at 70 %: wake-ups, 61 for the work alone; simulate it with plan"
+    assert table.frame["servers"].isna().all() and table.frame.loc[0, "note"].startswith(expected)
 
 
 def test_a_row_without_the_name_of_a_size_is_priced_by_its_profile():

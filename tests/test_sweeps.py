@@ -189,7 +189,7 @@ def test_it_shows_itself_and_is_plain_data(found, tmp_path):
     lines = str(found).splitlines()
     assert lines[0] == "small: 6 combinations, 2 runs of each, the same draws for all; means with 95 % intervals"
     assert lines[2].split() == [*found.paths, "p50_s", "p99_s", "lost_ratio", "server_utilization_highest"]
-    assert len(lines) == 9 and "[" in lines[3]
+    assert len(lines) == 11 and "[" in lines[3] and lines[-1].startswith("2 replications tell little")  # of losses
     assert found._repr_html_().count("<tr") == 13
     plain = json.loads(found.to_json(tmp_path / "sweep.json"))
     assert plain == json.loads((tmp_path / "sweep.json").read_text())
@@ -298,3 +298,13 @@ def test_a_table_needs_a_figure_that_was_kept():
     one = sweep(CASE, {"servers.count": [1]}, figures=["p99_s", "mean_s"])
     with pytest.raises(ScenarioError, match=r"figure must be one that the sweep has kept, got 'p95_s'; did you mean"):
         one.table("p95_s")
+
+
+def test_a_sweep_whose_replications_tell_little_says_so():
+    """One client, whose round trip is drawn anew for each run, from a wide distribution, or is 40 ms in all of them."""
+    far = {"clients.phones.network.rtt": {"median": "40ms", "p99": "900ms"}, "clients.phones.count": 1, "faults": []}
+    same = {"clients.phones.network.rtt": "40ms", "clients.phones.count": 1, "faults": []}
+    told = {name: str(sweep(CASE.replace(**changes), {"servers.count": [1, 2]}, replications=2, figures=["p50_s"]))
+            for name, changes in (("far", far), ("same", same))}  # fmt: skip
+    assert told["far"].splitlines()[-1].startswith("2 replications tell little: an interval is wider")
+    assert "[0, " in told["far"] and "tell little" not in told["same"]

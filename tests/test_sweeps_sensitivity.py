@@ -12,9 +12,12 @@ from realtime_sim import stats
 from realtime_sim.errors import ScenarioError
 from realtime_sim.limits import server_limits
 from realtime_sim.plots import save, sensitivity_bars
+from realtime_sim.profile_files import find_profile
 from realtime_sim.simulation import simulate
 from realtime_sim.sweeps import influence, sensitivity, sweep
+from realtime_sim.sweeps.combinations import written
 from realtime_sim.sweeps.inputs import Input, inputs_of
+from realtime_sim.units import format_duration
 from tests.conftest import small
 
 FREE = small(
@@ -45,7 +48,8 @@ def test_a_tornado_has_the_figures_at_both_ends():
     assert (row["low"], row["base"], row["high"]) == (0.0, 0.1, 0.2)
     assert row[["at_low", "at_base", "at_high"]].tolist() == pytest.approx([0.0201, 0.0701, 0.1201], abs=1e-9)
     assert found.frame["swing"].tolist() == pytest.approx([0.1, 0.05, 0.0], abs=1e-9)
-    assert found.headline == f"small: mean_s moves most with {RTT}: 0.0201 at 0.0, 0.1201 at 0.2, and 0.0701 as it is"
+    expected = f"small: mean_s moves most with {RTT}: 20.1ms at 0s, 120.1ms at 200ms, and 70.1ms as it is"
+    assert found.headline == expected
 
 
 def test_sobol_splits_a_sum_by_the_squares_of_its_ranges():
@@ -210,6 +214,35 @@ def test_it_shows_itself_and_is_plain_data(tmp_path):
     plain = json.loads(found.to_json(tmp_path / "found.json"))
     assert plain["headline"] == found.headline and plain["inputs"][0]["input"] == RTT
     assert plain["inputs"][0]["swing"] == found.frame.loc[RTT, "swing"]
+
+
+def test_values_and_times_stand_with_their_units_and_the_profiles_own_value_as_the_base():
+    """`servers.costs.send` is left to the profile; memory and a count, times and a figure below zero."""
+    case = small(servers={"profile": "websockets-asyncio", "memory": "1GiB"}, clients=[{"name": "c", "count": 20_000}])
+    ranges = {"servers.costs.send": ("10us", "60us"), "servers.memory": ("512MiB", "2GiB"),
+              "clients.c.count": (10_000, 40_000), "clients.c.transport": ["sse", "websocket"]}  # fmt: skip
+    found = sensitivity(case, ranges, of="servers")
+    assert find_profile("websockets-asyncio").costs.send_s == found.frame.loc["servers.costs.send", "base"]
+    cells = {line.split()[0]: line.split()[1:4] for line in str(found).splitlines()[3:]}
+    assert cells == {
+        "servers.costs.send": ["10us", format_duration(found.frame.loc["servers.costs.send", "base"]), "60us"],
+        "servers.memory": ["512MiB", "1GiB", "2GiB"],
+        "clients.c.count": ["10,000", "20,000", "40,000"],
+        "clients.c.transport": ["sse", "websocket", "sse"],
+    }
+    times = sensitivity(FREE, INPUTS, of="mean_s")
+    assert [times.shown(value) for value in (0.0201, -0.5, 1e-13, np.nan)] == ["20.1ms", "-500ms", "0s", "nan"]
+    texts = {text.get_text() for text in sensitivity_bars(times).texts}
+    assert {"0s", "200ms", "50ms", "10", "20"} <= texts
+
+
+def test_a_value_of_a_field_that_is_not_there_has_no_unit():
+    assert [written(FREE, path, 2.5) for path in ("broker.partitions", "clients.desks.network.rtt", "warmup")] == [
+        "2.5", "2.5", "2.5s",
+    ]  # fmt: skip
+    policy = FREE.replace(**{"clients.phones.reconnect": {"policy": "full_jitter", "base": "2s"}})
+    assert written(policy, "clients.phones.reconnect.base", 2.5) == "2.5s"
+    assert written(FREE, "seed", True) == "True" and written(FREE, "warmup", None) == "-"
 
 
 # --- its picture ----------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from realtime_sim.comparison import comparison
 from realtime_sim.results import Results
 from realtime_sim.simulation import simulate
 from realtime_sim.tables import (
     MOST_ROWS,
     decisions_table,
+    latency_table,
     objectives_table,
     recovery_table,
     report_text,
@@ -164,3 +166,13 @@ def test_replications_tell_the_worst_and_that_counts_are_of_all(replications):
     text = report_text(run(replications, faults=faults, servers={"profile": "zero", "count": 2, "egress": "1MB/s"}))
     assert ("all, worst" in text) == ("all replications together" in text) == (replications == 2)
     assert "Busiest of 2 servers: " in text and "; busiest link: " in text
+
+
+def test_replications_that_tell_little_are_said_to():
+    """A round trip that is drawn anew for each run, from a wide distribution: the interval is wider than the mean."""
+    wide = run(2, clients=[{"name": "c", "count": 1, "network": {"rtt": {"median": "40ms", "p99": "900ms"}}}])
+    told = "2 replications tell little: an interval is wider than its figure. Ask for more of them."
+    assert latency_table(wide).splitlines()[-1].strip() == told and "   0.000 to " in latency_table(wide)
+    assert comparison({"wide": wide, "alone": run()}).splitlines()[-1] == told
+    for alike in (run(2), run()):
+        assert told not in latency_table(alike) and "tell little" not in comparison({"a": alike})

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from realtime_sim.wire import SEGMENT_BYTES, message_bytes, websocket_header_bytes, wire_bytes
+from realtime_sim.wire import SEGMENT_BYTES, message_bytes, ping_bytes, websocket_header_bytes, wire_bytes
 
 NAMES = ("websocket", "sse", "long_polling")
 PAYLOADS = st.one_of(st.integers(0, 300), st.integers(0, 200_000))
@@ -63,6 +63,19 @@ def test_websocket_headers_are_those_of_the_examples_in_the_rfc(payload_bytes, m
 )
 def test_a_message_is_as_long_as_it_is_written_out(transport, text):
     assert message_bytes(transport, 5) == len(text.format("Hello").encode())
+
+
+@pytest.mark.parametrize(
+    ("transport", "written"),
+    [
+        ("websocket", b"\x89\x04abcd"),  # RFC 6455 §5.5.2: opcode 9, not masked, four bytes
+        ("sse", b":\n\n"),  # HTML §9.2.6: a line that starts with a colon is a comment, and a blank line after it
+    ],
+)
+def test_a_ping_is_as_long_as_it_is_written_out(transport, written):
+    assert ping_bytes(transport, tls=False) == len(written) + 52
+    assert ping_bytes(transport) == len(written) + 22 + 52
+    assert ping_bytes("long_polling") == 0
 
 
 @pytest.mark.parametrize(

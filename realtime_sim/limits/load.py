@@ -15,7 +15,7 @@ from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Cohort, RoomGroup, Scenario, Traffic
 from realtime_sim.theory import long_poll_answers_per_s, node_copies, utilization_with_wakeups
 from realtime_sim.transports import TRANSPORTS, handshake_round_trips
-from realtime_sim.wire import wire_bytes
+from realtime_sim.wire import ping_bytes, wire_bytes
 from realtime_sim.workload import audience, distinct_sizes, room_sizes
 
 __all__ = ["MOST_SERVERS", "Load", "Stream", "smallest"]
@@ -87,11 +87,14 @@ class Load:
             if TRANSPORTS[cohort.transport].request_per_message:
                 self.egress.append(self._polling(c, cohort))
                 continue
-            if _pings(cohort):
-                self.pings += cohort.count / cohort.keepalive.interval
             sizes = [wire_bytes(cohort.transport, stream.payload_bytes, cohort.tls) for stream in self.streams]
             sent = [stream.rate * stream.recipients[c] for stream in self.streams]
             self.egress.append((f"{cohort.name}, {cohort.transport}", float(sum(sent)), float(np.dot(sent, sizes))))
+            if _pings(cohort):
+                per_s = cohort.count / cohort.keepalive.interval
+                self.pings += per_s
+                n_bytes = per_s * ping_bytes(cohort.transport, cohort.tls)
+                self.egress.append((f"{cohort.name}, pings", per_s, n_bytes))
         sends = [stream.rate * float(stream.recipients.sum()) for stream in self.streams]
         own_task = self.servers.fanout == "task_per_client"
         each = [self.costs.send_to_one_s(stream.payload_bytes, own_task) for stream in self.streams]

@@ -16,6 +16,11 @@ __all__ = ["server_limits", "used_by"]
 NOTHING = 0.0005
 """Share that shows as 0.0 %: a limit used no further does not bind."""
 
+NOT_SENT = (
+    "Not counted: TCP acknowledgements and retransmissions, TLS handshakes and upgrades of clients that come (back)."
+)
+"""What leaves a server beside messages, answers to polls and pings."""
+
 WORTH_A_NOTE = 0.05
 """Share of a server's CPU that decoding takes, whatever the number of servers, before a note says so."""
 
@@ -50,7 +55,8 @@ def server_limits(scenario: Scenario, target_utilization: float = 0.7) -> Limits
     Queueing is not in it: that is `simulate`'s. Left out are also first connections.
     Streams of traffic that never run together are added up all the same. Long polls are counted as for Poisson
     messages. A job that finds its loop asleep wakes it, as `theory.utilization_with_wakeups` has it for Poisson jobs;
-    bursts, such as polls that come back together after a broadcast, wake it less often.
+    bursts, such as polls that come back together after a broadcast, wake it less often. Egress is messages, answers to
+    polls and pings; pings are not on the links of a simulation, which has them as work of the loops alone.
 
     References
     ----------
@@ -121,6 +127,9 @@ def _spared(row: Limit, lost: int) -> Limit:
 
 def _with_use(row: Limit, load: Load, needed: int | None, given: int, lost: int) -> Limit:
     """The row with how far it is used by the needed and the given servers, all alive and with `lost` dead."""
+    if row.name == "cpu":
+        shown = dict.fromkeys(n for n in (needed, given) if n and n != (row.servers or given))
+        row = replace(row, arithmetic="\n".join([row.arithmetic, *(_cpu_line(load, n) for n in shown)]))
     return replace(
         row,
         used_ratio=None if needed is None else _used(row, load, needed),
@@ -128,6 +137,14 @@ def _with_use(row: Limit, load: Load, needed: int | None, given: int, lost: int)
         given_used_ratio=_used(row, load, given),
         given_left_used_ratio=_used(row, load, given - lost) if lost else None,
     )
+
+
+def _cpu_line(load: Load, n: int) -> str:
+    """How busy the loops of `n` servers are: the demand of the row is that on another number of servers."""
+    work_s, all_s, loops = load.work_s(n), load.cpu_s(n), n * load.servers.workers
+    woken = f" of work + {number(all_s - work_s)} of wake-ups = {number(all_s)}" if all_s > work_s else ""
+    sums = f"{number(work_s)}{woken} CPU s/s / {plural(loops, 'loop')} = {load.utilization(n):.1%}"
+    return f"with {plural(n, 'server')}: {sums}"
 
 
 def _decides(rows: list[Limit], target: float) -> Limit | None:
@@ -225,8 +242,10 @@ def _cpu(load: Load, target: float) -> Limit:
     one = f"{target:g} x {plural(workers, 'loop')} = {capacity:,.4g} CPU s/s a server"
     needs = "" if servers is None else f": {number(work_s)} / {capacity:,.4g} = {work_s / capacity:,.2f} -> "
     lines.append(one + needs + ("" if servers is None else plural(servers, "server")))
-    note, possible = " ".join(_cpu_notes(load, target, servers)), servers is not None
-    return Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+    awake = smallest(lambda n: load.work_s(n) <= capacity * n)
+    note, possible = " ".join(_cpu_notes(load, target, servers, awake)), servers is not None
+    row = Limit("cpu", servers, capacity, work_s, "CPU s/s", "\n".join(lines), note=note, possible=possible)
+    return row if possible else replace(row, without_wakeups=awake)
 
 
 def _wakeup_lines(load: Load, n: int) -> list[str]:
@@ -245,7 +264,7 @@ def _wakeup_lines(load: Load, n: int) -> list[str]:
     return [f"wake-ups: a job finds a loop asleep with {chance} (Welch 1964; jobs Poisson)", f"each server: {solved}"]
 
 
-def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
+def _cpu_notes(load: Load, target: float, servers: int | None, awake: int | None) -> list[str]:
     """What more servers cannot change."""
     notes = [] if servers is not None else [f"No number of servers up to {MOST_SERVERS:,} is enough."]
     if load.scenario.host is not None:
@@ -257,10 +276,10 @@ def _cpu_notes(load: Load, target: float, servers: int | None) -> list[str]:
     if load.every_server_decodes and own >= WORTH_A_NOTE * target * load.servers.workers:
         about = f"Every server decodes all {number(load.publish_rate)} messages/s"
         notes.append(f"{about}: {number(own)} CPU s/s on each, which no other server can take over.")
-    awake = smallest(lambda n: load.work_s(n) <= target * load.servers.workers * n)
     if awake is not None and awake != servers:
         only = "" if servers is not None else "Wake-ups alone keep the loops so busy. "
-        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.")
+        ask = "" if servers is not None else " Whether they do, `plan` finds by simulation."
+        notes.append(f"{only}Wake-ups fade as load grows; without them {plural(awake, 'server')} would do.{ask}")
     several = load.servers.workers > 1 and load.servers.fanout == "task_per_client"
     if several and load.costs.wakeup_s and load.sends:
         notes.append(
@@ -280,15 +299,17 @@ def _egress(load: Load, target: float) -> Limit:
         *(aligned(parts, left={0, 4}) if parts else []),
         f"{demand:,.0f} B/s in all, TLS and TCP/IP headers included",
     ]
+    note = NOT_SENT if demand else ""
     link = load.servers.egress
     if link is None:
         lines.append("not limited: set servers.egress, such as 1 Gbit/s")
-        return Limit("egress", None, None, demand, "B/s", "\n".join(lines))
+        return Limit("egress", None, None, demand, "B/s", "\n".join(lines), note=note)
     capacity = target * link
     servers = max(1, math.ceil(demand / capacity))
     one = f"{target:g} x {link:,.0f} B/s = {capacity:,.0f} B/s a server"
     lines.append(f"{one}: {demand:,.0f} / {capacity:,.0f} = {demand / capacity:,.2f} -> {plural(servers, 'server')}")
-    return Limit("egress", servers, capacity, demand, "B/s", "\n".join(lines))
+    note += " Links of a simulation carry no pings." if load.pings else ""
+    return Limit("egress", servers, capacity, demand, "B/s", "\n".join(lines), note=note)
 
 
 def _used(row: Limit, load: Load, n: int) -> float | None:

@@ -50,6 +50,9 @@ class Limit:
         For the broker: Redis instances (`broker.shards`) or Kafka partitions needed, if rooms spread evenly over them.
     to_survive : int or None
         `servers` and those that may be lost; None where none may be.
+    without_wakeups : int or None
+        For the CPU, where wake-ups alone keep the loops of any number of servers too busy: servers for the work itself,
+        which may well do, as wake-ups fade under load. None elsewhere.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Limit:
     possible: bool = True
     brokers: int | None = None
     to_survive: int | None = None
+    without_wakeups: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,18 +176,29 @@ class Limits:
         """One row for each limit, indexed by its name; the arithmetic is left out."""
         frame = pd.DataFrame([asdict(row) for row in self.rows]).set_index("name").rename_axis("limit")
         figures = ["per_server_capacity", "demand", *(name for name in frame.columns if name.endswith("_ratio"))]
-        types = {"servers": "Int64", "brokers": "Int64", "to_survive": "Int64", **dict.fromkeys(figures, float)}
+        whole = ("servers", "brokers", "to_survive", "without_wakeups")
+        types = {**dict.fromkeys(whole, "Int64"), **dict.fromkeys(figures, float)}
         return frame.drop(columns="arithmetic").astype(types)
 
     @property
     def headline(self) -> str:
         """The answer in one line."""
-        needed = "no number of servers is enough" if self.needed is None else f"{plural(self.needed, 'server')} needed"
+        needed = self._unmet if self.needed is None else f"{plural(self.needed, 'server')} needed"
         if self.lost and self.needed is not None:
             needed += f" ({self.needed - self.lost:,} and {self.lost:,} that may be lost)"
         limit = "broker, which more servers do not help" if self.binding == "broker" else self.binding
         binds = "Nothing binds." if limit is None else f"Binding limit: {limit}."
         return f"{self.name}: {needed}, {self.given:,} given. {binds}"
+
+    @property
+    def _unmet(self) -> str:
+        """What no number of servers does."""
+        unmet = [row for row in self.rows if not row.possible and row.name != "broker"]
+        awake = max((row.without_wakeups or 0 for row in unmet), default=0)
+        if len(unmet) != 1 or not awake:
+            return "no number of servers is enough"
+        most = f"{self.target_utilization * 100:.3g} %"
+        return f"none by arithmetic at {most}: wake-ups, {awake:,} for the work alone; simulate it with plan"
 
     @property
     def verdict(self) -> str:
@@ -263,7 +278,7 @@ class Limits:
 def _needed(row: Limit) -> str:
     """What a limit asks for, in words."""
     if not row.possible:
-        return "none is enough"
+        return "none is enough" if row.without_wakeups is None else "none: wake-ups"
     if row.servers is not None:
         return plural(row.servers, "server")
     return "not limited" if row.brokers is None else plural(row.brokers, "broker")

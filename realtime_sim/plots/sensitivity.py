@@ -43,7 +43,7 @@ def sensitivity_bars(found: Sensitivity, ax: Axes | None = None) -> Axes:
     is_time = found.of.endswith("_s") and not found.of.endswith("_per_s")
     label = as_written(found.of.removesuffix("_s") if is_time else found.of).replace("_", " ")
     if found.method == "tornado":
-        _tornado(ax, frame, 1e3 if is_time else 1.0)
+        _tornado(ax, found, frame, 1e3 if is_time else 1.0)
         title = f"{label} at both ends of each input"
     elif found.method == "morris":
         _bars(ax, frame, ["mu_star"], 1e3 if is_time else 1.0)
@@ -61,17 +61,22 @@ def sensitivity_bars(found: Sensitivity, ax: Axes | None = None) -> Axes:
     return tidy(ax, title, label, "", grid="x")
 
 
-def _tornado(ax: Axes, frame: pd.DataFrame, scale: float) -> None:
+def _tornado(ax: Axes, found: Sensitivity, frame: pd.DataFrame, scale: float) -> None:
     base = frame["at_base"].iloc[0] * scale
     room = max(frame[["at_low", "at_high"]].max().max() - frame[["at_low", "at_high"]].min().min(), 0.0) * scale or 1.0
     for i, end in enumerate(("low", "high")):
         lengths = frame[f"at_{end}"] * scale - base
         ax.barh(range(len(frame)), lengths, left=base, height=0.6, color=COLOURS[i], label=f"{end} end")
-        for y, (value, length) in enumerate(zip(frame[end], lengths, strict=True)):
+        for y, (path, value, length) in enumerate(zip(frame.index, frame[end], lengths, strict=True)):
             right = length > 0 or (length == 0 and end == "high")
             at = {"xytext": (4 if right else -4, 0), "textcoords": "offset points", "va": "center"}
-            text = f"{value:,.4g}" if isinstance(value, float) else str(value)
-            ax.annotate(as_written(text), (base + length, y), ha="left" if right else "right", fontsize=8, **at)
+            ax.annotate(
+                as_written(found.value(path, value)),
+                (base + length, y),
+                ha="left" if right else "right",
+                fontsize=8,
+                **at,
+            )
     ax.axvline(base, color="#000000", linewidth=1, label="as it is")
     low, high = ax.get_xlim()
     ax.set_xlim(low - 0.15 * room, high + 0.15 * room)  # for the values beside the bars

@@ -22,8 +22,10 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
+    TypeAdapter,
     WithJsonSchema,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from realtime_sim import units
@@ -48,6 +50,7 @@ __all__ = [
     "duration_from",
     "fault",
     "faults",
+    "format_field",
     "format_parameter",
     "plain_number",
     "policy_type",
@@ -339,6 +342,27 @@ def _parser(field: str) -> Callable:
     if field.endswith("_s"):
         return units.parse_duration
     return units.parse_size if field.endswith("_bytes") else units.parse_number
+
+
+def format_field(field: FieldInfo, value: Any) -> object:
+    """The value of a part's field as a file has it.
+
+    Parameters
+    ----------
+    field : FieldInfo
+        One of `model_fields`.
+    value : object
+        In SI units, or as a file has it.
+
+    Examples
+    --------
+    >>> class Link(Part):
+    ...     delay: Duration = 0.0
+    >>> format_field(Link.model_fields["delay"], 0.25)
+    '250ms'
+    """
+    adapter = TypeAdapter(Annotated[field.annotation, "as written", *field.metadata])
+    return adapter.dump_python(adapter.validate_python(value), mode="json")
 
 
 def format_parameter(field: str, value: Any) -> object:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.limits import Limits, server_limits
+from realtime_sim.limits import Limits, Load, server_limits, used_by
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import plan
 from realtime_sim.prices import Cost, Prices
@@ -22,6 +22,12 @@ __all__ = ["brokers_of", "size"]
 
 BUSY = 0.7
 """Share of time that loops, links and the broker may be busy where nothing is promised, as the static calculator."""
+
+SPREADS_BY = {"redis_pubsub": "shards", "kafka": "partitions"}
+"""The field of a broker that gives it more threads, by its kind; others have one."""
+
+MOST_THREADS = 100_000
+"""Of a broker, where the search for enough of them ends."""
 
 MOST_ROWS = 1_000
 """Of one table: nobody reads more, and each may be a plan."""
@@ -109,7 +115,7 @@ def size(
     cases = [_Case(*names, float(level), grown_to(case, level)) for level in growth for names, case in machines.items()]
     if table is not None:
         for case in cases:  # a price that is missing is told before anything is planned
-            _cost(case, 1, 0.0, table)
+            _cost(case, 1, brokers_of(case.scenario), 0.0, table)
     rows = []
     for i, case in enumerate(cases):
         part = _part(progress, i, len(cases))
@@ -138,7 +144,8 @@ def _planned(
 ) -> dict[str, Any]:
     found = plan(case, replications=replications, at_most=at_most, n_jobs=n_jobs, progress=progress)
     return {
-        "limits": found.limits, "servers": found.servers, "confident": found.confident, "binding": found.binding,
+        "limits": found.limits, "servers": found.servers, "by_arithmetic": found.limits.needed,
+        "brokers": brokers_of(case), "confident": found.confident, "binding": found.binding,
         "next_binding": found.next_binding, "note": "" if found.blocked is None else found.blocked.text,
     }  # fmt: skip
 
@@ -149,20 +156,34 @@ def _reckoned(case: Scenario) -> dict[str, Any]:
     limits = server_limits(case, target_utilization=busy)
     others = [row for row in limits.rows if row.servers is not None and row.name != limits.binding]
     following = max(others, key=lambda row: row.servers, default=None)
+    brokers, note = _enough_brokers(case, limits)
+    servers = None if brokers is None else limits.needed
     return {
-        "limits": limits, "servers": limits.needed, "confident": None, "binding": limits.binding,
-        "next_binding": None if following is None else following.name,
-        "note": _reckoned_note(limits),
+        "limits": limits, "servers": servers, "by_arithmetic": servers,
+        "brokers": brokers_of(case) if brokers is None else brokers, "confident": None, "binding": limits.binding,
+        "next_binding": None if following is None else following.name, "note": note,
     }  # fmt: skip
 
 
-def _reckoned_note(limits: Limits) -> str:
+def _enough_brokers(case: Scenario, limits: Limits) -> tuple[int | None, str]:
+    """Broker instances with which the servers needed do, None if no number is enough, and what to say of them."""
     if limits.needed is None:
-        return limits.headline.partition(": ")[2]
-    if limits.binding != "broker":
-        return ""
-    needed = limits.row("broker").brokers
-    return f"{plural(needed, 'broker')} needed" if needed else "the broker is full"
+        return brokers_of(case), limits.headline.partition(": ")[2]
+    row, busy, kind = limits.row("broker"), limits.target_utilization, case.broker.kind
+    if (row.used_ratio or 0.0) <= busy:
+        return brokers_of(case), ""
+    field = SPREADS_BY.get(kind)
+    if field is None:
+        return None, f"none: broker, {plural(row.brokers, 'thread')} of {kind} needed, and it has one"
+    if not row.possible:
+        return None, f"none: broker, one room alone keeps a thread of {kind} busier than {busy:.0%}"
+    given = case.broker.n_threads
+    step = 0  # rooms that are not alike need more threads than their work alone, up to one for each room
+    while (n := row.brokers + step) <= MOST_THREADS:
+        if n > given and used_by(Load(case.replace(**{f"broker.{field}": n})), limits.needed)["broker"] <= busy:
+            return (n if field == "shards" else 1), f"{n:,} {field} needed, not {given:,}"
+        step = 2 * step or 1
+    return None, f"none: broker, rooms of such sizes do not spread over {MOST_THREADS:,} {field} well enough"
 
 
 def _row(case: _Case, found: dict[str, Any], prices: Prices | None) -> dict[str, Any]:
@@ -171,21 +192,20 @@ def _row(case: _Case, found: dict[str, Any], prices: Prices | None) -> dict[str,
     row = {
         **found,
         "profile": case.profile, "size": case.size, "growth": case.growth, "clients": clients,
-        "by_arithmetic": limits.needed, "connections_per_server": math.nan if servers is None else clients / servers,
-        "brokers": brokers_of(case.scenario), "egress_bytes_per_s": egress,
+        "connections_per_server": math.nan if servers is None else clients / servers, "egress_bytes_per_s": egress,
     }  # fmt: skip
     if prices is None or servers is None:
         return row
-    cost = _cost(case, servers, egress, prices)
+    cost = _cost(case, servers, found["brokers"], egress, prices)
     return row | {
         "cost_servers": cost.servers, "cost_broker": cost.broker, "cost_egress": cost.egress, "cost": cost.total,
         "cost_per_1000_clients": cost.total / clients * 1000,
     }  # fmt: skip
 
 
-def _cost(case: _Case, servers: int, egress: float, prices: Prices) -> Cost:
+def _cost(case: _Case, servers: int, brokers: int, egress: float, prices: Prices) -> Cost:
     names = [name for name in (case.size, case.scenario.servers.profile) if name]
-    kind, brokers = case.scenario.broker.kind, brokers_of(case.scenario)
+    kind = case.scenario.broker.kind
     return prices.monthly(servers, names, brokers=brokers, kind=kind, egress_bytes_per_s=egress)
 
 

@@ -6,6 +6,7 @@ import html
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from realtime_sim.answers import Answer, table_html, without_nan
@@ -34,7 +35,9 @@ class Sizing(Answer):
         At growth 1.
     frame : DataFrame
         One row for each kind and level, with the columns `COLUMNS`: `servers` is missing where no number is enough, and
-        `note` then says why; `by_arithmetic` are the servers without queueing.
+        `note` then says why; `by_arithmetic` are the servers without queueing, `brokers` the broker instances that the
+        cost counts. By arithmetic a broker that spreads rooms over shards has as many as it needs, and `note` tells how
+        many more than the scenario gives it; one that cannot be spread and has too much to do leaves no answer.
     queueing : bool
         Whether each row was planned by simulation; without it `servers` is the arithmetic.
     prices : Prices, optional
@@ -48,10 +51,11 @@ class Sizing(Answer):
 
     @property
     def best(self) -> pd.DataFrame:
-        """The row of each level of growth that costs least, or without prices needs the fewest servers."""
+        """The rows of each level of growth that cost least, or without prices need the fewest servers; all that tie."""
         known = self.frame.dropna(subset=["servers"])
         by = "servers" if self.prices is None else "cost"
-        return self.frame.loc[sorted(known.groupby("growth")[by].idxmin())] if len(known) else self.frame.iloc[:0]
+        least = known.groupby("growth")[by].transform("min").astype(float)
+        return known[np.isclose(known[by].astype(float), least, rtol=1e-9, atol=0)]
 
     @property
     def headline(self) -> str:

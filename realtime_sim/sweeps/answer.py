@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,8 +34,7 @@ def mean_of(values: np.ndarray) -> stats.Estimate:
         return stats.Estimate(float(values[0]))
     if not np.isfinite(values).all():
         return stats.Estimate(math.nan)
-    mean = stats.over_replications(values)
-    return stats.Estimate(mean.value, *mean.bounds_from_0)
+    return stats.over_replications(values).from_0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +113,17 @@ class Sweep(Answer):
 
     def __str__(self) -> str:
         shown = self._shown()
-        columns = [[str(one) for one in self.estimates(name)] for name in shown]
+        found = [self.estimates(name) for name in shown]
+        columns = [[str(one) for one in column] for column in found]
         swept = self.frame.loc[:: self.replications, list(self.paths)].astype(object).to_numpy().tolist()
         cells = [["" if value is None else f"{value}" for value in row] for row in swept]
         rows = [[*row, *figures] for row, *figures in zip(cells, *columns, strict=True)]
         runs = f"{plural(len(self.scenarios), 'combination')}, {plural(self.replications, 'run')} of each"
         how = "; means with 95 % intervals" if self.replications > 1 else ""
         lines = aligned([[*self.paths, *shown], *rows], left=set())
-        return "\n".join([f"{self.scenario.name}: {runs}, the same draws for all{how}", "", *lines])
+        told = stats.little_told(itertools.chain(*found), self.replications)
+        below = ["", told] if told else []
+        return "\n".join([f"{self.scenario.name}: {runs}, the same draws for all{how}", "", *lines, *below])
 
     def _repr_html_(self) -> str:
         return figures_html(self.frame, index=False)

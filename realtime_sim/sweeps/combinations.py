@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,14 @@ from realtime_sim.policies import POLICIES
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.distributions import Constant
 from realtime_sim.scenario.problems import STEP
-from realtime_sim.scenario.quantities import Part
+from realtime_sim.scenario.quantities import Part, format_field, format_parameter, written_name
 
-__all__ = ["MOST_RUNS", "Combination", "combinations", "scenarios_of", "value_at"]
+__all__ = ["MOST_RUNS", "Combination", "combinations", "scenarios_of", "value_at", "written"]
 
 MOST_RUNS = 100_000
 """Most runs of one sweep; their scenarios take a gigabyte."""
+
+_COSTS = "servers.costs."
 
 _STEP = "write it like {'servers.count': [2, 4, 8]}"
 
@@ -160,6 +162,8 @@ def _plain(value: object) -> object:
 def value_at(scenario: Scenario, path: str) -> Any:
     """What a field is: a number in SI units, a word, true or false, or None; of anything larger its plain form as text.
 
+    A cost that is left to the profile of the servers is the profile's.
+
     Parameters
     ----------
     scenario : Scenario
@@ -175,12 +179,58 @@ def value_at(scenario: Scenario, path: str) -> Any:
     [9, 0.04, 'socketio', 0.0]
     """
     value = _walk(scenario, path)
+    if value is None and path.startswith(_COSTS):
+        return _child(scenario.servers.resolved_costs, path.removeprefix(_COSTS))
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Constant):
         return value.value
     plain = _walk(scenario.model_dump(mode="json", by_alias=True, exclude_defaults=True), path)
     return _text(_default_form(value) if plain is None else plain)
+
+
+def written(scenario: Scenario, path: str, value: Any) -> str:
+    """A value of a field as a file has it, with its unit, and thousands apart in what has none; `-` for None.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Whose field.
+    path : str
+        As in `Scenario.replace`.
+    value : object
+        As `value_at` reads it.
+
+    Examples
+    --------
+    >>> chat = Scenario(name="chat", duration="1s", clients=[{"name": "phones", "count": 9}])
+    >>> fields = {"servers.memory": 2**29, "servers.costs.send": 2.18e-05, "clients.phones.count": 10_000}
+    >>> [written(chat, path, value) for path, value in fields.items()]
+    ['512MiB', '21.8us', '10,000']
+    """
+    if value is None or isinstance(value, (str, bool)):
+        return "-" if value is None else str(value)
+    *above, last = (name or number for name, number in STEP.findall(path))
+    node = scenario
+    for step in above:
+        node = _child(node, step)
+    shown = _with_unit(node, last, value)
+    if isinstance(shown, str):
+        return shown
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _with_unit(node: Any, name: str, value: float) -> object:
+    """A number as the field of this name writes it; the number itself where the scenario has no such field."""
+    if isinstance(node, Part):
+        for field, about in type(node).model_fields.items():
+            if name in (field, about.alias):
+                return format_field(about, value)
+    elif is_dataclass(node):
+        for parameter in fields(node):
+            if name in (parameter.name, written_name(parameter.name)):
+                return format_parameter(parameter.name, value)
+    return value
 
 
 def _default_form(value: Any) -> object:

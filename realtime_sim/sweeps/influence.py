@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,11 +26,12 @@ from realtime_sim.limits.table import aligned
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import check_counts
 from realtime_sim.sweeps.answer import Sweep
-from realtime_sim.sweeps.combinations import MOST_RUNS, scenarios_of
+from realtime_sim.sweeps.combinations import MOST_RUNS, scenarios_of, written
 from realtime_sim.sweeps.figures import figures_of
 from realtime_sim.sweeps.inputs import inputs_of
 from realtime_sim.sweeps.methods import METHODS, Method
 from realtime_sim.sweeps.sweeping import sweep
+from realtime_sim.units import format_duration
 
 __all__ = ["SERVERS", "Sensitivity", "sensitivity"]
 
@@ -76,18 +77,55 @@ class Sensitivity(Answer):
         if not row[METHODS[self.method].by] > 0:
             return f"{self.scenario.name}: {self.of} does not move with any of {', '.join(self.frame.index)}"
         if self.method == "tornado":
-            how = f"{row['at_low']:.4g} at {row['low']}, {row['at_high']:.4g} at {row['high']}"
-            how += f", and {row['at_base']:.4g} as it is"
+            ends = (f"{self.shown(row[f'at_{end}'])} at {self.value(path, row[end])}" for end in ("low", "high"))
+            how = f"{', '.join(ends)}, and {self.shown(row['at_base'])} as it is"
         elif self.method == "morris":
-            how = f"by {row['mu_star']:.4g} on average over its range"
+            how = f"by {self.shown(row['mu_star'])} on average over its range"
         else:
             alone, together = (f"{row[name] * 100:.0f} %" for name in ("S1", "ST"))
             how = f"{alone} of its variance alone, {together} with what it makes together with others"
         return f"{self.scenario.name}: {self.of} moves most with {path}: {how}"
 
+    def value(self, path: str, value: Any) -> str:
+        """A value of an input as a file has it, with its unit.
+
+        Parameters
+        ----------
+        path : str
+            Which input.
+        value : object
+            As in the frame.
+        """
+        return written(self.scenario, path, value)
+
+    def shown(self, figure: float) -> str:
+        """A value of the figure to four digits, with its unit where it is a time.
+
+        Parameters
+        ----------
+        figure : float
+            As in the frame.
+        """
+        is_time = self.of.endswith("_s") and not self.of.endswith("_per_s")
+        if not is_time or not math.isfinite(figure):
+            return f"{figure:,.4g}"
+        size_s = round(float(f"{abs(figure):.4g}"), 9)  # clocks count nanoseconds
+        return f"{'-' if figure < 0 < size_s else ''}{format_duration(size_s)}"
+
     def _cells(self) -> list[list[str]]:
-        frame = self.frame.reset_index().dropna(axis=1, how="all")
-        return [list(frame), *([_text(value) for value in row] for row in frame.itertuples(index=False))]
+        frame = self.frame.dropna(axis=1, how="all")
+        rows = [[path, *(self._cell(path, *cell) for cell in row.items())] for path, row in self._rows(frame)]
+        return [[frame.index.name, *frame], *rows]
+
+    @staticmethod
+    def _rows(frame: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Rows whose counts are whole numbers still, which those of a frame are not."""
+        return zip(frame.index, frame.astype(object).to_dict("records"), strict=True)
+
+    def _cell(self, path: str, column: str, value: Any) -> str:
+        if column in ("low", "base", "high"):
+            return self.value(path, value)
+        return f"{value:.4g}" if self.method == "sobol" else self.shown(value)
 
     def __str__(self) -> str:
         return "\n".join([self.headline, "", *aligned(self._cells(), left={0})])
@@ -159,7 +197,7 @@ def sensitivity(
     >>> found = sensitivity(chat, {"clients.phones.count": (5_000, 20_000), "servers.memory": ("512MiB", "2GiB"),
     ...                            "servers.max_connections": (1_000, 4_000)}, of="servers")
     >>> print(found.headline)
-    chat: servers moves most with clients.phones.count: 2.5 at 5000, 10 at 20000, and 5 as it is
+    chat: servers moves most with clients.phones.count: 2.5 at 5,000, 10 at 20,000, and 5 as it is
     """
     asked = _method(method, samples)
     check_counts(replications, n_jobs)
@@ -237,7 +275,3 @@ def _servers(scenario: Scenario) -> float:
     ]
     # Work that every server does, and wake-ups, are not shared out: then the whole number is the better one.
     return min(most, max([most - 1, *parts])) + limits.lost
-
-
-def _text(value: object) -> str:
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)

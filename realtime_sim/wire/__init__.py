@@ -24,6 +24,7 @@ from realtime_sim.wire.sizes import (
     TLS_RECORD_BYTES,
     link_bytes,
     message_bytes,
+    ping_bytes,
     websocket_header_bytes,
     wire_bytes,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "link_bytes",
     "message_bytes",
     "number_of",
+    "ping_bytes",
     "read_from_client",
     "read_from_server",
     "websocket_header_bytes",

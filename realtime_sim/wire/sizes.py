@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from numba import njit
 
-__all__ = ["POLL_HEADER_BYTES", "link_bytes", "message_bytes", "websocket_header_bytes", "wire_bytes"]
+__all__ = ["POLL_HEADER_BYTES", "link_bytes", "message_bytes", "ping_bytes", "websocket_header_bytes", "wire_bytes"]
 
 IP_TCP_HEADER_BYTES = 20 + 20 + 12
 """IPv4 header, TCP header and the timestamps option of one segment."""
@@ -26,6 +26,9 @@ TLS_RECORD_BYTES = 5 + 1 + 16
 TLS_RECORD_PAYLOAD_BYTES = 2**14
 
 _EVENT_STREAM = "id: 0000000000\ndata: \n\n"
+
+_PINGS = {"websocket": 2 + 4, "sse": len(":\n\n")}
+"""A ping frame with the 4 bytes that the library websockets puts into it (others put none to 2), and an SSE comment."""
 
 POLL_HEADER_BYTES = len("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 00000\r\n\r\n")
 """The least header of the answer to a long poll."""
@@ -85,6 +88,19 @@ def wire_bytes(transport: str, payload_bytes: int, tls: bool = True) -> int:
     (278, 256)
     """
     return link_bytes.py_func(message_bytes(transport, payload_bytes), tls)  # of any size, as Python counts
+
+
+def ping_bytes(transport: str, tls: bool = True) -> int:
+    """Bytes that one ping from server to client takes on the link, TLS, TCP and IP included; 0 for long polling.
+
+    Of a WebSocket it is a ping frame (RFC 6455 §5.5.2), of SSE a comment (HTML §9.2.7). The client's answer comes in.
+
+    Examples
+    --------
+    >>> [ping_bytes(name) for name in ("websocket", "sse", "long_polling")], ping_bytes("sse", tls=False)
+    ([80, 77, 0], 55)
+    """
+    return link_bytes.py_func(_PINGS.get(transport, 0), tls)
 
 
 @njit(cache=True)
