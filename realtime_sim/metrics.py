@@ -60,6 +60,10 @@ METRICS = MappingProxyType(
                 "realtime_refused_total", "counter", "handshakes", ("server",),
                 "Handshakes that an instance turned away: no room, throttled, or on its way out",
             ),
+            "failed": (
+                "realtime_handshakes_failed_total", "counter", "handshakes", ("server",),
+                "Handshakes that an instance let in and that came to nothing: their clients had gone by then, for one",
+            ),
             "utilization": (
                 "realtime_busy_seconds_total", "counter", "seconds", ("server",),
                 "CPU time of an instance; its rate over the number of its loops is their busy share",

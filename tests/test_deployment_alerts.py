@@ -56,26 +56,12 @@ def threshold(rule: dict) -> float:
         ),
         ({}, "RealtimeDeliveryLatencyP99", 0.25),
         ({"slo.p999": "1.5s"}, "RealtimeDeliveryLatencyP999", 1.5),
-        # A pod is up after 10 s, so all four go within two minutes: 1,000 / 120 s, and half as many again.
-        ({}, "RealtimeReconnectStorm", 13),
-        # After 60 s: two of 250 in two minutes.
-        ({"servers.startup": "60s"}, "RealtimeReconnectStorm", 7),
-        # Four pods accept 1/s each, and no more than 90 % of that.
-        ({"servers.admission.rate": "1/s"}, "RealtimeReconnectStorm", 4),
-        ({"faults": [{"at": 1, "kind": "rolling_deploy", "budget": "10/s"}]}, "RealtimeReconnectStorm", 15),
-        # And everybody once in 100 s: 10/s more.
-        ({"servers.startup": "60s", "servers.connection_age": "100s"}, "RealtimeReconnectStorm", 22),
         ({}, "RealtimeLoopsBusy", 0.7),
         ({}, "RealtimeConnectionsRefused", 0),
     ],
 )
 def test_known_thresholds(changes, alert, expected):
     assert threshold(alerts(chat(**changes))[alert]) == expected
-
-
-def test_a_storm_may_last_as_long_as_a_recovery():
-    assert alerts(chat(**{"slo.recover_within": "12.5s"}))["RealtimeReconnectStorm"]["for"] == "13s"
-    assert alerts(chat())["RealtimeReconnectStorm"]["for"] == "2m"
 
 
 def test_a_deploy_is_no_refusal():
@@ -87,7 +73,7 @@ def test_a_deploy_is_no_refusal():
 
 def test_what_alerts_stand_on_must_be_measured():
     found = alerts(chat())["RealtimeNotMeasured"]["expr"]
-    for key in (*MONITORED, "refused", "utilization"):
+    for key in (*MONITORED, "handshakes", "refused", "failed", "utilization"):
         assert f"absent({METRICS[key].name}" in found
     quiet = alerts(chat(slo=None, broker={"kind": "none"}))["RealtimeNotMeasured"]["expr"]
     assert "latency" not in quiet and "subscribers" not in quiet
@@ -187,6 +173,8 @@ def all_well(n: int = 60) -> dict[str, list[dict[str, str]]]:
         "channel_subscribers": [series("realtime_channel_subscribers", f"1x{n}", pod=one) for one in each],
         "refused": [series("realtime_refused_total", f"5x{n}", pod=one) for one in each],
         "utilization": [series("realtime_busy_seconds_total", f"0+12x{n}", pod=one) for one in each],
+        "handshakes": [series("realtime_handshakes_total", f"250+7x{n}", pod=one) for one in each],
+        "failed": [series("realtime_handshakes_failed_total", f"0x{n}", pod=one) for one in each],
         "reconnection_rate": [series("realtime_reconnections_total", f"0+30x{n}")],
     }
     steps = {0.1: 9_990, 0.25: 10_000, 0.5: 10_000, "+Inf": 10_000}
@@ -234,8 +222,10 @@ def test_nothing_fires_while_all_is_well(tmp_path):
         ("channel_subscribers", [series("realtime_channel_subscribers", f"{n}x60", pod=f"rooms-{i}")
                                  for i, n in enumerate((9_000, 8_000, 0, 7_000))],
          "RealtimeChannelSubscribersMissing"),
-        ("reconnection_rate", [series("realtime_reconnections_total", "0+3000x60")], "RealtimeReconnectStorm"),
-        ("refused", [series("realtime_refused_total", "0+60x60", pod="rooms-0")], "RealtimeConnectionsRefused"),
+        ("handshakes", [series("realtime_handshakes_total", "0+300x60", pod="rooms-0")], "RealtimeReconnectStorm"),
+        ("failed", [series("realtime_handshakes_failed_total", "0+300x60", pod="rooms-0")],
+         "RealtimeHandshakesFailing"),
+        ("refused", [series("realtime_refused_total", "0+20x60", pod="rooms-0")], "RealtimeConnectionsRefused"),
         ("utilization", [series("realtime_busy_seconds_total", "0+27x60", pod="rooms-0")], "RealtimeLoopsBusy"),
         ("delivery_latency", [series("realtime_delivery_latency_seconds_bucket", f"0+{n}x60", le=le)
                               for le, n in {0.1: 9_000, 0.25: 9_800, 0.5: 10_000, "+Inf": 10_000}.items()],

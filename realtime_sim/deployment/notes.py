@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from realtime_sim.deployment.figures import Deployed, Figures, promise
 from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
+from realtime_sim.deployment.storms import watch_of
 from realtime_sim.limits.table import number, plural
 from realtime_sim.metrics import METRICS, MONITORED
 from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler
@@ -172,6 +173,13 @@ def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
         yield (
             f"faults.rolling_deploy: {number(planned.value)} reconnections/s, {planned.why}, and all pods together "
             f"accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
+        )
+    watch, window_s = watch_of(scenario, figures), figures.window.value
+    if watch.deploy_is_storm:
+        yield (
+            f"alerts.yaml: RealtimeReconnectStorm fires on a deploy, which brings back {number(watch.deploy_clients)} "
+            f"clients in {window_s} s ({figures.rolling_why}). With a rolling_deploy whose budget is below "
+            f"{number(watch.quiet_clients / window_s)}/s it does not."
         )
 
 
