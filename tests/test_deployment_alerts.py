@@ -9,7 +9,10 @@ import subprocess
 import pytest
 import yaml
 from hypothesis import given, settings
+from prometheus_client.parser import text_string_to_metric_families
 
+from live.page import Page
+from live.server.monitoring import monitoring_text
 from realtime_sim import deployment, presets
 from realtime_sim.metrics import METRICS, MONITORED
 from realtime_sim.scenario import Scenario
@@ -71,12 +74,34 @@ def test_a_deploy_is_no_refusal():
     assert alerts(paced)["RealtimeConnectionsRefused"]["for"] == f"{2 * (10 + 50) + 50 + 300}s"
 
 
-def test_what_alerts_stand_on_must_be_measured():
-    found = alerts(chat())["RealtimeNotMeasured"]["expr"]
-    for key in (*MONITORED, "handshakes", "refused", "failed", "utilization"):
-        assert f"absent({METRICS[key].name}" in found
-    quiet = alerts(chat(slo=None, broker={"kind": "none"}))["RealtimeNotMeasured"]["expr"]
-    assert "latency" not in quiet and "subscribers" not in quiet
+def names_in(scenario: Scenario) -> set[str]:
+    """Every metric that the rules name, histograms without what Prometheus adds."""
+    text = yaml.safe_dump(groups(scenario), width=10_000)
+    return {one.removesuffix("_bucket") for one in re.findall(r"(?<![:\w])realtime_\w+(?={)", text)}
+
+
+@pytest.mark.parametrize("scenario", [chat(), chat(slo=None, broker={"kind": "none"})], ids=["all", "few"])
+def test_whatever_alerts_name_live_servers_export_or_notes_leave_to_the_application(scenario):
+    """And the alert on missing metrics asks for what servers export, so that it is silent on ours."""
+    page = Page()
+    exported = {family.name for family in text_string_to_metric_families(monitoring_text(0, page))}
+    page.close()
+    exported = {name for name in NAMES if name.removesuffix("_total") in exported or name in exported}
+    notes = {one.partition(":")[0]: one for one in deployment.manifests(scenario).notes}
+    told = {place: dict(re.findall(r"(realtime_\w+) \((\w+)\)", notes[place])) for place in notes}
+    application = set(told["monitoring.clients"])
+    assert names_in(scenario) == set(told["monitoring"]) | application
+    assert set(told["monitoring"]) <= exported and not application & exported
+    kinds = {metric.name: metric.kind for metric in METRICS.values()}
+    for name, kind in (told["monitoring"] | told["monitoring.clients"]).items():
+        assert kinds[name] == kind
+    missing = alerts(scenario)["RealtimeNotMeasured"]["expr"]
+    assert set(re.findall(r"absent\((\w+)", missing)) == set(told["monitoring"])
+
+
+def test_an_alert_that_nobody_may_measure_is_noted():
+    [note] = [one for one in deployment.manifests(chat()).notes if one.startswith("monitoring.clients: ")]
+    assert "a bucket that ends at 0.25 s" in note and "RealtimeDeliveryLatencyP99 never fires" in note
 
 
 def test_the_quantile_is_that_of_the_promise():

@@ -18,11 +18,11 @@ from realtime_sim.deployment.reasons import Because
 from realtime_sim.deployment.storms import since, watch_of
 from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import plural
-from realtime_sim.metrics import METRICS
+from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_duration
 
-__all__ = ["rules"]
+__all__ = ["measured", "rules"]
 
 ANSWER_WINDOW_S = 300
 """Window of rates that are judged, seconds, a choice: ten scrapes at the usual 30 s."""
@@ -48,6 +48,24 @@ def rules(deployed: Deployed) -> dict[str, object]:
         "metadata": target.metadata(),
         "spec": {"groups": groups},
     }
+
+
+def measured(scenario: Scenario) -> tuple[str, ...]:
+    """Keys of the metrics that the rules stand on.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+
+    Examples
+    --------
+    >>> quiet = Scenario(name="quiet", duration="1min", clients=[{"name": "phones", "count": 1_000}])
+    >>> [key for key in METRICS if key not in measured(quiet)]
+    ['channel_subscribers', 'sends']
+    """
+    without = {"sends"} if scenario.broker.kind != "none" else {"sends", "channel_subscribers"}
+    return tuple(key for key in METRICS if key not in without)
 
 
 def _name(key: str) -> str:
@@ -88,7 +106,8 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     yield record(f"pod:{active}:sum", _per_pod("active_connections", of), "active_connections")
     for name in _promised(scenario) or ["p99"]:
         yield record(f"namespace:{latency}:{name}", _latency(QUANTILES[name], of), "delivery_latency")
-    yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
+    if "channel_subscribers" in measured(scenario):
+        yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
     reconnections, refused = _name("reconnection_rate"), _name("refused")
     yield record(f"namespace:{reconnections}:rate5m", f"sum({_rate(reconnections, of)})", "reconnection_rate")
     yield record(f"pod:{refused}:rate5m", f"sum by (pod) ({_rate(refused, of)})", "refused")
@@ -108,7 +127,7 @@ def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: s
 def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str, object]]:
     yield _connections(scenario, figures, of)
     yield from _latencies(scenario, of)
-    if scenario.broker.kind != "none":
+    if "channel_subscribers" in measured(scenario):
         yield _alert(
             "RealtimeChannelSubscribersMissing",
             f"({_per_pod('active_connections', of)} > 0) unless ({_per_pod('channel_subscribers', of)} > 0)",
@@ -129,17 +148,13 @@ def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
         "rate); while all is well nobody is turned away.",
     )
     yield _utilization(scenario, of)
-    measured = ["active_connections", "reconnection_rate", "handshakes", "refused", "failed", "utilization"]
-    measured += ["delivery_latency"] if _promised(scenario) else []
-    measured += ["channel_subscribers"] if scenario.broker.kind != "none" else []
-    names = {key: _name(key) + ("_bucket" if METRICS[key].kind == "histogram" else "") for key in measured}
     yield _alert(
         "RealtimeNotMeasured",
-        " or ".join(f"absent({name}{of})" for name in names.values()),
+        " or ".join(f"absent({_name(key)}{of})" for key in measured(scenario) if key not in OF_CLIENTS),
         "10m",
         "warning",
-        "A metric that alerts stand on is not there",
-        "An alert on a metric that nobody exports never fires.",
+        "A metric of servers that alerts stand on is not there",
+        "An alert on a metric that nobody exports never fires. Only metrics that servers can know are asked for here.",
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from realtime_sim.deployment.alerts import measured
 from realtime_sim.deployment.figures import Deployed, Figures, promise
 from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
 from realtime_sim.deployment.storms import watch_of
+from realtime_sim.latency import QUANTILES
 from realtime_sim.limits.table import number, plural
-from realtime_sim.metrics import METRICS, MONITORED
+from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler
 from realtime_sim.proxies import CHECK_ANSWER_S
 from realtime_sim.scenario import Scenario
@@ -205,9 +207,21 @@ def _of_the_rest(scenario: Scenario) -> Iterator[str]:
 
 
 def _of_monitoring(scenario: Scenario) -> Iterator[str]:
-    names = ", ".join(METRICS[key].name for key in MONITORED)
+    def named(keys: Iterable[str]) -> str:
+        *most, last = (f"{METRICS[key].name} ({METRICS[key].kind})" for key in keys)
+        return f"{', '.join(most)} and {last}"
+
     yield (
-        f"monitoring: the server exports {names}, {METRICS['refused'].name} and {METRICS['utilization'].name} at "
-        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). No server knows "
-        f"{METRICS['delivery_latency'].name}: clients report it, or probes that stamp what they publish."
+        f"monitoring: every server exports {named(key for key in measured(scenario) if key not in OF_CLIENTS)} at "
+        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). Attempts that a "
+        "full accept queue drops, or that a proxy answers itself, are counted by nobody here."
+    )
+    latency, promised = METRICS["delivery_latency"], [name for name in QUANTILES if promise(scenario, name)]
+    silent = "".join(f" Without it RealtimeDeliveryLatency{name.capitalize()} never fires." for name in promised)
+    ends = " and ".join(f"{promise(scenario, name):g}" for name in promised)
+    buckets = f", with a bucket that ends at {ends} s" if promised else ""
+    yield (
+        f"monitoring.clients: no server knows {named(OF_CLIENTS)}, and RealtimeNotMeasured does not ask for them: the "
+        f"application exports them itself, from what clients report or probes find. {latency.name} is the time from "
+        f"publishing to receipt in {latency.unit}{buckets}.{silent}"
     )
