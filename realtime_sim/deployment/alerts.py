@@ -22,7 +22,7 @@ from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_duration
 
-__all__ = ["measured", "rules"]
+__all__ = ["BUSY_RATIO", "measured", "rules"]
 
 ANSWER_WINDOW_S = 300
 """Window of rates that are judged, seconds, a choice: ten scrapes at the usual 30 s."""

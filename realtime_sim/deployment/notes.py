@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from realtime_sim.deployment.alerts import measured
+from realtime_sim.deployment.alerts import BUSY_RATIO, measured
 from realtime_sim.deployment.figures import Deployed, Figures, promise
 from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
 from realtime_sim.deployment.storms import watch_of
 from realtime_sim.latency import QUANTILES
+from realtime_sim.limits.servers import server_limits
 from realtime_sim.limits.table import number, plural
 from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler
@@ -17,15 +18,19 @@ from realtime_sim.proxies import CHECK_ANSWER_S
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_bandwidth, format_duration, format_rate
 
-__all__ = ["notes_of"]
+__all__ = ["notes_of", "shortfall"]
 
 
-def notes_of(deployed: Deployed) -> tuple[str, ...]:
-    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first."""
+def notes_of(deployed: Deployed, short: str = "") -> tuple[str, ...]:
+    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first.
+
+    `short` is what `shortfall` says.
+    """
     scenario, figures = deployed.scenario, deployed.figures
     parts = (
+        _of_count(scenario, figures, short),
         _of_servers(scenario, figures),
-        _of_limits(scenario, figures),
+        _of_limits(scenario),
         _of_balancer(scenario),
         _of_clients(scenario),
     )
@@ -36,6 +41,43 @@ def notes_of(deployed: Deployed) -> tuple[str, ...]:
         _of_monitoring(scenario),
     )
     return tuple(note for part in (*parts, *later) for note in part)
+
+
+def shortfall(scenario: Scenario, figures: Figures, planned: bool = False) -> str:
+    """What static limits say against the servers there are, as one sentence; nothing where they are met.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures: an autoscaler on connections decides how many servers there are.
+    planned : bool
+        Whether `plan` has found that they are enough. It knows better how busy loops may be, so that only what they
+        could not do at all is told.
+    """
+    busy = promise(scenario, "max_utilization") or (1.0 if planned else BUSY_RATIO)
+    found = server_limits(scenario.replace(**{"servers.count": figures.full_pods}), busy)
+    if found.lost < found.given and not found.exceeded:
+        return ""
+    verdict = found.verdict.removeprefix("Your ").removesuffix(".")
+    if found.needed is None or found.needed <= found.given:
+        return f"{verdict}; more of them do not help, so ask `limits` what does"
+    if scenario.autoscaling is not None:
+        return f"{verdict}; it takes {found.needed:,}, so change autoscaling, or ask `plan`"
+    return f"{verdict}; use --servers {found.needed}, or ask `plan`"
+
+
+def _of_count(scenario: Scenario, figures: Figures, short: str) -> Iterator[str]:
+    limit, said = scenario.servers.connection_limit, []
+    room = None if limit is None else limit * figures.most_pods
+    if room is not None and room < figures.clients:
+        said.append(
+            f"{plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of {figures.clients:,} clients."
+        )
+    said += [f"{short}."] if short else []
+    if said:
+        yield f"servers.count: {' '.join(said)}"
 
 
 def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
@@ -58,14 +100,8 @@ def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
         yield f"servers.connection_age: the server itself closes connections of that age, {mean} on average ({spread})."
 
 
-def _of_limits(scenario: Scenario, figures: Figures) -> Iterator[str]:
+def _of_limits(scenario: Scenario) -> Iterator[str]:
     servers = scenario.servers
-    room = None if servers.connection_limit is None else servers.connection_limit * figures.most_pods
-    if room is not None and room < figures.clients:
-        yield (
-            f"servers.count: {plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of "
-            f"{figures.clients:,} clients. Ask `limits` or `plan` how many it takes."
-        )
     if servers.max_connections is not None:
         yield (
             f"servers.max_connections: Kubernetes counts none. The server must refuse more than "
