@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from realtime_sim.deployment.alerts import BUSY_RATIO, measured
 from realtime_sim.deployment.figures import Deployed, Figures, promise
-from realtime_sim.deployment.pods import FAILURES, readiness_s
+from realtime_sim.deployment.pods import FAILURES, pods_a_node, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
 from realtime_sim.deployment.storms import watch_of
 from realtime_sim.latency import QUANTILES
@@ -37,6 +38,7 @@ def notes_of(deployed: Deployed, short: str = "") -> tuple[str, ...]:
     later = (
         _of_scaling(scenario, figures),
         _of_deploys(scenario, figures),
+        _of_nodes(deployed),
         _of_the_rest(scenario),
         _of_monitoring(scenario),
     )
@@ -219,6 +221,22 @@ def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
             f"clients in {window_s} s ({figures.rolling_why}). With a rolling_deploy whose budget is below "
             f"{number(watch.quiet_clients / window_s)}/s it does not."
         )
+
+
+def _of_nodes(deployed: Deployed) -> Iterator[str]:
+    """What dies together."""
+    most, figures = pods_a_node(deployed), deployed.figures
+    if most is None:
+        return
+    begin, end = (math.ceil((n + figures.rolling.surge) / most) for n in (figures.pods, figures.most_pods))
+    yield (
+        f"slo.survive_servers: it counts pods, neither nodes nor zones. So that a node takes no more than "
+        f"{plural(most, 'pod')} with it, topologySpreadConstraints over kubernetes.io/hostname have DoNotSchedule and "
+        f"maxSkew {most:,}. It takes {plural(begin, 'node')} with room, {end:,} for the most pods there may be, with "
+        "deploys; on fewer of them pods stay Pending and deploys stand still. With ScheduleAnyway they start, and a "
+        "node that dies may break the promise. A zone takes its share with it: to survive one of three, promise "
+        f"{math.ceil(figures.pods / 3):,}, plan again, and set DoNotSchedule over topology.kubernetes.io/zone, too."
+    )
 
 
 def _of_the_rest(scenario: Scenario) -> Iterator[str]:
