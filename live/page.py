@@ -14,11 +14,11 @@ __all__ = ["FIELDS", "Page"]
 
 FIELDS = (
     "connections", "queue_length", "sends", "jobs", "handshakes", "peak_connections", "subscriptions", "unwritten",
-    "refused",
+    "refused", "failed",
 )  # fmt: skip
 """Open connections; messages that wait for their fan-out; copies sent, messages fanned out and handshakes done so far;
 the most connections at once; subscriptions at the broker; rows that found no room in a logbook; handshakes
-turned away so far."""
+turned away so far, and let in but come to nothing."""
 
 
 class Page:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["METRICS", "MONITORED", "Metric"]
+__all__ = ["METRICS", "MONITORED", "OF_CLIENTS", "Metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,10 @@ METRICS = MappingProxyType(
                 "realtime_refused_total", "counter", "handshakes", ("server",),
                 "Handshakes that an instance turned away: no room, throttled, or on its way out",
             ),
+            "failed": (
+                "realtime_handshakes_failed_total", "counter", "handshakes", ("server",),
+                "Handshakes that an instance let in and that came to nothing: their clients had gone by then, for one",
+            ),
             "utilization": (
                 "realtime_busy_seconds_total", "counter", "seconds", ("server",),
                 "CPU time of an instance; its rate over the number of its loops is their busy share",
@@ -79,3 +83,7 @@ METRICS = MappingProxyType(
 
 MONITORED = ("active_connections", "delivery_latency", "channel_subscribers", "reconnection_rate")
 """Keys of the four that every real-time service watches: those of `Results.monitoring` and of the dashboard."""
+
+OF_CLIENTS = ("delivery_latency", "reconnection_rate")
+"""Keys of those that no server can know: frames do not say when they were published, receipt is elsewhere, and only the
+client itself knows that it has been there before, on whatever server. Live servers export all others."""

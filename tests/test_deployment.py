@@ -33,6 +33,7 @@ def assert_taken(scenario: Scenario, versions: tuple[str, ...] = VERSIONS[-1:]) 
 
 def test_older_and_newer_kubernetes_take_it():
     assert_taken(chat(), VERSIONS)
+    assert_taken(chat(**{"slo.survive_servers": 1}), VERSIONS)
 
 
 @pytest.mark.parametrize("name", presets.NAMES)

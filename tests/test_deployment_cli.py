@@ -33,3 +33,18 @@ def test_what_is_wrong_is_one_message_and_nothing_is_written(tmp_path):
     assert done.returncode == 2 and "--namespace must be a DNS label" in done.stderr
     assert not (tmp_path / "k8s").exists()
     assert "--out" in command("manifests", "chat").stderr
+
+
+def test_too_few_servers_of_the_scenario_are_one_line_beside_the_files(tmp_path):
+    """2,000 clients on four servers of 500, and one may be lost. It is no failure."""
+    changes = ["--set", "servers.max_connections=500", "--set", "slo={survive_servers: 1}"]
+    done = command("manifests", "chat", *changes, "--out", str(tmp_path / "k8s"))
+    line = (
+        "4 servers, 1 of them lost, do not meet every limit: connections at 133.3% of 100%; use --servers 5, or ask "
+        "`plan`"
+    )
+    assert done.returncode == 0 and done.stderr == f"realtime-sim: {line}\n"
+    assert f"- servers.count: {line}.\n" in (tmp_path / "k8s" / "notes.md").read_text()
+    done = command("manifests", "chat", *changes, "--servers", "5", "--out", str(tmp_path / "k8s"))
+    assert done.returncode == 0 and done.stderr == ""
+    assert "do not meet" not in (tmp_path / "k8s" / "notes.md").read_text()

@@ -98,3 +98,61 @@ def test_an_autoscaler_that_cannot_hold_all_clients_is_noted():
     scaling = {"max_replicas": 4, "metrics": [{"name": "connections", "target": 200}]}
     [note] = [one for one in deployment.manifests(chat(autoscaling=scaling)).notes if "max_replicas" in one]
     assert "4 pods of 200 connections hold 800 of 1,000 clients" in note
+
+
+# Servers that are too few.
+
+
+def short(planned: bool = False, **changes: object) -> str:
+    """What is held against the servers, which is a sentence of the notes as well."""
+    made = deployment.manifests(chat(**changes), planned=planned)
+    [note] = [one for one in made.notes if one.startswith("servers.count: ")] or [""]
+    assert note.removeprefix("servers.count: ").endswith(f"{made.short}." if made.short else "")
+    return made.short
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        # Four of 400, and 1,000 clients: three are enough, also if one dies.
+        ({"slo.survive_servers": 1}, ""),
+        (
+            {"slo.survive_servers": 2},
+            "4 servers, 2 of them lost, do not meet every limit: connections at 125.0% of 100%; use --servers 5, or "
+            "ask `plan`",
+        ),
+        (
+            {"servers.count": 2},
+            "2 servers do not meet every limit: connections at 125.0% of 100%; use --servers 3, or ask `plan`",
+        ),
+        (
+            {"servers.count": 1, "slo.survive_servers": 1},
+            "1 server: none is left when 1 is lost; use --servers 4, or ask `plan`",
+        ),
+        (
+            {"broker.publish": "2s", "traffic": [{"name": "news", "rate": "1/s"}]},
+            "4 servers do not meet every limit: broker at 200.0% of 70%; more of them do not help, so ask `limits` "
+            "what does",
+        ),
+    ],
+)
+def test_servers_that_do_not_meet_static_limits_are_told(changes, expected):
+    assert short(**changes) == expected
+
+
+def test_an_autoscaler_decides_how_many_servers_are_held_to_the_limits():
+    """It begins with one, and has four of 250 when all are there; of two that are lost it knows nothing."""
+    scaling = SCALING | {"max_replicas": 4}
+    assert short(**{"servers.count": 1, "autoscaling": scaling}) == ""
+    found = short(**{"servers.count": 1, "autoscaling": scaling, "slo.survive_servers": 2})
+    assert found.startswith("4 servers, 2 of them lost,") and found.endswith(
+        "; it takes 5, so change autoscaling, or ask `plan`"
+    )
+
+
+def test_a_plan_knows_better_how_busy_loops_may_be_but_not_how_many_connections_there_are():
+    """500 clients a second that cost 7 ms each keep four loops busy for 7/8 of the time and more."""
+    busy = {"servers.costs": {"handshake": "7ms"}, "clients.phones.session": {"length": "2s"}}
+    assert "cpu at" in short(**busy) and short(planned=True, **busy) == ""
+    assert "cpu at" in short(planned=True, **busy, **{"slo.max_utilization": 0.5})
+    assert "connections at" in short(planned=True, **{"servers.count": 2})

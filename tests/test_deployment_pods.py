@@ -25,6 +25,50 @@ def test_known_figures_of_a_deployment():
 
 
 @pytest.mark.parametrize(
+    ("changes", "skew", "domains", "nodes"),
+    [
+        ({"slo.survive_servers": 1}, 1, 9, "5 nodes with room, 9 for the most pods"),  # twice four, and one of a deploy
+        ({"slo.survive_servers": 2}, 2, 9, "3 nodes with room, 5 for the most pods"),
+        ({"slo.survive_servers": 9}, 3, 9, "2 nodes with room, 3 for the most pods"),
+        ({"slo.survive_servers": 1, "servers.count": 1}, 1, 3, "2 nodes with room, 3 for the most pods"),
+    ],
+)
+def test_no_node_holds_more_pods_than_may_die(changes, skew, domains, nodes):
+    made = deployment.manifests(chat(**changes))
+    hosts, zones = made["deployment.yaml"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert hosts["whenUnsatisfiable"] == "DoNotSchedule" and hosts["topologyKey"] == "kubernetes.io/hostname"
+    assert (hosts["maxSkew"], hosts["minDomains"]) == (skew, domains)
+    assert (zones["whenUnsatisfiable"], zones["maxSkew"]) == ("ScheduleAnyway", 1)
+    [note] = [one for one in made.notes if one.startswith("slo.survive_servers: it counts pods, neither nodes nor")]
+    assert nodes in note and f"maxSkew {skew}." in note
+    assert "slo.survive_servers counts pods" in made.yaml("deployment.yaml")
+
+
+def placed(n_pods: int, n_nodes: int, skew: int, domains: int) -> list[int]:
+    """Pods of each node, where every one goes to the fullest node that the rule allows (Kubernetes documentation, "Pod
+    Topology Spread Constraints": the skew is that of the node to the emptiest, or to 0 below `minDomains` nodes)."""
+    nodes = [0] * n_nodes
+    for _ in range(n_pods):
+        least = min(nodes) if n_nodes >= domains else 0
+        allowed = [i for i, held in enumerate(nodes) if held + 1 - least <= skew]
+        if allowed:
+            nodes[max(allowed, key=lambda i: nodes[i])] += 1
+    return nodes
+
+
+@pytest.mark.parametrize("survive", [1, 2, 3])
+@pytest.mark.parametrize("n_nodes", range(1, 13))
+def test_the_worst_scheduler_that_keeps_to_the_rule_keeps_the_promise(survive, n_nodes):
+    """Up to nine pods; without `minDomains` four pods on three nodes would share one."""
+    made = deployment.manifests(chat(**{"slo.survive_servers": survive}))
+    hosts, _ = made["deployment.yaml"]["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    for n_pods in range(1, 10):
+        nodes = placed(n_pods, n_nodes, hosts["maxSkew"], hosts["minDomains"])
+        assert max(nodes) <= survive and sum(nodes) == min(n_pods, n_nodes * survive)
+    assert placed(4, 3, 1, 1) == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
     ("balancer", "affinity", "reason"),
     [
         ({"affinity": "cookie"}, "ClientIP", "a Service reads no cookies"),

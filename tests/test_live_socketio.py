@@ -184,10 +184,12 @@ def test_forged_tokens_and_other_origins_are_turned_away(cluster, polls):
         return away.value.outcome
 
     async def scene() -> None:
-        good = {"token": token(cluster.fleet, 0)}
+        page = cluster.fleet.instances[0].page
+        good, before = {"token": token(cluster.fleet, 0)}, (page.get("handshakes"), page.get("failed"))
         forged = {"token": token(cluster.fleet, 0, b"another")}
         assert await outcome(good, "http://elsewhere.test") == "refused"
         assert [await outcome(auth, ORIGIN) for auth in (forged, {}, {"token": 7})] == ["refused"] * 3
+        await until(lambda: (page.get("handshakes"), page.get("failed")) == (before[0], before[1] + 4))
         assert cluster.fleet.instances[0].page.get("connections") == 0
         async with aiohttp.ClientSession() as session:  # and without any client of ours: neither cookie nor token
             url = f"{cluster.fleet.places()[0].http_url}/socket.io/?EIO=4&transport=polling"

@@ -48,11 +48,11 @@ class Entry:
     Its end must be said, whatever that was; it does no harm to say it twice.
     """
 
-    __slots__ = ("_door", "_is_arriving", "_is_over")
+    __slots__ = ("_door", "_is_arriving", "_is_over", "_is_welcome")
 
     def __init__(self, door: FrontDoor) -> None:
         self._door = door
-        self._is_arriving, self._is_over = True, False
+        self._is_arriving, self._is_over, self._is_welcome = True, False, False
         door.n_arriving += 1
 
     def stands(self) -> None:
@@ -61,12 +61,19 @@ class Entry:
             self._is_arriving = False
             self._door.n_arriving -= 1
 
+    def welcomed(self) -> None:
+        """The client has its connection."""
+        self._is_welcome = True
+        self._door.hub.page.add("handshakes")
+
     def over(self) -> None:
         """The client has been welcomed, or there will be no connection."""
         self.stands()
         if not self._is_over:
             self._is_over = True
             self._door.gate.handshake_over()
+            if not self._is_welcome:
+                self._door.hub.page.add("failed")
 
 
 class FrontDoor:
@@ -120,7 +127,7 @@ class FrontDoor:
         try:
             await self._tell_broker(self.link.subscribe, hub.membership.rooms_of(subscriber.client))
             if subscriber.is_open:
-                hub.page.add("handshakes")
+                entry.welcomed()
                 subscriber.send(encode(Welcome(self.settings.number, session, until)), "")
         finally:
             entry.over()

@@ -16,6 +16,7 @@ _COUNTERS = {
     "active_connections": "connections",
     "channel_subscribers": "subscriptions",
     "refused": "refused",
+    "failed": "failed",
     "sends": "sends",
     "handshakes": "handshakes",
 }

@@ -129,6 +129,7 @@ class Door:
         try:
             token = auth.get("token") if isinstance(auth, dict) else None
             client = self.gate.identify(token if isinstance(token, str) else "", ())
+            request["handshake"].welcomed()
         except Refused as refused:
             self.start(self._turn_out(engine, websocket))
             raise Denied(refused.reason) from None

@@ -26,9 +26,13 @@ class Handshake:
     """
 
     def __init__(self, door: Door, request: web.Request) -> None:
-        self._door, self._request, self._is_over = door, request, False
+        self._door, self._request, self._is_over, self._is_welcome = door, request, False, False
         limit_s = door.settings.header_timeout_s
         self._timer = asyncio.get_running_loop().call_later(limit_s, self._too_late)
+
+    def welcomed(self) -> None:
+        """The client has shown who it is."""
+        self._is_welcome = True
 
     def over(self) -> None:
         """The client is let in, or not."""
@@ -36,6 +40,8 @@ class Handshake:
             self._is_over = True
             self._timer.cancel()
             self._door.gate.handshake_over()
+            if not self._is_welcome:
+                self._door.page.add("failed")
 
     def _too_late(self) -> None:
         self.over()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def manifests(
             asked = asked.replace(**{"servers.count": servers})
     places = {"namespace": namespace, "name": name or None, "port": port}
     with spelled(*places, "image", output="--out"):
-        made = deployment.manifests(asked, image=image or IMAGE, **places)
+        made = deployment.manifests(asked, image=image or IMAGE, planned=servers is not None, **places)
         snippets = {
             "haproxy.cfg": deployment.haproxy_snippet(asked, **places),
             "nginx.conf": deployment.nginx_snippet(asked, **places),
@@ -48,6 +49,8 @@ def manifests(
         for file, text in snippets.items():
             write_whole(Path(out) / file, text)
             written.append(Path(out) / file)
+    if made.short:
+        print(f"realtime-sim: {made.short}", file=sys.stderr)
     print(f"{made.about}\n")
     for path in written:
         print(f"File: {path}")

@@ -13,15 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from realtime_sim.deployment.figures import STORM_WINDOW_S, Deployed, Figures, promise
+from realtime_sim.deployment.figures import SCRAPE_S, Deployed, Figures, promise
 from realtime_sim.deployment.reasons import Because
+from realtime_sim.deployment.storms import since, watch_of
 from realtime_sim.latency import QUANTILES
-from realtime_sim.limits.table import number, plural
-from realtime_sim.metrics import METRICS
+from realtime_sim.limits.table import plural
+from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_duration
 
-__all__ = ["rules"]
+__all__ = ["BUSY_RATIO", "measured", "rules"]
 
 ANSWER_WINDOW_S = 300
 """Window of rates that are judged, seconds, a choice: ten scrapes at the usual 30 s."""
@@ -31,9 +32,6 @@ FULL_RATIO = 0.9
 
 BUSY_RATIO = 0.7
 """Busy share of loops that `limits` allows unless told otherwise."""
-
-STORM_FACTOR = 1.5
-"""Times the reconnections that are planned for, before it is a storm, a choice."""
 
 
 def rules(deployed: Deployed) -> dict[str, object]:
@@ -52,6 +50,24 @@ def rules(deployed: Deployed) -> dict[str, object]:
     }
 
 
+def measured(scenario: Scenario) -> tuple[str, ...]:
+    """Keys of the metrics that the rules stand on.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+
+    Examples
+    --------
+    >>> quiet = Scenario(name="quiet", duration="1min", clients=[{"name": "phones", "count": 1_000}])
+    >>> [key for key in METRICS if key not in measured(quiet)]
+    ['channel_subscribers', 'sends']
+    """
+    without = {"sends"} if scenario.broker.kind != "none" else {"sends", "channel_subscribers"}
+    return tuple(key for key in METRICS if key not in without)
+
+
 def _name(key: str) -> str:
     return METRICS[key].name
 
@@ -66,10 +82,6 @@ def _rate(series: str, of: str) -> str:
 
 def _per_pod(key: str, of: str) -> str:
     return f"sum by (pod) ({_name(key)}{of})"
-
-
-def _storm_rate(of: str) -> str:
-    return f"sum(rate({_name('reconnection_rate')}{of}[{STORM_WINDOW_S}s]))"
 
 
 def _busy(scenario: Scenario, of: str) -> str:
@@ -94,9 +106,10 @@ def _recorded(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
     yield record(f"pod:{active}:sum", _per_pod("active_connections", of), "active_connections")
     for name in _promised(scenario) or ["p99"]:
         yield record(f"namespace:{latency}:{name}", _latency(QUANTILES[name], of), "delivery_latency")
-    yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
-    yield record(f"namespace:{_name('reconnection_rate')}:rate2m", _storm_rate(of), "reconnection_rate")
-    refused = _name("refused")
+    if "channel_subscribers" in measured(scenario):
+        yield record(f"namespace:{subscribers}:sum", f"sum({subscribers}{of})", "channel_subscribers")
+    reconnections, refused = _name("reconnection_rate"), _name("refused")
+    yield record(f"namespace:{reconnections}:rate5m", f"sum({_rate(reconnections, of)})", "reconnection_rate")
     yield record(f"pod:{refused}:rate5m", f"sum by (pod) ({_rate(refused, of)})", "refused")
     yield record(f"pod:{_name('utilization')}:busy_ratio", _busy(scenario, of), "utilization")
 
@@ -114,7 +127,7 @@ def _alert(name: str, expr: str, lasts: str, severity: str, summary: str, why: s
 def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str, object]]:
     yield _connections(scenario, figures, of)
     yield from _latencies(scenario, of)
-    if scenario.broker.kind != "none":
+    if "channel_subscribers" in measured(scenario):
         yield _alert(
             "RealtimeChannelSubscribersMissing",
             f"({_per_pod('active_connections', of)} > 0) unless ({_per_pod('channel_subscribers', of)} > 0)",
@@ -124,7 +137,7 @@ def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
             f"Every pod that has clients has a subscription at least (broker.kind {scenario.broker.kind}); without one "
             "its clients get nothing, and nothing else shows it.",
         )
-    yield _storm(scenario, figures, of)
+    yield from _storms(scenario, figures, of)
     yield _alert(
         "RealtimeConnectionsRefused",
         f"sum({_rate(_name('refused'), of)}) > 0",
@@ -135,17 +148,13 @@ def _alerts(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
         "rate); while all is well nobody is turned away.",
     )
     yield _utilization(scenario, of)
-    measured = ["active_connections", "reconnection_rate", "refused", "utilization"]
-    measured += ["delivery_latency"] if _promised(scenario) else []
-    measured += ["channel_subscribers"] if scenario.broker.kind != "none" else []
-    names = {key: _name(key) + ("_bucket" if METRICS[key].kind == "histogram" else "") for key in measured}
     yield _alert(
         "RealtimeNotMeasured",
-        " or ".join(f"absent({name}{of})" for name in names.values()),
+        " or ".join(f"absent({_name(key)}{of})" for key in measured(scenario) if key not in OF_CLIENTS),
         "10m",
         "warning",
-        "A metric that alerts stand on is not there",
-        "An alert on a metric that nobody exports never fires.",
+        "A metric of servers that alerts stand on is not there",
+        "An alert on a metric that nobody exports never fires. Only metrics that servers can know are asked for here.",
     )
 
 
@@ -174,25 +183,31 @@ def _latencies(scenario: Scenario, of: str) -> Iterator[dict[str, object]]:
         yield _alert(f"RealtimeDeliveryLatency{name.capitalize()}", expr, "5m", "page", summary, why)
 
 
-def _storm(scenario: Scenario, figures: Figures, of: str) -> dict[str, object]:
-    """More reconnections than deploys and ageing connections make, for longer than a recovery may take."""
-    planned, why = figures.planned_per_s.value, figures.planned_per_s.why
-    text = f"{STORM_FACTOR:g} times {number(planned)}/s, {why}"
-    threshold, most = STORM_FACTOR * planned, figures.all_accept_per_s
-    if most is not None and threshold > FULL_RATIO * most:
-        threshold = FULL_RATIO * most
-        text = f"{FULL_RATIO:.0%} of the {number(most)} clients/s that all pods together accept beside their work"
-    recover_s = promise(scenario, "recover_within")
-    lasts = f"{max(1, math.ceil(recover_s))}s" if recover_s is not None else "2m"
-    since = "for longer than slo.recover_within" if recover_s is not None else "for 2 minutes, a choice"
-    return _alert(
+def _storms(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str, object]]:
+    """One that is over soon shows in whom servers let in; one that feeds itself shows in how many fail, and go on."""
+    watch, window_s = watch_of(scenario, figures), figures.window.value
+    opened, refused, failed = (since(_name(key), of, window_s) for key in ("handshakes", "refused", "failed"))
+    larger = _alert(
         "RealtimeReconnectStorm",
-        f"{_storm_rate(of)} > {max(1, math.ceil(threshold))}",
-        lasts,
+        f"{opened} > {watch.threshold}",
+        f"{SCRAPE_S}s",
         "page",
-        "Clients reconnect more than is planned for",
-        f"{text}; {since}.",
+        "More clients come in than a planned loss brings back",
+        f"{watch.arithmetic}. Servers cannot tell who has been there before, so all handshakes count.",
     )
+    stuck = _alert(
+        "RealtimeHandshakesFailing",
+        f"{refused} + {failed} > clamp_min({opened}, {watch.fewest_failing})",
+        f"{watch.failing_s}s",
+        "page",
+        "Clients try to come in and most of them fail",
+        f"More handshakes are turned away or come to nothing than succeed, and more than {watch.fewest_failing:,} in "
+        f"{window_s} s, half the clients of a pod; for longer than {watch.patience}. A storm that feeds itself looks "
+        "like this: let in fewer at a time (servers.admission), or add pods.",
+    )
+    for rule in (larger, stuck):
+        why = rule["annotations"]["description"]
+        yield rule | {"alert": Because(rule["alert"], why)}
 
 
 def _utilization(scenario: Scenario, of: str) -> dict[str, object]:

@@ -19,7 +19,7 @@ from realtime_sim.limits.storm import storm
 from realtime_sim.limits.table import number, plural
 from realtime_sim.scenario import RollingDeploy, Scenario
 
-__all__ = ["Deployed", "Figures", "figures_of", "promise", "rolling_of"]
+__all__ = ["SCRAPE_S", "Deployed", "Figures", "bearable", "figures_of", "promise", "rolling_of"]
 
 PROPAGATION_S = 5
 """Time until every proxy has heard that a pod is on its way out, a choice: EndpointSlices reach nodes in a second or
@@ -31,8 +31,12 @@ GOODBYE_S = 10
 GROWTH = 2
 """Pods that the autoscaler may have at most, as a multiple of the answer, a choice: twice the clients."""
 
-STORM_WINDOW_S = 120
-"""Window of the rate of reconnections, seconds, a choice: four scrapes at the usual 30 s, and a storm takes minutes."""
+SCRAPE_S = 30
+"""Time between two scrapes of Prometheus, the usual one."""
+
+LEAST_SCRAPES, LONGEST_WINDOW_S = 4, 1_800
+"""Scrapes in a window in which a storm is looked for, at least, so that one may be missed; and the longest window,
+seconds: beyond it day and night differ. Choices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,10 @@ class Figures:
         All of it with the goodbyes, seconds, an integer.
     accepts_per_s : float or None
         Clients a second that one pod accepts beside its usual work; None if none, or any number.
+    window : Because
+        Time in which a storm is looked for, seconds, an integer.
+    deploy_pods : int
+        Pods that a deploy takes down in that time, if no budget holds it back.
     planned_per_s : Because
         Reconnections a second that a deploy makes, and connections that grow old.
     deploy : Because
@@ -75,6 +83,8 @@ class Figures:
     pre_stop: Because
     termination: Because
     accepts_per_s: float | None
+    window: Because
+    deploy_pods: int
     planned_per_s: Because
     deploy: Because
     rolling: RollingDeploy
@@ -131,6 +141,8 @@ def figures_of(scenario: Scenario) -> Figures:
     lost = min(n - 1, promise(scenario, "survive_servers") or 0)
     rolling, rolling_why = rolling_of(scenario)
     shock = storm(Load(scenario), n, 1)
+    window = _window(scenario, n)
+    deploy_pods = _deploy_pods(scenario, n, rolling, window.value)
     spare = Because(
         max(each.value, math.ceil(clients / (n - lost))),
         f"{clients:,} clients on {plural(n - lost, 'pod')}: {n:,} less slo.survive_servers ({lost:,})",
@@ -158,7 +170,9 @@ def figures_of(scenario: Scenario) -> Figures:
         pre_stop,
         termination,
         accepts_per_s=shock.accepted_per_s,
-        planned_per_s=_planned(scenario, n, each.value, rolling, rolling_why),
+        window=window,
+        deploy_pods=deploy_pods,
+        planned_per_s=_planned(scenario, deploy_pods * each.value, window.value, rolling, rolling_why),
         deploy=_deploy(scenario, n, drain.value, rolling),
         rolling=rolling,
         rolling_why=rolling_why,
@@ -183,17 +197,41 @@ def _full(scenario: Scenario) -> tuple[int, Because]:
     return n, Because(math.ceil(clients / n), f"{clients:,} clients / {plural(n, 'pod')}, servers.count")
 
 
-def _planned(scenario: Scenario, n: int, each: int, rolling: RollingDeploy, rolling_why: str) -> Because:
+def bearable(scenario: Scenario, n: int) -> int:
+    """Servers of `n` that may die at once: as many as `slo.survive_servers` says, or one, but not all of them."""
+    return min(n - 1, max(1, promise(scenario, "survive_servers") or 0))
+
+
+def _window(scenario: Scenario, n: int) -> Because:
+    """Time that holds a recovery and one scrape more, in whole scrapes."""
+    promised_s, lost = promise(scenario, "recover_within"), bearable(scenario, n)
+    back_s = promised_s
+    if back_s is None:
+        back_s = (storm(Load(scenario), n, lost).back_s if lost else None) or 0.0
+    least_s = LEAST_SCRAPES * SCRAPE_S
+    window_s = min(LONGEST_WINDOW_S, max(least_s, (math.ceil(back_s / SCRAPE_S) + 1) * SCRAPE_S))
+    if window_s == least_s:
+        return Because(window_s, f"{LEAST_SCRAPES} scrapes at the usual {SCRAPE_S} s")
+    if window_s == LONGEST_WINDOW_S:
+        return Because(window_s, "the longest that there is")
+    source = f"until clients of {plural(lost, 'pod')} are back" if promised_s is None else "slo.recover_within"
+    return Because(window_s, f"{back_s:,.3g} s, {source}, and a scrape")
+
+
+def _deploy_pods(scenario: Scenario, n: int, rolling: RollingDeploy, window_s: int) -> int:
     """A Deployment does not wait for drains: the next pod goes as soon as a new one is ready."""
     startup_s = max(1.0, scenario.servers.startup)
-    at_once = max(1, rolling.surge + rolling.max_unavailable)
+    return min(n, max(1, rolling.surge + rolling.max_unavailable) * math.ceil(window_s / startup_s))
+
+
+def _planned(scenario: Scenario, closed: int, window_s: int, rolling: RollingDeploy, rolling_why: str) -> Because:
+    """What a deploy closes, `closed` connections in a window if nothing holds it back, and what grows old."""
     if rolling.budget is not None:
         per_s, why = rolling.budget, f"the budget of {rolling_why}"
     else:
-        gone = min(n, at_once * math.ceil(STORM_WINDOW_S / startup_s))
-        per_s = gone * each / STORM_WINDOW_S
+        per_s = closed / window_s
         why = (
-            f"which a deploy makes: {plural(gone, 'pod')} of {number(each)} connections go in {STORM_WINDOW_S} s "
+            f"which a deploy makes: {number(closed)} connections go in {window_s} s "
             f"({rolling_why}; servers.startup {scenario.servers.startup:g} s)"
         )
     if scenario.servers.connection_age is not None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from realtime_sim.deployment.alerts import rules
 from realtime_sim.deployment.figures import Deployed, figures_of
-from realtime_sim.deployment.notes import notes_of
+from realtime_sim.deployment.notes import notes_of, shortfall
 from realtime_sim.deployment.pods import budget, deployment, services
 from realtime_sim.deployment.reasons import commented, plain, reasons
 from realtime_sim.deployment.scaling import autoscaler
@@ -33,11 +33,14 @@ class Manifests(Mapping[str, dict[str, Any]]):
         File name to the object, each value that is not a matter of course with its reason.
     notes : tuple of str
         What the scenario says and they cannot.
+    short : str
+        What static limits say against so many servers, one sentence of the notes; nothing where they are met.
     """
 
     about: str
     objects: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
+    short: str = ""
 
     def __getitem__(self, file: str) -> dict[str, Any]:
         return plain(self.objects[file])
@@ -102,7 +105,13 @@ class Manifests(Mapping[str, dict[str, Any]]):
 
 
 def manifests(
-    scenario: Scenario, *, image: str = IMAGE, namespace: str = "default", name: str | None = None, port: int = 8080
+    scenario: Scenario,
+    *,
+    image: str = IMAGE,
+    namespace: str = "default",
+    name: str | None = None,
+    port: int = 8080,
+    planned: bool = False,
 ) -> Manifests:
     """Kubernetes manifests for a scenario at its `servers.count`, and the Prometheus rules that watch it.
 
@@ -121,6 +130,9 @@ def manifests(
         Of the objects; made from the scenario's name if left out.
     port : int
         Where the server listens, for clients, `/healthz` and `/metrics`.
+    planned : bool
+        Whether `plan` has found that `servers.count` is enough; then the notes do not hold against it that loops are
+        busier than `limits` would have them.
 
     Returns
     -------
@@ -154,4 +166,5 @@ def manifests(
         "alerts.yaml": rules(deployed),
     }
     about = f"{scenario.name}: {scenario.n_clients:,} clients on {scenario.servers.count:,} pods"
-    return Manifests(about, MappingProxyType(objects), notes_of(deployed))
+    short = shortfall(scenario, deployed.figures, planned)
+    return Manifests(about, MappingProxyType(objects), notes_of(deployed, short), short)

@@ -2,37 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 
+from realtime_sim.deployment.alerts import BUSY_RATIO, measured
 from realtime_sim.deployment.figures import Deployed, Figures, promise
-from realtime_sim.deployment.pods import FAILURES, readiness_s
+from realtime_sim.deployment.pods import FAILURES, pods_a_node, readiness_s
 from realtime_sim.deployment.scaling import sends_per_s
+from realtime_sim.deployment.storms import watch_of
+from realtime_sim.latency import QUANTILES
+from realtime_sim.limits.servers import server_limits
 from realtime_sim.limits.table import number, plural
-from realtime_sim.metrics import METRICS, MONITORED
+from realtime_sim.metrics import METRICS, OF_CLIENTS
 from realtime_sim.policies.autoscaling import HorizontalPodAutoscaler
 from realtime_sim.proxies import CHECK_ANSWER_S
 from realtime_sim.scenario import Scenario
 from realtime_sim.units import format_bandwidth, format_duration, format_rate
 
-__all__ = ["notes_of"]
+__all__ = ["notes_of", "shortfall"]
 
 
-def notes_of(deployed: Deployed) -> tuple[str, ...]:
-    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first."""
+def notes_of(deployed: Deployed, short: str = "") -> tuple[str, ...]:
+    """One sentence or two for each field that is left to the image, the cluster or a proxy; the field comes first.
+
+    `short` is what `shortfall` says.
+    """
     scenario, figures = deployed.scenario, deployed.figures
     parts = (
+        _of_count(scenario, figures, short),
         _of_servers(scenario, figures),
-        _of_limits(scenario, figures),
+        _of_limits(scenario),
         _of_balancer(scenario),
         _of_clients(scenario),
     )
     later = (
         _of_scaling(scenario, figures),
         _of_deploys(scenario, figures),
+        _of_nodes(deployed),
         _of_the_rest(scenario),
         _of_monitoring(scenario),
     )
     return tuple(note for part in (*parts, *later) for note in part)
+
+
+def shortfall(scenario: Scenario, figures: Figures, planned: bool = False) -> str:
+    """What static limits say against the servers there are, as one sentence; nothing where they are met.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        What is deployed.
+    figures : Figures
+        Its figures: an autoscaler on connections decides how many servers there are.
+    planned : bool
+        Whether `plan` has found that they are enough. It knows better how busy loops may be, so that only what they
+        could not do at all is told.
+    """
+    busy = promise(scenario, "max_utilization") or (1.0 if planned else BUSY_RATIO)
+    found = server_limits(scenario.replace(**{"servers.count": figures.full_pods}), busy)
+    if found.lost < found.given and not found.exceeded:
+        return ""
+    verdict = found.verdict.removeprefix("Your ").removesuffix(".")
+    if found.needed is None or found.needed <= found.given:
+        return f"{verdict}; more of them do not help, so ask `limits` what does"
+    if scenario.autoscaling is not None:
+        return f"{verdict}; it takes {found.needed:,}, so change autoscaling, or ask `plan`"
+    return f"{verdict}; use --servers {found.needed}, or ask `plan`"
+
+
+def _of_count(scenario: Scenario, figures: Figures, short: str) -> Iterator[str]:
+    limit, said = scenario.servers.connection_limit, []
+    room = None if limit is None else limit * figures.most_pods
+    if room is not None and room < figures.clients:
+        said.append(
+            f"{plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of {figures.clients:,} clients."
+        )
+    said += [f"{short}."] if short else []
+    if said:
+        yield f"servers.count: {' '.join(said)}"
 
 
 def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
@@ -55,14 +102,8 @@ def _of_servers(scenario: Scenario, figures: Figures) -> Iterator[str]:
         yield f"servers.connection_age: the server itself closes connections of that age, {mean} on average ({spread})."
 
 
-def _of_limits(scenario: Scenario, figures: Figures) -> Iterator[str]:
+def _of_limits(scenario: Scenario) -> Iterator[str]:
     servers = scenario.servers
-    room = None if servers.connection_limit is None else servers.connection_limit * figures.most_pods
-    if room is not None and room < figures.clients:
-        yield (
-            f"servers.count: {plural(figures.most_pods, 'pod')}, the most there may be, admit {room:,} of "
-            f"{figures.clients:,} clients. Ask `limits` or `plan` how many it takes."
-        )
     if servers.max_connections is not None:
         yield (
             f"servers.max_connections: Kubernetes counts none. The server must refuse more than "
@@ -173,6 +214,29 @@ def _of_deploys(scenario: Scenario, figures: Figures) -> Iterator[str]:
             f"faults.rolling_deploy: {number(planned.value)} reconnections/s, {planned.why}, and all pods together "
             f"accept {number(most)}/s; Kubernetes does not wait for drains. Give the rolling_deploy a budget."
         )
+    watch, window_s = watch_of(scenario, figures), figures.window.value
+    if watch.deploy_is_storm:
+        yield (
+            f"alerts.yaml: RealtimeReconnectStorm fires on a deploy, which brings back {number(watch.deploy_clients)} "
+            f"clients in {window_s} s ({figures.rolling_why}). With a rolling_deploy whose budget is below "
+            f"{number(watch.quiet_clients / window_s)}/s it does not."
+        )
+
+
+def _of_nodes(deployed: Deployed) -> Iterator[str]:
+    """What dies together."""
+    most, figures = pods_a_node(deployed), deployed.figures
+    if most is None:
+        return
+    begin, end = (math.ceil((n + figures.rolling.surge) / most) for n in (figures.pods, figures.most_pods))
+    yield (
+        f"slo.survive_servers: it counts pods, neither nodes nor zones. So that a node takes no more than "
+        f"{plural(most, 'pod')} with it, topologySpreadConstraints over kubernetes.io/hostname have DoNotSchedule and "
+        f"maxSkew {most:,}. It takes {plural(begin, 'node')} with room, {end:,} for the most pods there may be, with "
+        "deploys; on fewer of them pods stay Pending and deploys stand still. With ScheduleAnyway they start, and a "
+        "node that dies may break the promise. A zone takes its share with it: to survive one of three, promise "
+        f"{math.ceil(figures.pods / 3):,}, plan again, and set DoNotSchedule over topology.kubernetes.io/zone, too."
+    )
 
 
 def _of_the_rest(scenario: Scenario) -> Iterator[str]:
@@ -197,9 +261,21 @@ def _of_the_rest(scenario: Scenario) -> Iterator[str]:
 
 
 def _of_monitoring(scenario: Scenario) -> Iterator[str]:
-    names = ", ".join(METRICS[key].name for key in MONITORED)
+    def named(keys: Iterable[str]) -> str:
+        *most, last = (f"{METRICS[key].name} ({METRICS[key].kind})" for key in keys)
+        return f"{', '.join(most)} and {last}"
+
     yield (
-        f"monitoring: the server exports {names}, {METRICS['refused'].name} and {METRICS['utilization'].name} at "
-        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). No server knows "
-        f"{METRICS['delivery_latency'].name}: clients report it, or probes that stamp what they publish."
+        f"monitoring: every server exports {named(key for key in measured(scenario) if key not in OF_CLIENTS)} at "
+        "/metrics, and Prometheus scrapes every pod (a PodMonitor, which adds `namespace` and `pod`). Attempts that a "
+        "full accept queue drops, or that a proxy answers itself, are counted by nobody here."
+    )
+    latency, promised = METRICS["delivery_latency"], [name for name in QUANTILES if promise(scenario, name)]
+    silent = "".join(f" Without it RealtimeDeliveryLatency{name.capitalize()} never fires." for name in promised)
+    ends = " and ".join(f"{promise(scenario, name):g}" for name in promised)
+    buckets = f", with a bucket that ends at {ends} s" if promised else ""
+    yield (
+        f"monitoring.clients: no server knows {named(OF_CLIENTS)}, and RealtimeNotMeasured does not ask for them: the "
+        f"application exports them itself, from what clients report or probes find. {latency.name} is the time from "
+        f"publishing to receipt in {latency.unit}{buckets}.{silent}"
     )

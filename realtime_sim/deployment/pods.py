@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 
-from realtime_sim.deployment.figures import Deployed, Figures, promise
+from realtime_sim.deployment.figures import Deployed, Figures, bearable, promise
 from realtime_sim.deployment.reasons import Because
 from realtime_sim.limits.table import number, plural
 from realtime_sim.proxies import CHECK_ANSWER_S
 from realtime_sim.scenario import Scenario
 
-__all__ = ["budget", "deployment", "readiness_s", "services"]
+__all__ = ["budget", "deployment", "pods_a_node", "readiness_s", "services"]
 
 FAILURES = 2
 """Checks in a row that must fail until a pod gets no new connections, a choice: one may meet a busy loop."""
@@ -76,26 +76,52 @@ def _pace(figures: Figures) -> dict[str, object]:
 
 
 def _pod(deployed: Deployed) -> dict[str, object]:
-    target, termination = deployed.target, deployed.figures.termination
-    spread = (
-        "soft: a node or a zone that dies takes few pods with it, and pods that fit nowhere else start all the same"
-    )
+    termination = deployed.figures.termination
     return {
         "terminationGracePeriodSeconds": Because(termination.value, termination.why),
-        "topologySpreadConstraints": [
-            Because(
-                {
-                    "maxSkew": 1,
-                    "topologyKey": key,
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {"matchLabels": target.labels},
-                },
-                spread,
-            )
-            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
-        ],
+        "topologySpreadConstraints": [_over_nodes(deployed), _over("topology.kubernetes.io/zone", deployed)],
         "containers": [_container(deployed)],
     }
+
+
+def _over_nodes(deployed: Deployed) -> Because:
+    """Strict where pods may die and promises are kept: a node that dies must not take more of them with it."""
+    most = pods_a_node(deployed)
+    if most is None:
+        return _over("kubernetes.io/hostname", deployed)
+    domains = deployed.figures.most_pods + deployed.figures.rolling.surge
+    strict = {
+        "maxSkew": most,
+        "minDomains": Because(
+            domains, "the most pods there may be, and those of a deploy: on fewer nodes the skew is to 0"
+        ),
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": deployed.target.labels},
+    }
+    return Because(
+        strict,
+        f"slo.survive_servers counts pods, and a node that dies takes all of its own: rather a pod that waits for a "
+        f"node than a node with more than {most:,}. ScheduleAnyway starts them everywhere, and breaks the promise",
+    )
+
+
+def pods_a_node(deployed: Deployed) -> int | None:
+    """Pods that one node may hold, as many as may die; None where nothing is promised."""
+    if not promise(deployed.scenario, "survive_servers"):
+        return None
+    return max(1, bearable(deployed.scenario, deployed.figures.pods))
+
+
+def _over(key: str, deployed: Deployed) -> Because:
+    soft = {
+        "maxSkew": 1,
+        "topologyKey": key,
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": deployed.target.labels},
+    }
+    why = "soft: what dies with a node or a zone is few pods, and pods that fit nowhere else start all the same"
+    return Because(soft, why)
 
 
 def _container(deployed: Deployed) -> dict[str, object]:

@@ -21,7 +21,7 @@ from realtime_sim.deployment.pods import FAILURES, readiness_s
 from realtime_sim.deployment.reasons import comment
 from realtime_sim.deployment.target import target_of
 from realtime_sim.errors import Problem, ScenarioError
-from realtime_sim.limits.table import number
+from realtime_sim.limits.table import number, plural
 from realtime_sim.proxies import (
     COOKIE,
     HAPROXY_POLICIES,
@@ -80,6 +80,16 @@ def haproxy_snippet(
     ------
     ScenarioError
         If a name, a port or an address is wrong.
+
+    Examples
+    --------
+    Engine.IO pings every 25 s and waits for 20 s; half as long again is 67.5 s.
+
+    >>> phones = {"name": "phones", "count": 1_000, "keepalive": "engineio"}
+    >>> chat = Scenario(name="chat", duration="1min", clients=[phones])
+    >>> text = haproxy_snippet(chat, addresses=["10.0.0.5:8080"])
+    >>> [line.strip() for line in text.splitlines() if " tunnel " in line or " server s0 " in line]
+    ['timeout tunnel 67500ms', 'server s0 10.0.0.5:8080 check inter 1000ms fall 2 rise 1']
     """
     deployed, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
     lines = [*_head(scenario, "HAProxy")]
@@ -187,6 +197,16 @@ def nginx_snippet(
     ------
     ScenarioError
         If a name, a port or an address is wrong.
+
+    Examples
+    --------
+    >>> phones = {"name": "phones", "count": 1_000, "keepalive": "engineio"}
+    >>> chat = Scenario(name="chat", duration="1min", clients=[phones])
+    >>> text = nginx_snippet(chat, namespace="push", port=9000)
+    >>> [line.strip() for line in text.splitlines() if " server chat" in line]
+    ['server chat-pods.push.svc.cluster.local:9000 max_fails=1 fail_timeout=1s resolve;']
+    >>> [line.strip() for line in text.splitlines() if "67500ms" in line]
+    ['proxy_read_timeout 67500ms; proxy_send_timeout 67500ms; send_timeout 67500ms;']
     """
     deployed, times = _checked(scenario, namespace, name, port, listen, addresses), _timeouts(scenario)
     if not isinstance(resolver, str) or not re.fullmatch(_HOST, resolver):
@@ -263,7 +283,8 @@ def _timeouts(scenario: Scenario) -> Timeouts:
 def _head(scenario: Scenario, product: str) -> list[str]:
     """What stands at the top: what it is for, and where the timeouts come from."""
     lines = [
-        f"# {product} for {scenario.name}: {scenario.n_clients:,} clients, {scenario.servers.count:,} servers.",
+        f"# {product} for {scenario.name}: {plural(scenario.n_clients, 'client')}, "
+        f"{plural(scenario.servers.count, 'server')}.",
         "#",
     ]
     lines.append(

@@ -132,7 +132,7 @@ class Plan(Answer):
         """
         from realtime_sim.deployment import manifests  # here and not above: most plans need none of it
 
-        return manifests(self.answer_scenario, **options)
+        return manifests(self.answer_scenario, planned=True, **options)
 
     def drills(self, servers: int) -> dict[str, Scenario]:
         """The scenarios that judge so many servers, by name, each one to `simulate`; as they were run, where they were.
