@@ -9,6 +9,7 @@ from realtime_sim.agreement.words import percent
 from realtime_sim.limits import Limits, server_limits
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
+from realtime_sim.planning.tables import chosen_text
 from realtime_sim.prices import HOURS_A_MONTH, Cost, Prices
 from realtime_sim.report.page import Cell, Mark, Noted, Section, Table, Text
 from realtime_sim.report.plan_words import DRILLS, figure_of
@@ -74,8 +75,7 @@ def _limits(plan: Plan, scenario: Scenario) -> Limits:
 
 def _remedies(plan: Plan) -> Iterator[list[Cell]]:
     for remedy in plan.remedies:
-        changes = ", ".join(f"{path}: {value}" for path, value in remedy.changes.items())
-        yield [changes, f"{remedy.servers:,}", _BY, remedy.text]
+        yield [remedy.what, f"{remedy.servers:,}", _BY, remedy.figures]
 
 
 def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
@@ -84,7 +84,7 @@ def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
             continue
         count = "none" if other.servers is None else f"{other.servers:,}"
         how = "simulation" if other.replications else _BY
-        yield [", ".join(f"{path}: {value}" for path, value in other.chosen.items()), count, how, other.verdict]
+        yield [chosen_text(other), count, how, other.verdict]
 
 
 def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
