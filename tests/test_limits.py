@@ -179,6 +179,8 @@ def test_servers_that_may_be_lost_come_on_top_of_every_limit():
     row = limits.row("connections")
     assert (row.servers, row.to_survive, limits.needed, limits.lost) == (13, 15, 15, 2)
     assert "13 servers must be left when 2 are lost: 13 + 2 = 15" in row.arithmetic
+    one = server_limits(full_servers(14, survive_servers=1)).row("connections")
+    assert "13 servers must be left when 1 is lost: 13 + 1 = 14" in one.arithmetic
     assert row.left_used_ratio == pytest.approx(250 / 260) and row.given_left_used_ratio == pytest.approx(250 / 240)
     assert limits.exceeded == ("connections",)
     assert "Your 14 servers, 2 of them lost, do not meet every limit: connections at 104.2% of 100%." in str(limits)

@@ -9,6 +9,7 @@ import pytest
 
 from realtime_sim import Scenario, plan, simulate
 from realtime_sim.errors import ScenarioError
+from realtime_sim.report.plan_choices import what_if
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -157,6 +158,26 @@ def test_a_broker_that_is_full_is_no_matter_of_servers_and_the_remedies_are_plan
     assert all(remedy.servers <= 60 and remedy.text for remedy in found.remedies)
 
 
+def test_where_no_number_suffices_nothing_is_said_of_the_servers_that_there_are_and_remedies_are_in_words():
+    """Redis copies 4,000 messages a second to each of 50 servers, which 1,000 clients need: a thread is 104 % busy."""
+    case = small(
+        clients=[{"name": "c", "count": 1_000, "keepalive": None}],
+        servers={"count": 37, "max_connections": 20, "costs": {"wakeup": 0}},
+        broker={"kind": "redis_pubsub", "publish": "10us", "copy": "5us"},
+        rooms=[{"name": "pair", "count": 500, "members": 2}],
+        traffic=[{"name": "t", "to": "pair", "rate": 4_000}],
+        slo={"p99": "100ms"},
+    )
+    found = plan(case, queueing=False)
+    assert found.servers is None and found.limits.given == 50
+    assert found.to_plain()["limits"]["given"] == 50 and "37" not in str(found.limits)
+    helps = "per-room subscriptions, so that only servers with members copy; sharded Pub/Sub on 2 instances; Kafka with"
+    assert f"These would help: {helps} 12 partitions; core NATS" in found.verdict
+    told = " ".join(str(cell) for row in what_if(found).blocks[0].rows for cell in row)
+    assert "Kafka with 12 partitions 50 arithmetic 50 servers by arithmetic, loops " in told
+    assert "{" not in told + str(found)
+
+
 def test_of_several_choices_the_one_with_the_fewest_servers_is_the_answer():
     found = plan(small(slo={"p99": "60ms"}), over={"servers.workers": [1, 2], "seed": [1]})
     assert [(one.chosen, one.servers) for one in found.alternatives] == [
@@ -165,6 +186,12 @@ def test_of_several_choices_the_one_with_the_fewest_servers_is_the_answer():
     ]
     assert found.servers == 2 and found.scenario.servers.workers == 2
     assert "servers.workers=1, seed=1: 3 servers" in str(found)
+
+
+def test_a_choice_of_parts_is_told_in_words():
+    brokers = [{"kind": "kafka", "partitions": 12}, {"kind": "nats"}]
+    found = plan(small(slo={"p99": "1s"}), queueing=False, over={"broker": brokers})
+    assert "broker=kafka with partitions 12: 1 server\n  broker=nats: 1 server\n" in str(found)
 
 
 def test_one_replication_is_not_sure_and_the_plan_says_so():

@@ -87,6 +87,8 @@ def test_a_number_that_arithmetic_rules_out_says_by_what():
 def test_where_all_may_be_lost_nobody_is_left():
     (check,) = Arithmetic(written(50, 0, 200, 20, None, None, survive_servers=2)).checks(2)
     assert (check.constraint, check.kept) == ("survivors", False) and "none would be left" in check.note
+    none = plan(written(50, 9, 200, 20, None, None, survive_servers=2), queueing=False, at_most=2)
+    assert none.servers is None and none.binding == "survivors" and none.limits.given == 2
 
 
 @pytest.mark.parametrize(("busy", "kept"), [(0.89, True), (0.91, None), (0.92, None), (0.94, False)])

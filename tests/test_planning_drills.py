@@ -42,20 +42,38 @@ def lengths(**changes: object):
 @pytest.mark.parametrize(
     ("slo", "measured_s"),
     [
-        ({"p99": 1}, 2_000 / 0.01 / 1_200),  # 200,000 deliveries
-        ({"p99": 1, "p50": 1}, 2_000 / 0.01 / 1_200),  # the rarest counts
+        ({"p99": 1}, 167),  # 200,000 deliveries at 1,200 a second
+        ({"p99": 1, "p50": 1}, 167),  # the rarest counts
         ({"p999": 1}, 540),  # 2,000,000 deliveries would take 28 minutes: the scenario's own measured time
         ({"p50": 1}, 10),  # 200 publishes take longer than 4,000 deliveries
-        ({"max_lost_ratio": 0}, 2_000 / 0.01 / 1_200),  # as for p99 where no quantile is promised
+        ({"max_lost_ratio": 0}, 167),  # as for p99 where no quantile is promised
     ],
 )
 def test_a_run_is_as_long_as_the_promise_needs(slo, measured_s):
-    assert lengths(slo=slo).measured_s == pytest.approx(measured_s)
+    assert lengths(slo=slo).measured_s == measured_s
 
 
 def test_at_first_no_run_makes_more_than_four_million_deliveries():
     many = lengths(clients=[{"name": "phones", "count": 100_000}], slo={"p999": 1})
-    assert many.measured_s == pytest.approx(4e6 / 2e6)
+    assert many.measured_s == 2  # 4,000,000 of 2,000,000 a second
+    assert lengths(clients=[{"name": "phones", "count": 60_000}], slo={"p999": 1}).measured_s == 3  # of 1,200,000
+
+
+@given(st.floats(1, 900), st.floats(0.01, 0.99), st.sampled_from(["1/s", "7/s", "20/s"]))
+def test_times_that_are_chosen_are_whole_seconds(duration, warm_up, rate):
+    """But for what the scenario's own warm-up and measured time cut them to."""
+    case = chat(duration=duration, warmup=duration * warm_up, traffic=[{"name": "news", "rate": rate}])
+    found = lengths_of(Arithmetic(case), 3)
+    own_s = (case.warmup_s, case.duration - case.warmup_s)
+    for chosen_s, most_s in zip((found.settle_s, found.measured_s), own_s, strict=True):
+        assert chosen_s == most_s or (chosen_s == int(chosen_s) and chosen_s < most_s)
+
+
+def test_a_deploy_has_whole_seconds_too():
+    """Three batches, each of a second and of 20 clients at 7 a second, and 5 s to recover: 16.57 s."""
+    deploy = {"at": "5s", "kind": "rolling_deploy", "budget": "7/s"}
+    case = chat(duration=12, warmup=2, slo=QUICK | {"survive_deploy": True}, faults=[deploy])
+    assert drills_of(case, 3)["deploy"].duration == 2 + 17
 
 
 def test_longer_is_four_times_as_long_up_to_the_scenarios_own_time():
@@ -71,7 +89,7 @@ def test_the_normal_drill_is_the_scenario_with_so_many_servers_and_a_shorter_run
     as_written = chat().replace(**{"servers.count": 3, "slo.survive_servers": None})
     shorter = {"duration": drill.duration, "warmup": 2, "sample_interval": drill.sample_interval}
     assert drill == as_written.replace(**shorter)
-    assert drill.duration == pytest.approx(2 + 2_000 / 0.01 / 1_200)
+    assert drill.duration == 2 + 167
 
 
 @pytest.mark.parametrize(
@@ -94,7 +112,7 @@ def test_in_the_loss_drill_servers_die_and_promises_count_from_when_recovery_is_
     drill = drills_of(chat(slo=SLO | {"survive_servers": 2}), 5)["loss"]
     (fault,) = drill.faults
     assert (fault.kind, fault.at, fault.count, fault.restart_after, fault.notice) == ("kill_server", 2, 2, None, "rst")
-    assert drill.warmup == 2 + 5 and drill.duration == pytest.approx(7 + 2_000 / 0.01 / 1_200)
+    assert drill.warmup == 2 + 5 and drill.duration == 7 + 167
 
 
 def test_without_a_promised_recovery_it_is_due_after_half_a_minute():

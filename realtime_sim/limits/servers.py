@@ -119,9 +119,8 @@ def _spared(row: Limit, lost: int) -> Limit:
     if not lost or row.servers is None:
         return row
     total = row.servers + lost
-    text = (
-        f"{plural(row.servers, 'server')} must be left when {lost:,} are lost: {row.servers:,} + {lost:,} = {total:,}"
-    )
+    when = f"{lost:,} {'is' if lost == 1 else 'are'} lost"
+    text = f"{plural(row.servers, 'server')} must be left when {when}: {row.servers:,} + {lost:,} = {total:,}"
     return replace(row, arithmetic=f"{row.arithmetic}\n{text}", to_survive=total)
 
 

@@ -79,6 +79,8 @@ def first_fit(low: int, high: int, fits: Callable[[int], bool]) -> int | None:
     >>> first_fit(2, 1_000, lambda n: 21 <= n <= 30), first_fit(2, 1_000, lambda n: False)
     (21, None)
     """
+    if low > high:
+        return None
     before, n = low - 1, low
     while not fits(n):
         if n == high:

@@ -160,7 +160,7 @@ def _made(
 ) -> Plan:
     """Everything that was found, as a Plan."""
     scenario, busy = arithmetic.scenario, arithmetic.scenario.slo.max_utilization or BUSY
-    counted = scenario if answer is None else scenario.replace(**{"servers.count": answer, "faults": []})
+    counted = scenario.replace(**{"servers.count": answer or max(evaluations), "faults": []})
     confident = answer is not None and evaluations[answer].sure
     if confident and answer - 1 in evaluations:
         confident = not evaluations[answer - 1].kept and evaluations[answer - 1].sure

@@ -13,7 +13,8 @@ Up to three for each number n, all with the scenario's seed, so that neighbours 
 How long: a run measures until 2,000 deliveries are expected beyond the rarest quantile that is promised, for 500
 relaxation times of a loop (what a queue needs to forget, from theory) and for 200 publishes of the rarest stream, but
 at first no more than 4 million deliveries, and never more than the scenario's own measured time. The start has settled
-after a hundred relaxation times, 2 s at least, at most the scenario's own warm-up. A scenario in which something has
+after a hundred relaxation times, 2 s at least, at most the scenario's own warm-up. Times that are chosen so are whole
+seconds, as people read them. A scenario in which something has
 its hour (a fault, a stream that starts or stops, a ramp-up) is run as written.
 """
 
@@ -111,9 +112,9 @@ def lengths_of(arithmetic: Arithmetic, n: int) -> Lengths:
     needed_s = [MEASURED_S, RELAXATIONS * relaxation_s]
     needed_s += [BEYOND / (1 - rarest) / per_s] if per_s else []
     needed_s += [PUBLISHES / stream.rate for stream in arithmetic.load.streams]
-    most_s = max(MEASURED_S, MOST_DELIVERIES / per_s) if per_s else MEASURED_S
-    settle_s = min(scenario.warmup_s, max(SETTLED_S, SETTLED_RELAXATIONS * relaxation_s))
-    return Lengths(settle_s, recover_s, min(max(needed_s), most_s, own_s), own_s, timed=False)
+    most_s = max(MEASURED_S, math.floor(MOST_DELIVERIES / per_s)) if per_s else MEASURED_S
+    settle_s = min(scenario.warmup_s, math.ceil(max(SETTLED_S, SETTLED_RELAXATIONS * relaxation_s)))
+    return Lengths(settle_s, recover_s, min(math.ceil(max(needed_s)), most_s, own_s), own_s, timed=False)
 
 
 def _relaxation_s(arithmetic: Arithmetic, n: int) -> float:
@@ -169,7 +170,7 @@ def drills_of(scenario: Scenario, servers: int, lengths: Lengths | None = None) 
         drills["loss"] = drill(due_s, due_s + measured_s, faults=[dies])
     if slo.survive_deploy:
         deploy = _deploy_of(scenario).model_copy(update={"at": settle_s})
-        until_s = settle_s + max(_deploy_s(scenario, deploy, servers) + lengths.recover_s, measured_s)
+        until_s = settle_s + max(math.ceil(_deploy_s(scenario, deploy, servers) + lengths.recover_s), measured_s)
         drills["deploy"] = drill(settle_s, until_s, faults=[deploy])
     return drills
 

@@ -46,7 +46,7 @@ class Plan(Answer):
     evaluations : tuple of Evaluation
         Every number that was looked at, ascending.
     limits : Limits
-        The static arithmetic, at the answer.
+        The static arithmetic, at the answer; where there is none, at the most servers that were looked at.
     remedies : tuple of Remedy
         What would help where no number suffices, or where the broker is nearly full.
     assumptions : tuple of str
@@ -250,7 +250,8 @@ class Plan(Answer):
         """How sure the answer is, in one line."""
         if self.servers is None:
             looked = "simulation" if any(one.replications for one in self.evaluations) else "arithmetic"
-            return f"That is what {looked} says." + (" These changes would help." if self.remedies else "")
+            helps = f" These would help: {'; '.join(remedy.what for remedy in self.remedies)}." if self.remedies else ""
+            return f"That is what {looked} says.{helps}"
         if not self.replications:
             return "By arithmetic alone: queueing, storms and what they do to latency are left out."
         if self.confident:
@@ -348,7 +349,8 @@ class Plan(Answer):
             "outage": None if self.outage is None else self.outage.to_plain(),
             "limits": self.limits.to_plain(),
             "remedies": [
-                {"changes": dict(one.changes), "servers": one.servers, "text": one.text} for one in self.remedies
+                {"changes": dict(one.changes), "servers": one.servers, "what": one.what, "text": one.text}
+                for one in self.remedies
             ],
             "assumptions": list(self.assumptions),
             "chosen": {path: _plain(value) for path, value in self.chosen.items()},

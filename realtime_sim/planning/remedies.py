@@ -39,14 +39,22 @@ class Remedy:
         The changed scenario; `plan` it to know.
     servers : int
         Servers that it needs by arithmetic and theory; to be simulated yet.
-    text : str
-        In words, with figures.
+    what : str
+        The change in words.
+    figures : str
+        What comes of it, by arithmetic.
     """
 
     changes: Mapping[str, object]
     scenario: Scenario
     servers: int
-    text: str
+    what: str
+    figures: str
+
+    @property
+    def text(self) -> str:
+        """The change in words, and what comes of it."""
+        return f"{self.what}: {self.figures}"
 
 
 def remedies_of(
@@ -94,7 +102,7 @@ def _tried(
     loops = shares.get("cpu", shares.get("utilization"))
     busy = f", loops {value_text(loops, 'busy')} busy"
     busy += f", broker {value_text(shares['broker'], 'busy')}" if "broker" in shares else ""
-    return Remedy(changes, changed, servers, f"{what}: {plural(servers, 'server')} by arithmetic{busy}")
+    return Remedy(changes, changed, servers, what, f"{plural(servers, 'server')} by arithmetic{busy}")
 
 
 def _for_losses(scenario: Scenario) -> Iterator[list[tuple[dict[str, object], str]]]:

@@ -16,7 +16,7 @@ from realtime_sim.planning.words import value_text
 if TYPE_CHECKING:
     from realtime_sim.planning.plans import Plan
 
-__all__ = ["constraint_cells", "lists_of", "looked_at_cells"]
+__all__ = ["chosen_text", "constraint_cells", "lists_of", "looked_at_cells"]
 
 
 def constraint_cells(plan: Plan) -> list[list[str]]:
@@ -91,10 +91,29 @@ def lists_of(plan: Plan) -> list[tuple[str, list[str]]]:
 
 
 def _alternative(plan: Plan) -> str:
-    return f"{_chosen(plan.chosen)}: " + (
-        "no number suffices" if plan.servers is None else plural(plan.servers, "server")
-    )
+    return f"{chosen_text(plan)}: " + ("no number suffices" if plan.servers is None else plural(plan.servers, "server"))
 
 
-def _chosen(chosen: Mapping[str, object]) -> str:
-    return ", ".join(f"{path}={value}" for path, value in chosen.items())
+def chosen_text(plan: Plan) -> str:
+    """The fields that were chosen with their values, parts of a scenario in words.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `realtime_sim.plan`, of several choices.
+    """
+    return ", ".join(f"{path}={_in_words(value)}" for path, value in plan.chosen.items())
+
+
+def _in_words(value: object) -> str:
+    """
+    >>> _in_words({"kind": "kafka", "partitions": 12}), _in_words([1, 2]), _in_words("websocket")
+    ('kafka with partitions 12', '1 and 2', 'websocket')
+    """
+    if hasattr(value, "model_dump"):  # a part of a scenario
+        value = value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, Mapping):
+        kind = [str(value["kind"])] if "kind" in value else []
+        fields = ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items() if name != "kind")
+        return " with ".join([*kind, *([fields] if fields else [])])
+    return " and ".join(map(_in_words, value)) if isinstance(value, list | tuple) else str(value)

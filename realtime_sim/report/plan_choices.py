@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
 
 from realtime_sim.agreement.words import percent
@@ -10,12 +10,13 @@ from realtime_sim.limits import Limits, server_limits
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
 from realtime_sim.planning.arithmetic import Arithmetic
+from realtime_sim.planning.tables import chosen_text
 from realtime_sim.planning.words import ruled_out
 from realtime_sim.prices import HOURS_A_MONTH, Cost, Prices
 from realtime_sim.report.page import Cell, Mark, Noted, Section, Table, Text
 from realtime_sim.report.plan_words import DRILLS, figure_of
 from realtime_sim.scenario import Scenario
-from realtime_sim.scenario.quantities import Part, written_name
+from realtime_sim.scenario.quantities import written_name
 from realtime_sim.sizing import Sizing, grown
 from realtime_sim.sizing.asking import brokers_of
 
@@ -94,7 +95,7 @@ def _limits(plan: Plan, scenario: Scenario) -> Limits:
 
 def _remedies(plan: Plan) -> Iterator[list[Cell]]:
     for remedy in plan.remedies:
-        yield [_changes(remedy.changes), f"{remedy.servers:,}", _BY, remedy.text]
+        yield [remedy.what, f"{remedy.servers:,}", _BY, remedy.figures]
 
 
 def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
@@ -104,20 +105,7 @@ def _alternatives(plan: Plan) -> Iterator[list[Cell]]:
         count = "none" if other.servers is None else f"{other.servers:,}"
         how = "simulation" if other.replications else _BY
         follows = other.verdict if other.blocked is None else other.blocked.text
-        yield [_changes(other.chosen), count, how, follows]
-
-
-def _changes(changes: Mapping[str, object]) -> str:
-    """Changed fields as a reader of the scenario's file says them: `broker: kafka, partitions 12`."""
-    return "; ".join(f"{path}: {_value(value)}" for path, value in changes.items())
-
-
-def _value(value: object) -> str:
-    if isinstance(value, Part):
-        value = value.model_dump(mode="json", exclude_defaults=True)
-    if not isinstance(value, Mapping):
-        return str(value)
-    return ", ".join(str(inner) if name == "kind" else f"{name} {_value(inner)}" for name, inner in value.items())
+        yield [chosen_text(other), count, how, follows]
 
 
 def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
