@@ -168,7 +168,7 @@ def _reckoned(case: Scenario) -> dict[str, Any]:
 def _enough_brokers(case: Scenario, limits: Limits) -> tuple[int | None, str]:
     """Broker instances with which the servers needed do, None if no number is enough, and what to say of them."""
     if limits.needed is None:
-        return brokers_of(case), limits.headline.partition(": ")[2]
+        return brokers_of(case), limits.headline.partition(": ")[2].partition(f", {limits.given:,} given")[0]
     row, busy, kind = limits.row("broker"), limits.target_utilization, case.broker.kind
     if (row.used_ratio or 0.0) <= busy:
         return brokers_of(case), ""
