@@ -12,7 +12,7 @@ from realtime_sim.deployment.alerts import rules
 from realtime_sim.deployment.figures import Deployed, figures_of
 from realtime_sim.deployment.notes import notes_of, shortfall
 from realtime_sim.deployment.pods import budget, deployment, services
-from realtime_sim.deployment.reasons import commented, plain, reasons
+from realtime_sim.deployment.reasons import commented, markdown, plain, reasons, shown
 from realtime_sim.deployment.scaling import autoscaler
 from realtime_sim.deployment.target import IMAGE, target_of
 from realtime_sim.files import check_writable, write_whole
@@ -85,7 +85,7 @@ class Manifests(Mapping[str, dict[str, Any]]):
         ScenarioError
             If a file cannot be written; then none is.
         """
-        texts = {name: f"# {self.about}\n{self.yaml(name)}" for name in self}
+        texts = {name: f"# {shown(self.about)}\n{self.yaml(name)}" for name in self}
         texts["notes.md"] = self.notes_text
         paths = {name: Path(folder) / name for name in texts}
         for path in paths.values():
@@ -97,8 +97,8 @@ class Manifests(Mapping[str, dict[str, Any]]):
     @property
     def notes_text(self) -> str:
         """The notes as Markdown."""
-        lines = ["# What these files leave to others", "", f"{self.about}. By field of the scenario:", ""]
-        return "\n".join([*lines, *(f"- {note}" for note in self.notes)]) + "\n"
+        lines = ["# What these files leave to others", "", f"{markdown(self.about)}. By field of the scenario:", ""]
+        return "\n".join([*lines, *(f"- {markdown(note)}" for note in self.notes)]) + "\n"
 
     def __str__(self) -> str:
         return "\n".join([self.about, "", *self, "", *(f"- {note}" for note in self.notes)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,13 +10,25 @@ from typing import Any
 
 import yaml
 
-__all__ = ["Because", "comment", "commented", "plain", "reasons"]
+__all__ = ["Because", "comment", "commented", "markdown", "plain", "reasons", "shown"]
 
 WIDTH = 120
 """Columns of a comment."""
 
 _UNBROKEN = 10_000
 """Columns of a line of YAML: an expression stays whole."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Text that other readers take for something else is quoted, too: Kubernetes' reads y and n as YAML 1.1 has them,
+    and 1e5 as YAML 1.2 does."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("[yYnN]$"), list("yYnN"))
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[\d_]+(\.[\d_]*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:int", re.compile("[-+]?0[oO][0-7_]+$"), list("-+0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +90,28 @@ def reasons(value: Any, path: tuple[str | int, ...] = ()) -> dict[tuple[str | in
     return found
 
 
+def shown(text: str) -> str:
+    """Text of a scenario for a comment: signs that files do not take, or that change how others look, are escaped.
+
+    Examples
+    --------
+    >>> shown("chat 🙂\\uffff")
+    'chat 🙂\\\\uffff'
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
+
+
+def markdown(text: str) -> str:
+    """Text as Markdown that holds neither HTML nor links of its own.
+
+    Examples
+    --------
+    >>> markdown("<b>chat</b> [1](javascript:x)")
+    '&lt;b>chat&lt;/b> [1]\\\\(javascript:x)'
+    """
+    return shown(text).replace("<", "&lt;").replace("](", "]\\(")
+
+
 def comment(text: str, width: int = WIDTH) -> list[str]:
     """Lines of a comment, as YAML, HAProxy and nginx have them.
 
@@ -85,7 +120,7 @@ def comment(text: str, width: int = WIDTH) -> list[str]:
     >>> comment("servers.count, the answer", width=20)
     ['# servers.count, the', '# answer']
     """
-    parts = textwrap.wrap(text, max(18, width - 2), break_long_words=False, break_on_hyphens=False)
+    parts = textwrap.wrap(shown(text), max(18, width - 2), break_long_words=False, break_on_hyphens=False)
     return [f"# {part}" for part in parts]
 
 
@@ -104,7 +139,7 @@ def commented(value: Any) -> str:
       # servers.count
       replicas: 4
     """
-    text = yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True, width=_UNBROKEN)
+    text = yaml.dump(plain(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_UNBROKEN)
     lines = [[line] for line in text.splitlines()]
     numbers = _line_numbers(yaml.compose(text), ())
     for path, why in reasons(value).items():

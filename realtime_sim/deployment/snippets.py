@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from realtime_sim.deployment.figures import Deployed, figures_of
 from realtime_sim.deployment.pods import FAILURES, readiness_s
-from realtime_sim.deployment.reasons import comment
+from realtime_sim.deployment.reasons import comment, shown
 from realtime_sim.deployment.target import target_of
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.limits.table import number, plural
@@ -283,7 +283,7 @@ def _timeouts(scenario: Scenario) -> Timeouts:
 def _head(scenario: Scenario, product: str) -> list[str]:
     """What stands at the top: what it is for, and where the timeouts come from."""
     lines = [
-        f"# {product} for {scenario.name}: {plural(scenario.n_clients, 'client')}, "
+        f"# {product} for {shown(scenario.name)}: {plural(scenario.n_clients, 'client')}, "
         f"{plural(scenario.servers.count, 'server')}.",
         "#",
     ]
@@ -299,7 +299,7 @@ def _head(scenario: Scenario, product: str) -> list[str]:
         cause += f"; polls are held for {held_s:g} s" if held_s else ""
         if idle_s is not None:
             cause += f"; network.idle_timeout {format_duration(idle_s)}, which counts where it is longer"
-        lines.append(f"#   {cohort.name} ({cohort.transport}): {cause}")
+        lines.append(f"#   {shown(cohort.name)} ({cohort.transport}): {cause}")
     return [*lines, ""]
 
 

@@ -19,6 +19,9 @@ _LONGEST_LABEL = 50
 
 _LABEL = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 
+_IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@+-]*"
+"""Signs of a reference to an image, host and digest included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -55,7 +58,7 @@ class Target:
             if not isinstance(value, str) or len(value) > most or not re.fullmatch(_LABEL, value):
                 rule = f"must be a DNS label of at most {most} signs that begins with a letter"
                 yield Problem(path, rule, value, "use a-z, 0-9 and -, as in chat-eu")
-        if not isinstance(self.image, str) or not re.fullmatch(r"\S+", self.image):
+        if not isinstance(self.image, str) or not re.fullmatch(_IMAGE, self.image):
             yield Problem("image", "must be the name of an image", self.image, "write it like chat-server:1.4")
         if isinstance(self.port, bool) or not isinstance(self.port, int) or not 1 <= self.port <= 65_535:
             yield Problem("port", "must be from 1 to 65_535", self.port, "use the port that the server listens on")
