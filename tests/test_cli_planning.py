@@ -119,7 +119,7 @@ def test_a_price_of_what_may_be_chosen_is_missed_before_anything_is_planned(case
     over = ["--over", "servers.profile=centrifugo,picows-asyncio", "--prices", str(tmp_path / "prices.yaml")]
     done = command("plan", case, *over)
     assert done.returncode == 2 and done.stdout == ""
-    assert "prices.server_per_hour must have a price for 'picows-asyncio'" in done.stderr
+    assert "prices.yaml: prices.server_per_hour" in done.stderr and "'picows-asyncio' has no price" in done.stderr
 
 
 def test_no_answer_is_a_missed_promise(case):

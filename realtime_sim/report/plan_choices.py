@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 
 from realtime_sim.agreement.words import percent
+from realtime_sim.errors import ScenarioError
 from realtime_sim.limits import Limits, server_limits
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Evaluation, Plan
@@ -79,7 +81,9 @@ def _neighbours(plan: Plan) -> Iterator[list[Cell]]:
                          for check in broken or not_kept)  # fmt: skip
         mark = Mark("bad", f"breaks {said}") if broken else Mark("open", f"not shown to keep {said}")
         yield ["one server less", f"{plan.servers - 1:,}", _judged(plan.below), mark]
-    more = plan.answer_scenario.replace(**{"servers.count": plan.servers + 1})
+    more = _changed(plan.answer_scenario, {"servers.count": plan.servers + 1})
+    if more is None:
+        return
     shares = {row.name: row.given_used_ratio or 0.0 for row in _limits(plan, more).rows}
     used = [f"{name} {percent(share)}" for name, share in shares.items() if share >= WORTH_TELLING]
     yield ["one server more", f"{plan.servers + 1:,}", _BY, f"used: {', '.join(used) or 'nothing'}"]
@@ -119,16 +123,26 @@ def _other_loads(plan: Plan) -> Iterator[list[Cell]]:
 
 
 def _harder(asked: Scenario) -> dict[str, Scenario]:
-    """Loads that ask for more, by what to call them."""
+    """Loads that ask for more, by what to call them; without those beyond what a scenario may say."""
     lost = _may_be_lost(asked)
     cases = {f"CPU costs {factor:g} times as much": _costlier(asked, factor) for factor in COSTLIER}
-    cases["twice the clients"] = grown(asked, 2)
-    if any(stream.rate is not None for stream in asked.traffic):
-        rates = {f"traffic[{i}].rate": 2 * stream.rate for i, stream in enumerate(asked.traffic) if stream.rate}
-        cases["twice the messages"] = asked.replace(**rates)
+    with suppress(ScenarioError):
+        cases["twice the clients"] = grown(asked, 2)
+    rates = {f"traffic[{i}].rate": 2 * stream.rate for i, stream in enumerate(asked.traffic) if stream.rate}
+    if rates and (busier := _changed(asked, rates)):
+        cases["twice the messages"] = busier
     also = "" if not lost else f", not {lost:,}"
-    cases[f"{plural(lost + 1, 'server')} may be lost{also}"] = asked.replace(**{"slo.survive_servers": lost + 1})
+    if fewer := _changed(asked, {"slo.survive_servers": lost + 1}):
+        cases[f"{plural(lost + 1, 'server')} may be lost{also}"] = fewer
     return cases
+
+
+def _changed(scenario: Scenario, changes: Mapping[str, object]) -> Scenario | None:
+    """The scenario with other fields; None where it may not have them."""
+    try:
+        return scenario.replace(**changes)
+    except ScenarioError:
+        return None
 
 
 def _may_be_lost(scenario: Scenario) -> int:
@@ -169,7 +183,8 @@ def _shown(plan: Plan, more_lost: int) -> tuple[int, str, str]:
     if not fewer:
         return 1, "", ""
     last = fewer[-1]
-    why = f"{last.servers:,} break {last.broken[0]} already"
+    how, names = ("break", last.broken) if last.broken else ("are not shown to keep", last.not_shown)
+    why = f"{last.servers:,} {how} {names[0]} already"
     if not more_lost or {check.drill for check in last.checks if check.kept is False} == {"deploy"}:
         return last.servers + 1, _judged(last), why
     same = last.servers + more_lost
@@ -221,9 +236,14 @@ def cost_text(plan: Plan, sizing: Sizing | None) -> str:
     sizing : Sizing, optional
         With its prices.
     """
-    if sizing is None or sizing.prices is None or plan.servers is None:
+    if sizing is None or plan.servers is None or not _is_priced(plan, sizing):
         return ""
     return str(_cost(plan, sizing.prices, plan.servers))
+
+
+def _is_priced(plan: Plan, sizing: Sizing) -> bool:
+    """Whether the servers that were planned have a price: of a table for other sizes the sizing table alone tells."""
+    return sizing.prices is not None and sizing.prices.has_price(plan.scenario.servers.profile)
 
 
 def _cost(plan: Plan, prices: Prices, servers: int) -> Cost:
@@ -245,7 +265,7 @@ def cost_sections(plan: Plan, sizing: Sizing) -> Iterator[Section]:
         With its prices.
     """
     prices = sizing.prices
-    if prices is None or plan.servers is None:
+    if plan.servers is None or not _is_priced(plan, sizing):
         return
     cost, brokers = _cost(plan, sizing.prices, plan.servers), brokers_of(plan.scenario)
     more = _cost(plan, sizing.prices, plan.servers + 1).total - cost.total

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from realtime_sim.agreement.words import percent, value_text
 from realtime_sim.answers import json_text, without_nan
+from realtime_sim.errors import ScenarioError
 from realtime_sim.limits.table import plural
 from realtime_sim.planning import Check, Evaluation, Plan
 from realtime_sim.planning.arithmetic import Arithmetic
@@ -314,7 +315,7 @@ def _commands(plan: Plan, asked: Iterable[str]) -> list[list[str]]:
         return lines
     for servers in (plan.servers, plan.servers - 1)[: 2 if plan.servers > 1 else 1]:
         again = ["--replications", str(plan.at(servers).replications or runs)]
-        for drill, case in plan.drills(servers).items():
+        for drill, case in _runnable(plan, servers).items():
             engine = _engine(plan, servers, drill)
             lines.append(["realtime-sim", "simulate", file, *engine, *again, *_changes(plan.scenario, case)])
     if plan.outage:
@@ -322,6 +323,14 @@ def _commands(plan: Plan, asked: Iterable[str]) -> list[list[str]]:
         once = ["--engine", run.engine, "--replications", "1"]
         lines.append(["realtime-sim", "simulate", file, *once, *_changes(plan.scenario, run.scenario)])
     return lines
+
+
+def _runnable(plan: Plan, servers: int) -> dict[str, Scenario]:
+    """Its drills; none of a number with which the scenario cannot be, as where a fault names a server beyond it."""
+    try:
+        return plan.drills(servers)
+    except ScenarioError:
+        return {}
 
 
 def _engine(plan: Plan, servers: int, drill: str) -> list[str]:
