@@ -60,6 +60,7 @@ def threshold(rule: dict) -> float:
         ({}, "RealtimeDeliveryLatencyP99", 0.25),
         ({"slo.p999": "1.5s"}, "RealtimeDeliveryLatencyP999", 1.5),
         ({}, "RealtimeLoopsBusy", 0.7),
+        ({"slo.max_utilization": 1.0}, "RealtimeLoopsBusy", 0.7),
         ({}, "RealtimeConnectionsRefused", 0),
     ],
 )

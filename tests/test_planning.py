@@ -267,6 +267,7 @@ def test_the_table_shows_each_constraint_at_the_answer_and_below_it():
         ({"scenario": "small"}, "scenario must be a Scenario"),
         ({}, "slo must promise at least one thing"),
         ({"slo": {}}, "slo must promise at least one thing"),
+        ({"slo": {"recover_within": 1}}, "slo.recover_within must have something to recover from"),
         ({"slo": {"p98": 1}}, "slo.p98"),
         ({"slo": {"p99": 1}, "replications": 0}, "replications must be a whole number from 1 to 1_000"),
         ({"slo": {"p99": 1}, "at_most": 20_000}, "at_most must be a whole number from 1 to 10_000"),

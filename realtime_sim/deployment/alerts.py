@@ -212,6 +212,7 @@ def _storms(scenario: Scenario, figures: Figures, of: str) -> Iterator[dict[str,
 
 def _utilization(scenario: Scenario, of: str) -> dict[str, object]:
     promised = promise(scenario, "max_utilization")
+    promised = None if promised == 1 else promised  # no loop is busy for more than all of the time
     threshold = BUSY_RATIO if promised is None else promised
     why = f"slo.max_utilization is {promised:g}" if promised is not None else f"{BUSY_RATIO:g}, what `limits` allows"
     return _alert(

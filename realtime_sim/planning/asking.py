@@ -197,6 +197,11 @@ def _with_promises(scenario: object, slo: Slo | Mapping[str, Any] | None) -> Sce
     if scenario.slo is None or scenario.slo == Slo():
         step = "promise something, such as slo: {p99: 250ms, survive_servers: 1}"
         raise ScenarioError(Problem("slo", "must promise at least one thing", scenario.slo, step))
+    tries_recovery = scenario.slo.survive_servers or scenario.slo.survive_deploy or scenario.faults
+    if scenario.slo == Slo(recover_within=scenario.slo.recover_within) and not tries_recovery:
+        step = "promise survive_servers too, or add a fault"
+        rule = "must have something to recover from, where it is all that is promised"
+        raise ScenarioError(Problem("slo.recover_within", rule, scenario.slo.recover_within, step))
     return scenario
 
 
