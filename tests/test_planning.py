@@ -9,7 +9,7 @@ import pytest
 
 from realtime_sim import Scenario, plan, simulate
 from realtime_sim.errors import ScenarioError
-from realtime_sim.report.plan_choices import what_if
+from realtime_sim.report.plan_choices import what_helps
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -173,7 +173,7 @@ def test_where_no_number_suffices_nothing_is_said_of_the_servers_that_there_are_
     assert found.to_plain()["limits"]["given"] == 50 and "37" not in str(found.limits)
     helps = "per-room subscriptions, so that only servers with members copy; sharded Pub/Sub on 2 instances; Kafka with"
     assert f"These would help: {helps} 12 partitions; core NATS" in found.verdict
-    told = " ".join(str(cell) for row in what_if(found).blocks[0].rows for cell in row)
+    told = " ".join(str(cell) for row in next(what_helps(found)).blocks[0].rows for cell in row)
     assert "Kafka with 12 partitions 50 arithmetic 50 servers by arithmetic, loops " in told
     assert "{" not in told + str(found)
 
@@ -204,7 +204,7 @@ def test_one_replication_is_not_sure_and_the_plan_says_so():
 def test_a_promise_that_nothing_tests_is_told():
     silent = plan(small(traffic=[], slo={"p99": "1s"}))
     assert silent.servers == 1 and not silent.confident and "no deliveries" in silent.verdict
-    calm = plan(small(slo={"recover_within": "4s"}), queueing=True)
+    calm = plan(small(slo={"p99": "1s", "recover_within": "4s"}))
     assert any("Nothing tries recover_within" in text for text in calm.assumptions)
 
 
