@@ -18,11 +18,11 @@ meanwhile does not change it.
   whole answer at once. That its server closes the connection it reads in its turn, behind what was sent before. A
   reset it learns at once.
 
-How near that is to processor sharing itself (tests/test_engine_host.py): on one core the mean time of Poisson jobs of
-one piece each is the same, s / (1 - rho), whatever their service; on two and four cores it is 5 % and 7 % below at a
-utilization of 0.8. The time that a server and its clients together are at work on one core is up to 7 % too long where
-they work at independent times; it is up to 20 % too short where a fan-out is one piece, for its clients begin after it
-has, and 2 % in ten slices.
+How near that is to processor sharing itself (tests/test_engine_host_theory.py): on one core the mean time of Poisson
+jobs of one piece each is the same, s / (1 - rho), whatever their service; on two and four cores it is 5 % and 7 % below
+at a utilization of 0.8. The time that a server and its clients together are at work on one core is up to 7 % too long
+where they work at independent times; it is up to 20 % too short where a fan-out is one piece, for its clients begin
+after it has, and 2 % in ten slices.
 
 Without a host everybody has a core of its own, fan-outs are one piece, clients take no time, and there is no publisher.
 """
