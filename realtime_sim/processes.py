@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from realtime_sim.errors import Problem, ScenarioError
@@ -145,12 +144,12 @@ def _in_processes(runs: Runs, numbers: range, n_processes: int) -> Iterator[tupl
     from joblib import Parallel, delayed
 
     runs.compile()
-    calls = (delayed(_numbered)(runs.run, number, runs.items[number], started_by=os.getpid()) for number in numbers)
+    calls = (delayed(_numbered)(runs.run, number, runs.items[number]) for number in numbers)
     back = "generator" if runs.ordered else "generator_unordered"
     try:
         with _blind_to_ctrl_c():
             # One at a time: what is back with others in a batch would be lost with them.
-            found = Parallel(n_jobs=n_processes, return_as=back, batch_size=1)(calls)
+            found = Parallel(n_jobs=n_processes, return_as=back, batch_size=1, **_first_in_each())(calls)
         try:
             for numbered in found:  # noqa: UP028 - `yield from` would close what it goes through, and that warns
                 yield numbered
@@ -162,19 +161,21 @@ def _in_processes(runs: Runs, numbers: range, n_processes: int) -> Iterator[tupl
         raise ScenarioError(Problem("n_jobs", rule, n_processes, "use fewer, 1 in the end")) from None
 
 
-def _numbered(run: Callable, number: int, item: Any, started_by: int) -> tuple[int, Any]:
-    """One run for the process `started_by`, which hears of it when it is done.
-
-    Another of joblib's backends may run it in that very process, which must not end with its shell.
-    """
-    if os.getpid() != started_by:
-        _end_with(os.getppid())
+def _numbered(run: Callable, number: int, item: Any) -> tuple[int, Any]:
+    """One run for another process, which is heard of when it is done."""
     return number, run(item, lambda time_s: None)
 
 
-@cache
+def _first_in_each() -> dict[str, Any]:
+    """What processes that joblib itself starts do first; those of other backends end by rules of their own."""
+    from joblib.parallel import BACKENDS, get_active_backend
+
+    backend, _ = get_active_backend()
+    return {"initializer": _end_with, "initargs": (os.getpid(),)} if type(backend) is BACKENDS["loky"] else {}
+
+
 def _end_with(parent: int) -> None:
-    """Once in a process: see to it that it ends when its parent was killed, waiting for work or in the middle of it."""
+    """See to it that this process ends when its parent was killed: before the first run, in one, or between them."""
 
     def watch() -> None:
         while os.getppid() == parent:

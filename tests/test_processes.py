@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 
+import joblib
 import pytest
 
 from realtime_sim import processes
@@ -130,9 +131,10 @@ def test_an_error_in_another_process_is_raised_here():
             list(run_all(runs(failing, [7, 8]), n_jobs, 2, lambda _: None))
 
 
-def test_a_run_in_this_very_process_does_not_watch_its_parent():
+def test_threads_of_this_very_process_do_not_watch_its_parent():
     """Under joblib's threads, a run is no process of its own; that the shell is gone is nothing to it."""
-    assert processes._numbered(doubled, 3, 4, started_by=os.getpid()) == (3, 8)
+    with joblib.parallel_config("threading"):
+        assert list(run_all(runs(doubled, [1, 2]), 2, 2, lambda _: None)) == [(0, 2), (1, 4)]
     assert "realtime-sim-parent" not in [thread.name for thread in threading.enumerate()]
 
 

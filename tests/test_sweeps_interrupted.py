@@ -108,3 +108,15 @@ def test_killed_outright_it_loses_nothing_and_leaves_no_process(tmp_path):
         n_done = file.read_bytes().count(b"\n")
         wait_until_gone(one.pid)
     assert lines_in(file) == n_done >= 3
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="processes are read from /proc")
+def test_killed_while_its_processes_start_it_leaves_none(tmp_path):
+    """A process that starts when its parent is gone already has another one, which stays: it must know whose it was."""
+    with started(tmp_path / "sweep.csv", 2) as one:
+        until = time.monotonic() + 60
+        while len(processes_of(one.pid)) < 4:  # itself, what tracks its resources, and the two that are to run
+            assert one.poll() is None and time.monotonic() < until
+        one.kill()
+        one.wait(60)
+        wait_until_gone(one.pid)
