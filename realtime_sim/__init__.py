@@ -41,6 +41,7 @@ _EXPORTS = {
     "simulate": "simulation",
     "size": "sizing",
     "sweep": "sweeps",
+    "teaching": "teaching",
     "theory": "theory",
     "units": "units",
     "write_report": "report",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import itertools
 import sys
 import threading
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.console import Console
 
 __all__ = ["LINE_EVERY_S", "PROGRESS_AFTER_S", "progress_bar"]
 
@@ -20,6 +21,9 @@ PROGRESS_AFTER_S = 2.0
 
 LINE_EVERY_S = 30.0
 """How often work says how far it is where standard error is no terminal, such as the log of a job; of less, nothing."""
+
+CELL_EVERY_S = 0.1
+"""How often a bar below a cell of a notebook moves at most."""
 
 
 @contextmanager
@@ -53,9 +57,8 @@ def progress_bar(
             return
         if shown is None:
             shown = _bar(title)  # what it needs is imported only for work that takes long
-        if not shown.disable:
-            text = _pace(done * simulated_s, simulated_s, elapsed_s, wall_clock)
-            shown.update(shown.task_ids[0], completed=done, simulated=text)
+        if shown.watched:
+            shown.tell(done, _pace(done * simulated_s, simulated_s, elapsed_s, wall_clock), elapsed_s)
         elif elapsed_s - told_s >= LINE_EVERY_S:
             told_s = elapsed_s
             print(f"{title}: {done * 100:.0f} % done after {elapsed_s:,.0f} s", file=sys.stderr, flush=True)
@@ -96,16 +99,55 @@ def _pace(done_s: float, simulated_s: float, elapsed_s: float, wall_clock: bool)
     return f"{done_s:,.1f} of {simulated_s:,.0f} s{speed}"
 
 
-def _bar(title: str) -> Progress:
+def _bar(title: str) -> _TerminalBar | _CellBar:
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-               TextColumn("{task.fields[simulated]}"), TimeElapsedColumn(), TextColumn("left"),
-               TimeRemainingColumn())  # fmt: skip
-    watched = console.is_terminal or console.is_jupyter
-    bar = Progress(*columns, console=console, transient=True, disable=not watched)
-    bar.add_task(title, total=1.0, simulated="")
-    bar.start()
-    return bar
+    return _CellBar(title) if console.is_jupyter else _TerminalBar(title, console)
+
+
+class _TerminalBar:
+    """A line that is drawn anew, and is gone in the end; nobody watches where there is no terminal."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+                   TextColumn("{task.fields[simulated]}"), TimeElapsedColumn(), TextColumn("left"),
+                   TimeRemainingColumn())  # fmt: skip
+        self.watched = console.is_terminal
+        self._bar = Progress(*columns, console=console, transient=True, disable=not self.watched)
+        self._task = self._bar.add_task(title, total=1.0, simulated="")
+        self._bar.start()
+
+    def tell(self, done: float, pace: str, elapsed_s: float) -> None:
+        self._bar.update(self._task, completed=done, simulated=pace)
+
+    def stop(self) -> None:
+        self._bar.stop()
+
+
+class _CellBar:
+    """A bar below a cell of a notebook, which leaves nothing in the file: a widget would leave what none can show."""
+
+    watched = True
+
+    def __init__(self, title: str) -> None:
+        from IPython.display import display
+
+        self._title, self._told_s = title, 0.0
+        self._place = display(_content(title, 0.0), raw=True, display_id=True)
+
+    def tell(self, done: float, pace: str, elapsed_s: float) -> None:
+        if elapsed_s - self._told_s >= CELL_EVERY_S:
+            self._told_s = elapsed_s
+            left = f", {elapsed_s * (1 - done) / done:,.0f} s left" if done else ""
+            self._place.update(_content(f"{self._title}: {done * 100:.0f} % {pace}{left}", done), raw=True)
+
+    def stop(self) -> None:
+        self._place.update({"text/plain": ""}, raw=True)
+
+
+def _content(text: str, done: float) -> dict[str, str]:
+    bar = f'<progress value="{done:.3f}" max="1" aria-label="{html.escape(text)}"></progress>'
+    return {"text/html": f"{bar} {html.escape(text)}", "text/plain": text}

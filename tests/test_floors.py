@@ -83,6 +83,7 @@ FLOORS = {
     "plots": 6,
     "report": 6,
     "tables": 6,
+    "teaching": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
 
@@ -106,7 +107,8 @@ THIRD_PARTY_OF_ONE = {
     ("plots", "matplotlib"): "the one module that draws",
     ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
-    ("progress", "rich"): "a bar on a terminal or in a notebook",
+    ("progress", "IPython"): "a bar below a cell of a notebook",
+    ("progress", "rich"): "a bar on a terminal",
     ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
 """What one module may import beyond its floor, and why."""

@@ -4,7 +4,9 @@ import io
 import sys
 import threading
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from realtime_sim import progress
 from realtime_sim.progress import progress_bar
@@ -122,3 +124,36 @@ def test_the_bar_goes_when_the_work_is_interrupted(monkeypatch: pytest.MonkeyPat
         report(0.5)
         raise KeyboardInterrupt
     assert stream.getvalue().endswith("\x1b[2K") or "\x1b[?25h" in stream.getvalue()[-30:]
+
+
+CELL = """
+import sys
+from realtime_sim import progress
+progress.PROGRESS_AFTER_S = progress.CELL_EVERY_S = 0.0
+with progress.progress_bar("Simulating <chat>", simulated_s=60) as report:
+    report(0.25)
+    {then}
+"""
+
+
+class Watching(NotebookClient):
+    """Keeps whatever a cell has put out, what was replaced since too."""
+
+    def process_message(self, message: dict, cell: dict, cell_index: int) -> object:
+        told.append(message["content"].get("data", {}))
+        return super().process_message(message, cell, cell_index)
+
+
+told: list[dict[str, str]] = []
+
+
+@pytest.mark.parametrize("then", ["pass", "raise KeyboardInterrupt"])
+def test_a_bar_below_a_cell_of_a_notebook_is_gone_in_the_end(then: str) -> None:
+    """Nor does it leave a widget, which the saved notebook would show as broken."""
+    told.clear()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.format(then=then))])
+    Watching(notebook, timeout=60, allow_errors=True).execute()
+    left = [output.data for output in notebook.cells[0].outputs if output.output_type == "display_data"]
+    assert left == [{"text/plain": ""}]
+    bars = [data for data in told if "25 % 15.0 of 60 s" in data.get("text/plain", "")]
+    assert bars and all("Simulating &lt;chat&gt;" in data["text/html"] for data in bars)

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from realtime_sim.agreement.sheets import LIVE
+from realtime_sim.plots._shown import ShownAxes, new_figure
 from realtime_sim.results import Results
 from realtime_sim.units import from_ns
 
@@ -27,15 +26,8 @@ BAR, GAP = 0.36, 0.04
 """Height of one bar of several in a row, and the room between two, as shares of a row."""
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure of so many inches with a canvas of its own, so that none of it is in the state of pyplot."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def axes_or_new(ax: Axes | None) -> Axes:
-    return new_figure(7, 4.2).add_subplot() if ax is None else ax
+    return new_figure(7, 4.2).add_subplot(axes_class=ShownAxes) if ax is None else ax
 
 
 def line_style(i: int) -> dict[str, str]:

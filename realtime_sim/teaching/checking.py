@@ -1,0 +1,134 @@
+"""Check the answer to an exercise: not answered, not yet right and why, or right and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.resources import files
+from types import ModuleType
+
+from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.scenario import Scenario
+
+__all__ = ["EXERCISES", "Verdict", "changed", "check", "scenario"]
+
+EXERCISES = {
+    "hops": "01 Where do 40 ms go?",
+}
+"""Name of each exercise, which is that of its module, and the notebook it ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be said of an answer; a notebook shows it as text.
+
+    Parameters
+    ----------
+    passed : bool
+        Whether the answer is right.
+    text : str
+        Why it is, or a hint.
+    """
+
+    passed: bool
+    text: str
+
+    def __repr__(self) -> str:
+        return f"{'Right.' if self.passed else 'Not yet.'} {self.text}"
+
+
+def check(exercise: str, answer: object) -> Verdict:
+    """Whether an answer to an exercise is right.
+
+    Parameters
+    ----------
+    exercise : str
+        One of `EXERCISES`.
+    answer : object
+        What the exercise asks for. `...`, which stands in the notebook, is no answer.
+
+    Returns
+    -------
+    Verdict
+        Never an error because of the answer: what is wrong with it is in the text.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such exercise.
+
+    Examples
+    --------
+    >>> check("hops", ...)
+    Not yet. There is no answer: put yours in the place of the three dots, and run the cell again.
+    """
+    judge = _module(exercise).judge
+    if answer is ... or answer is None:
+        return Verdict(False, "There is no answer: put yours in the place of the three dots, and run the cell again.")
+    try:
+        return judge(answer)
+    except ScenarioError as error:
+        return Verdict(False, str(error))
+
+
+def scenario(exercise: str) -> Scenario:
+    """The scenario an exercise and its notebook begin with.
+
+    Parameters
+    ----------
+    exercise : str
+        One of `EXERCISES`.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such exercise, or it has no scenario.
+
+    Examples
+    --------
+    >>> scenario("hops").servers.count
+    4
+    """
+    _module(exercise)
+    file = files("realtime_sim.teaching") / f"{exercise}.yaml"
+    if not file.is_file():
+        raise ScenarioError(Problem("exercise", "must be one with a scenario", exercise, "its notebook writes its own"))
+    return Scenario.from_yaml(file.read_text(encoding="utf-8"))
+
+
+def changed(exercise: str, answer: object, fields: int) -> Scenario:
+    """The scenario of an exercise with the changes that an answer asks for.
+
+    Parameters
+    ----------
+    exercise : str
+        One of `EXERCISES`.
+    answer : object
+        New values by path, as `Scenario.replace` takes them.
+    fields : int
+        How many changes there may be at most.
+
+    Raises
+    ------
+    ScenarioError
+        If it is no such thing, changes too much, or breaks a rule of the scenario.
+
+    Examples
+    --------
+    >>> changed("hops", {"servers.count": 8}, fields=1).servers.count
+    8
+    """
+    if (
+        not isinstance(answer, dict)
+        or not 0 < len(answer) <= fields
+        or not all(isinstance(path, str) for path in answer)
+    ):
+        rule = f"must be a dict with {'one change' if fields == 1 else f'one to {fields} changes'}"
+        raise ScenarioError(Problem("answer", rule, answer, 'write it like {"servers.count": 8}'))
+    return scenario(exercise).replace(**answer)
+
+
+def _module(exercise: str) -> ModuleType:
+    if exercise not in EXERCISES:
+        raise ScenarioError(Problem("exercise", "must be that of a notebook", exercise, nearest(exercise, EXERCISES)))
+    return import_module(f"realtime_sim.teaching.{exercise}")
