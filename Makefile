@@ -10,7 +10,7 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo notebooks test check format bench coverage validation soak crowd clean
+.PHONY: help demo lab notebooks test check format bench coverage validation soak crowd clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
@@ -18,6 +18,9 @@ help: ## list the targets
 
 demo: $(READY) ## run the main job: simulate the preset scenarios, results and figures in OUT
 	$(BIN)/realtime-sim demo --out "$(OUT)"
+
+lab: $(READY) ## open the notebooks in JupyterLab, in a browser
+	$(BIN)/jupyter lab notebooks/01_where_do_40_ms_go.ipynb
 
 notebooks: $(READY) ## run all notebooks anew, and save what they show
 	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
