@@ -10,7 +10,7 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench coverage validation soak crowd clean
+.PHONY: help demo docs test check format bench coverage validation soak crowd clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
@@ -18,6 +18,9 @@ help: ## list the targets
 
 demo: $(READY) ## run the main job: simulate the preset scenarios, results and figures in OUT
 	$(BIN)/realtime-sim demo --out "$(OUT)"
+
+docs: $(READY) ## build the documentation into OUT/docs; a warning is a failure
+	$(BIN)/python -m sphinx -q -W --keep-going -d "$(OUT)/doctrees" docs "$(OUT)/docs"
 
 test: $(READY) ## run all tests, JOBS at a time
 	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile $(ARGS)
