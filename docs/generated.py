@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import typer
@@ -28,8 +29,6 @@ from realtime_sim.metrics import METRICS
 from realtime_sim.policies import lifecycle
 
 ROOT = Path(__file__).parent.parent
-MODULES = [*sorted({f"realtime_sim.{name}" for name in (*realtime_sim._EXPORTS.values(), "control")}), "live"]
-"""Modules with a page: those with a public name, and what experiments of one's own are written with."""
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
@@ -164,16 +163,46 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"^<!-- generated: (\w+) -->$", lambda found: known[found[1]](), source[0], flags=re.MULTILINE)
 
 
+def modules() -> Iterator[str]:
+    """Modules with a page: those of public names, modules within, and what experiments of one's own are written with."""
+    for name in (*(f"realtime_sim.{home}" for home in realtime_sim._EXPORTS.values()), "realtime_sim.control", "live"):
+        yield name
+        known = import_module(name)
+        yield from (f"{name}.{inner}" for inner in known.__all__ if inspect.ismodule(getattr(known, inner)))
+
+
 def module_page(module: str) -> str:
-    """A module's page: how to get its public names, and what docstrings say."""
-    own = [name for name, home in realtime_sim._EXPORTS.items() if f"realtime_sim.{home}" == module]
-    line = f"from realtime_sim import {', '.join(own)}" if own else f"import {module}"
-    return f"# {module}\n\n```python\n{line}\n```\n\n```{{eval-rst}}\n.. automodule:: {module}\n```\n"
+    """A module's page: what it is, its public names, and what else is found in it."""
+    known = import_module(module).__all__
+    public = [name for name, home in realtime_sim._EXPORTS.items() if f"realtime_sim.{home}" == module]
+    line = f"from realtime_sim import {', '.join(public)}" if public else f"import {module}"
+    first = [name for name in public if name in known]
+    title = f"# {module.removeprefix('realtime_sim.')}\n\n```python\n{line}\n```"
+    members = [member(module, name) for name in dict.fromkeys((*first, *known))]
+    return "\n\n".join([title, rst(f".. automodule:: {module}"), *members])
+
+
+def member(module: str, name: str) -> str:
+    """What docstrings say of one name of a module."""
+    value = getattr(import_module(module), name)
+    if inspect.ismodule(value):
+        return ""  # it has a page
+    if inspect.isclass(value):
+        kind = "exception" if issubclass(value, Exception) else "class"
+        return rst(f".. auto{kind}:: {module}.{name}", "members")
+    if inspect.isroutine(inspect.unwrap(value)):
+        return rst(f".. autofunction:: {module}.{name}")
+    return rst(f".. autodata:: {module}.{name}", "no-value")
+
+
+def rst(directive: str, *options: str) -> str:
+    """A directive of autodoc on a page of Markdown."""
+    return "\n".join(["```{eval-rst}", directive, *(f"   :{option}:" for option in options), "```"])
 
 
 def write_pages(app: Sphinx) -> None:
     """Write a page for every module with a public name, and bring the notebooks in."""
-    write_all(Path(app.srcdir) / "reference" / "python", {f"{name}.md": module_page(name) for name in MODULES})
+    write_all(Path(app.srcdir) / "reference" / "python", {f"{name}.md": module_page(name) for name in modules()})
     write_all(Path(app.srcdir) / "notebooks", {file.name: file.read_text(encoding="utf-8") for file in NOTEBOOKS})
 
 
