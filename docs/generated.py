@@ -164,7 +164,7 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def modules() -> Iterator[str]:
-    """Modules with a page: those of public names, modules within, and what experiments of one's own are written with."""
+    """Modules with a page: those of public names, modules within, and what an experiment is written with."""
     for name in (*(f"realtime_sim.{home}" for home in realtime_sim._EXPORTS.values()), "realtime_sim.control", "live"):
         yield name
         known = import_module(name)
@@ -175,7 +175,8 @@ def module_page(module: str) -> str:
     """A module's page: what it is, its public names, and what else is found in it."""
     known = import_module(module).__all__
     public = [name for name, home in realtime_sim._EXPORTS.items() if f"realtime_sim.{home}" == module]
-    line = f"from realtime_sim import {', '.join(public)}" if public else f"import {module}"
+    package, _, own = module.rpartition(".")
+    line = f"from {package} import {', '.join(public) or own}" if package else f"import {module}"
     first = [name for name in public if name in known]
     title = f"# {module.removeprefix('realtime_sim.')}\n\n```python\n{line}\n```"
     members = [member(module, name) for name in dict.fromkeys((*first, *known))]
