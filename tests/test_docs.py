@@ -30,6 +30,7 @@ WRITTEN = {
 }
 """Pages that are written by hand."""
 GLOSSARY = ROOT / "docs" / "background" / "glossary.md"
+NOTEBOOKS = sorted(file.stem for file in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 LOADED = {"script": "src", "img": "src", "iframe": "src", "link": "href"}
 """What a browser asks for while it shows a page, but for links to other pages of it."""
 
@@ -112,7 +113,7 @@ def test_every_option_of_every_command_is_on_its_page(built, pages):
 
 
 def test_every_notebook_is_a_chapter_of_the_tutorial(built, pages):
-    notebooks = {f"notebooks/{file.stem}.html" for file in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+    notebooks = {f"notebooks/{name}.html" for name in NOTEBOOKS}
     linked = {link for link in pages[built / "tutorial.html"].links if link.startswith("notebooks/")}
     assert {link.partition("#")[0] for link in linked} == notebooks
 
@@ -158,7 +159,10 @@ def test_headings_that_the_guide_to_reports_names_are_those_of_reports():
     assert [row for row in rows if f'"{row}' not in code] == []
 
 
-@pytest.mark.parametrize("page", ["index", "background/queueing", "reference/python/realtime_sim.planning"])
+SHOWN = ["index", "background/queueing", "reference/scenario", *(f"notebooks/{name}" for name in NOTEBOOKS[-1:])]
+
+
+@pytest.mark.parametrize("page", SHOWN)
 def test_a_browser_shows_a_page_in_every_width_and_light_and_asks_nobody(built, page):
     async def body() -> None:
         async with Chromium() as browser:
