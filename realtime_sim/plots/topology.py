@@ -16,7 +16,10 @@ from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.trace import HOPS
 
-__all__ = ["SPOTS", "Drawn", "Spot", "draw_way", "topology"]
+__all__ = [
+    "BOTTOM", "DIAGRAM", "HEIGHT", "MIDDLE", "SPOTS", "TOP", "WIDTH", "Drawn", "Spot", "draw_way", "first_name",
+    "topology",
+]  # fmt: skip
 
 WIDTH, HEIGHT = 9.4, 4.4
 """Of the figure, inches; the upper `DIAGRAM` of it is the system, whose coordinates are inches too."""
@@ -122,7 +125,7 @@ def draw_way(scenario: Scenario, times_ms: Sequence[float], title: str) -> Drawn
     system.set_axis_off()
     system.text(0.1, DIAGRAM - 0.18, title, fontsize=11, va="center")
     _draw_parts(system, scenario)
-    names = [_first_name(scenario), *(spot.name for spot in [*SPOTS.values()][1:])]
+    names = [first_name(scenario), *(spot.name for spot in [*SPOTS.values()][1:])]
     for number, (spot, name, ms, share) in enumerate(zip(SPOTS.values(), names, times, shares, strict=True), 1):
         _draw_hop(system, spot, f"{number}", name, ms, 0.0 if np.isnan(share) else share)
     scale = figure.add_axes((0.1 / WIDTH, 0.5 / HEIGHT, 1 - 0.35 / WIDTH, 0.34 / HEIGHT))
@@ -236,7 +239,7 @@ def _publishers(scenario: Scenario) -> Iterator[str]:
             yield f"{stream.source}: {stream.name}"
 
 
-def _first_name(scenario: Scenario) -> str:
+def first_name(scenario: Scenario) -> str:
     """What the first hop is, where all streams have the same kind of source."""
     services, cohorts = ({part.name for part in parts} for parts in (scenario.services, scenario.clients))
     sources = {stream.source for stream in scenario.traffic}
