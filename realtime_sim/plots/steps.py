@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from realtime_sim.agreement.words import tight
 from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.files import write_whole
 
@@ -156,7 +157,8 @@ def drawing_name(*texts: str) -> str:
 
 
 def _told(step: Step) -> str:
-    return f'<li data-alt="{html.escape(step.alt)}"><p>{html.escape(step.caption)}</p>{"".join(_figures(step))}</li>'
+    caption = html.escape(tight(step.caption))
+    return f'<li data-alt="{html.escape(step.alt)}"><p>{caption}</p>{"".join(_figures(step))}</li>'
 
 
 def _figures(step: Step) -> Iterator[str]:
