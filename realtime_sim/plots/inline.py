@@ -25,7 +25,7 @@ def inline_svg(figure: Figure | Axes, name: str, alt: str) -> str:
     """An `svg` element for an HTML page. The same figure always gives the same text.
 
     Letters are drawn as shapes, so that it looks the same everywhere, and there are no links. Ids begin with `name`, so
-    that several figures stand on one page.
+    that several figures stand on one page. Its width in points is `--points`, so that a page draws none too small.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ def inline_svg(figure: Figure | Axes, name: str, alt: str) -> str:
     text = re.sub(r"#[0-9a-f]{6}\b", lambda found: page_colour(found.group()), text)
     size = re.search(r'viewBox="([^"]*)"', text).group(1)
     inside = text[text.index(">") + 1 :]
-    return f'<svg class="plot" role="img" aria-label="{html.escape(alt)}" viewBox="{size}">{inside}'.rstrip()
+    about = f'role="img" aria-label="{html.escape(alt)}" style="--points: {size.split()[2]}"'
+    return f'<svg class="plot" {about} viewBox="{size}">{inside}'.rstrip()
 
 
 def page_colour(colour: str) -> str:

@@ -128,7 +128,7 @@ def draw_way(scenario: Scenario, times_ms: Sequence[float], title: str) -> Drawn
     names = [first_name(scenario), *(spot.name for spot in [*SPOTS.values()][1:])]
     for number, (spot, name, ms, share) in enumerate(zip(SPOTS.values(), names, times, shares, strict=True), 1):
         _draw_hop(system, spot, f"{number}", name, ms, 0.0 if np.isnan(share) else share)
-    scale = figure.add_axes((0.1 / WIDTH, 0.5 / HEIGHT, 1 - 0.35 / WIDTH, 0.34 / HEIGHT))
+    scale = figure.add_axes((0.1 / WIDTH, 0.5 / HEIGHT, 1 - 0.5 / WIDTH, 0.34 / HEIGHT))
     _draw_scale(scale, times)
     return Drawn(figure, system, scale)
 
