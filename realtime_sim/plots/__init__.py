@@ -12,10 +12,11 @@ from realtime_sim.plots.page import comparison_figure, save, summary_figure
 from realtime_sim.plots.planning import latency_around, limits_used, promises_by_servers, servers_by_step
 from realtime_sim.plots.sensitivity import sensitivity_bars
 from realtime_sim.plots.storms import compare_backoff, storm
+from realtime_sim.plots.utilization import utilization_curve
 
 __all__ = [
     "PAGE_COLOURS", "agreement_cdf", "agreement_hops", "compare_backoff", "comparison_figure", "connections_of",
     "connections_per_server", "hop_waterfall", "inline_svg", "lag", "latency_around", "latency_cdf", "limits_used",
     "promises_by_servers", "reconnect_rate", "replicas", "save", "sensitivity_bars", "servers_by_step", "storm",
-    "summary_figure",
+    "summary_figure", "utilization_curve",
 ]  # fmt: skip
