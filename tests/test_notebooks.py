@@ -21,6 +21,12 @@ SLOWEST_CELL_S = 90
 
 MISTAKES = {
     "hops": ('{"servers.count": 8}', r"mean latency is 40\.8 ms.*on the network.*how far away"),
+    "knee": ('"333/s"', r"67 % busy.*waits 4 ms on average.*if all cost the same.*1 \+ cv²"),
+    "transports": ('"150ms"', r"takes up to 225 ms\. You have counted two transits.*back with the next request"),
+    "fanout": (
+        '{"clients.train.overflow": {"policy": "drop_newest", "limit": "1MiB"}}',
+        r"31\.4 s old: a buffer of 1,048,576 bytes takes 131\.1 s to read.*no help",
+    ),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 
@@ -50,7 +56,7 @@ def texts(cell: nbformat.NotebookNode) -> Iterator[str]:
         assert output.output_type != "error", output.evalue
         if output.output_type == "stream":
             yield output.text
-        elif not NOTHING.fullmatch(text := output.data.get("text/plain", "")):
+        elif (text := output.data.get("text/plain", "")) and not NOTHING.fullmatch(text):  # a bar that is gone is empty
             yield text + "\n"
 
 

@@ -50,9 +50,11 @@ def storm() -> Results:
     return simulate(scenario.replace(**{"clients.phones.count": 600, "duration": 20, "servers.backlog": 50}))
 
 
+QUEUE = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "textbook_queue.yaml").replace(duration="5s")
+
+
 def queue() -> Results:
-    scenario = Scenario.from_yaml(Path(__file__).parent.parent / "examples" / "textbook_queue.yaml")
-    return simulate(scenario.replace(duration="5s"))
+    return simulate(QUEUE)
 
 
 def test_the_cdf_ends_at_the_maximum_and_marks_p50_and_p99(run):
@@ -337,3 +339,35 @@ def test_a_kill_is_a_step(run):
     """Server 0 dies at 4 s; a ramp to the next sample would have it die slowly."""
     first = held(plots.connections_per_server(run).get_lines()[0])
     assert first[4] > 0 == first[5]
+
+
+def test_utilization_has_a_point_for_each_run_with_its_interval_and_the_curves_of_theory():
+    runs = [simulate(QUEUE.replace(**{"traffic.customers.rate": rate})) for rate in (500, 200)]
+    ax = plots.utilization_curve(runs, {"mean": lambda u: u * 5e-3})
+    mean, p99 = ax.containers
+    for points, figure in ((mean, "mean"), (p99, "p99")):
+        x, y = points.lines[0].get_data()
+        found = [run.latency_s(hop="server_wait")[figure] for run in reversed(runs)]  # the least busy is the first
+        assert x.tolist() == [run.servers["utilization"].max() * 100 for run in reversed(runs)]
+        assert y.tolist() == [estimate.value * 1e3 for estimate in found]
+        ends = [segment[:, 1].tolist() for segment in points.lines[2][0].get_segments()]
+        known = [(e.value, e.value) if e.low is None else (e.low, e.high) for e in found]  # without one: no whisker
+        np.testing.assert_allclose(ends, np.array(known) * 1e3)
+    (curve,) = [line for line in ax.get_lines() if line.get_label() == "mean, theory"]
+    np.testing.assert_allclose(curve.get_ydata(), curve.get_xdata() / 100 * 5)  # milliseconds over per cent
+    labels = [text.get_text() for text in plots.utilization_curve({"a": runs, "b": runs}).get_legend().get_texts()]
+    assert labels == ["a, mean", "a, p99", "b, mean", "b, p99"]
+
+
+def test_utilization_needs_runs_known_figures_and_curves_that_belong_to_points(run):
+    for arguments, message in (
+        (([],), "runs must hold at least one run"),
+        (({"a": []},), "runs must hold at least one run"),
+        (([run], {"men": abs}), "curves must belong to a row of points, got 'men'; did you mean 'mean'"),
+    ):
+        with pytest.raises(ScenarioError, match=message):
+            plots.utilization_curve(*arguments)
+    with pytest.raises(ScenarioError, match="figures must be those of a latency, got 'p98'"):
+        plots.utilization_curve([run], figures=["p98"])
+    with pytest.raises(ScenarioError, match="hop must be a hop"):
+        plots.utilization_curve([run], hop="nowhere")

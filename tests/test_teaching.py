@@ -44,3 +44,28 @@ def test_an_unknown_exercise_is_an_error_that_offers_a_known_one():
 def test_changes_are_checked(answer, message):
     with pytest.raises(ScenarioError, match=message):
         changed("hops", answer, fields=1)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "passed", "says"),
+    [
+        ("knee", 250, True, "50 % busy, and a message waits 2 ms on average"),
+        ("knee", "260/s", False, "too long"),
+        ("knee", 142, False, "A cv of 2 is that of decoding alone"),
+        ("knee", 200, False, "room for more"),
+        ("knee", 600, False, "120 % busy, and a message waits longer and longer"),
+        ("transports", "100ms", True, "slowest message takes up to 150 ms: three transits"),
+        ("transports", 0.3, False, "takes up to 450 ms. That would be so if an answer were always on its way"),
+        ("transports", "50ms", False, "half a round trip"),
+        ("transports", "200ms", False, "too long"),
+        ("transports", "80ms", False, "further away"),
+        ("fanout", {"clients.train.overflow": {"policy": "drop_newest", "limit": "8kB"}}, True, "keeps it fresh"),
+        ("fanout", {"clients.train.overflow": {"policy": "drop_newest", "limit": "1kB"}}, False, "no message fits"),
+        ("fanout", {"clients.train.overflow": {"policy": "disconnect", "limit": "8kB"}}, False, "cut off 16 times"),
+        ("fanout", {"clients.train.overflow": "unbounded"}, False, "ever further behind"),
+        ("fanout", {"clients.train.network.bandwidth": "1 Mbit/s"}, False, "Train and traffic are as they are"),
+    ],
+)
+def test_a_hint_is_that_of_the_mistake(exercise, answer, passed, says):
+    verdict = teaching.check(exercise, answer)
+    assert verdict.passed is passed and says in verdict.text

@@ -16,10 +16,11 @@ from realtime_sim.plots.states import storm_states, storm_steps
 from realtime_sim.plots.steps import Step, Steps
 from realtime_sim.plots.storms import compare_backoff, storm
 from realtime_sim.plots.topology import topology
+from realtime_sim.plots.utilization import utilization_curve
 
 __all__ = [
     "PAGE_COLOURS", "Step", "Steps", "agreement_cdf", "agreement_hops", "compare_backoff", "comparison_figure",
     "connections_of", "connections_per_server", "hop_waterfall", "inline_svg", "lag", "latency_around", "latency_cdf",
     "limits_used", "message_steps", "promises_by_servers", "reconnect_rate", "replicas", "save", "sensitivity_bars",
-    "servers_by_step", "storm", "storm_states", "storm_steps", "summary_figure", "topology",
+    "servers_by_step", "storm", "storm_states", "storm_steps", "summary_figure", "topology", "utilization_curve",
 ]  # fmt: skip

@@ -14,6 +14,9 @@ __all__ = ["EXERCISES", "Verdict", "changed", "check", "scenario"]
 
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
+    "knee": "02 How full is too full?",
+    "transports": "03 WebSocket, SSE or long polling?",
+    "fanout": "04 Who pays for a large room, and for a slow reader?",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
