@@ -21,11 +21,12 @@ SLOWEST_CELL_S = 90
 
 MISTAKES = {
     "hops": ('{"servers.count": 8}', r"mean latency is 40\.8 ms.*on the network.*how far away"),
+    "outage": ("3_250", r"not 3,250: .*nobody is connected to it yet"),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 
-NOTHING = re.compile(r"<[\w.]+ .*>|<\w+Axes: .*>|<\w*Figure .*>", re.DOTALL)
-"""What stands in for a picture where there are only letters."""
+NOTHING = re.compile(r"|<[\w.]+ .*>|<\w+Axes: .*>|<\w*Figure .*>", re.DOTALL)
+"""What stands in for a picture where there are only letters, or is left of a progress bar."""
 
 
 def read(path: Path) -> nbformat.NotebookNode:

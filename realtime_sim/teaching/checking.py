@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
@@ -10,10 +11,11 @@ from types import ModuleType
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.scenario import Scenario
 
-__all__ = ["EXERCISES", "Verdict", "changed", "check", "scenario"]
+__all__ = ["EXERCISES", "Verdict", "changed", "check", "quantity", "scenario"]
 
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
+    "outage": "05 What is lost in a ten-second outage?",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
@@ -126,6 +128,33 @@ def changed(exercise: str, answer: object, fields: int) -> Scenario:
         rule = f"must be a dict with {'one change' if fields == 1 else f'one to {fields} changes'}"
         raise ScenarioError(Problem("answer", rule, answer, 'write it like {"servers.count": 8}'))
     return scenario(exercise).replace(**answer)
+
+
+def quantity(answer: object, read: Callable[[object], float]) -> float:
+    """The number that an answer is.
+
+    Parameters
+    ----------
+    answer : object
+        A number, or text with a unit.
+    read : callable
+        How such a number is read, one of `realtime_sim.units`.
+
+    Raises
+    ------
+    ScenarioError
+        If it is no such number.
+
+    Examples
+    --------
+    >>> from realtime_sim.units import parse_duration
+    >>> quantity("12ms", parse_duration)
+    0.012
+    """
+    try:
+        return read(answer)
+    except ValueError as error:
+        raise ScenarioError(Problem("answer", str(error), answer, "write the number alone, as answer = 42")) from None
 
 
 def _module(exercise: str) -> ModuleType:
