@@ -22,6 +22,11 @@ SLOWEST_CELL_S = 90
 MISTAKES = {
     "hops": ('{"servers.count": 8}', r"mean latency is 40\.8 ms.*on the network.*how far away"),
     "outage": ("3_250", r"not 3,250: .*nobody is connected to it yet"),
+    "stickiness": (
+        '{"balancer.affinity": "none", "servers.connection_age": {"low": "1min", "high": "2min"}}',
+        r"session unknown.*four requests",
+    ),
+    "storm": ('{"policy": "full_jitter", "base": "1s", "cap": "30s"}', r"not everybody comes back.*Over how many seconds"),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 

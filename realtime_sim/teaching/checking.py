@@ -16,6 +16,8 @@ __all__ = ["EXERCISES", "Verdict", "changed", "check", "quantity", "scenario"]
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
     "outage": "05 What is lost in a ten-second outage?",
+    "stickiness": "06 Why does the new server idle?",
+    "storm": "07 When everybody comes back at once",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
