@@ -26,7 +26,10 @@ MISTAKES = {
         '{"balancer.affinity": "none", "servers.connection_age": {"low": "1min", "high": "2min"}}',
         r"session unknown.*four requests",
     ),
-    "storm": ('{"policy": "full_jitter", "base": "1s", "cap": "30s"}', r"not everybody comes back.*Over how many seconds"),
+    "storm": (
+        '{"policy": "full_jitter", "base": "1s", "cap": "30s"}',
+        r"not everybody comes back.*Over how many seconds",
+    ),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 
