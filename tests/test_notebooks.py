@@ -27,11 +27,20 @@ MISTAKES = {
         '{"clients.train.overflow": {"policy": "drop_newest", "limit": "1MiB"}}',
         r"31\.4 s old: a buffer of 1,048,576 bytes takes 131\.1 s to read.*no help",
     ),
+    "outage": ("3_250", r"not 3,250: .*nobody is connected to it yet"),
+    "stickiness": (
+        '{"balancer.affinity": "none", "servers.connection_age": {"low": "1min", "high": "2min"}}',
+        r"session unknown.*four requests",
+    ),
+    "storm": (
+        '{"policy": "full_jitter", "base": "1s", "cap": "30s"}',
+        r"not everybody comes back.*Over how many seconds",
+    ),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 
-NOTHING = re.compile(r"<[\w.]+ .*>|<\w+Axes: .*>|<\w*Figure .*>", re.DOTALL)
-"""What stands in for a picture where there are only letters."""
+NOTHING = re.compile(r"|<[\w.]+ .*>|<\w+Axes: .*>|<\w*Figure .*>", re.DOTALL)
+"""What stands in for a picture where there are only letters, or is left of a progress bar."""
 
 
 def read(path: Path) -> nbformat.NotebookNode:

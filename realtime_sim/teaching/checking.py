@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
@@ -10,13 +11,16 @@ from types import ModuleType
 from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.scenario import Scenario
 
-__all__ = ["EXERCISES", "Verdict", "changed", "check", "scenario"]
+__all__ = ["EXERCISES", "Verdict", "changed", "check", "quantity", "scenario"]
 
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
     "knee": "02 How full is too full?",
     "transports": "03 WebSocket, SSE or long polling?",
     "fanout": "04 Who pays for a large room, and for a slow reader?",
+    "outage": "05 What is lost in a ten-second outage?",
+    "stickiness": "06 Why does the new server idle?",
+    "storm": "07 When everybody comes back at once",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
@@ -129,6 +133,33 @@ def changed(exercise: str, answer: object, fields: int) -> Scenario:
         rule = f"must be a dict with {'one change' if fields == 1 else f'one to {fields} changes'}"
         raise ScenarioError(Problem("answer", rule, answer, 'write it like {"servers.count": 8}'))
     return scenario(exercise).replace(**answer)
+
+
+def quantity(answer: object, read: Callable[[object], float]) -> float:
+    """The number that an answer is.
+
+    Parameters
+    ----------
+    answer : object
+        A number, or text with a unit.
+    read : callable
+        How such a number is read, one of `realtime_sim.units`.
+
+    Raises
+    ------
+    ScenarioError
+        If it is no such number.
+
+    Examples
+    --------
+    >>> from realtime_sim.units import parse_duration
+    >>> quantity("12ms", parse_duration)
+    0.012
+    """
+    try:
+        return read(answer)
+    except ValueError as error:
+        raise ScenarioError(Problem("answer", str(error), answer, "write the number alone, as answer = 42")) from None
 
 
 def _module(exercise: str) -> ModuleType:
