@@ -50,6 +50,6 @@ def _why_slow(results: Results) -> str:
         return f"At the end {ready} servers share the connections, which is too few, or was too late."
     return (
         f"At the end {ready} servers are ready, and the fullest has {imbalance:.1f} times the mean of connections: "
-        "whoever is connected stays there, however many servers come. Which field of `servers` ends connections, and how "
-        "soon?"
+        "whoever is connected stays there, however many servers come. Which field of `servers` ends connections, and "
+        "how soon?"
     )

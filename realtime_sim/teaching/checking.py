@@ -15,6 +15,7 @@ __all__ = ["EXERCISES", "Verdict", "changed", "check", "scenario"]
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
     "autoscaling": "08 Why does the autoscaler come too late, and then flap?",
+    "proof": "09 Plan and prove",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
