@@ -10,7 +10,7 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab notebooks test check format bench coverage validation soak crowd clean
+.PHONY: help demo lab notebooks docs test check format bench coverage validation soak crowd clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
@@ -24,6 +24,9 @@ lab: $(READY) ## open the notebooks in JupyterLab, in a browser
 
 notebooks: $(READY) ## run all notebooks anew, and save what they show
 	$(BIN)/jupyter execute --inplace --NotebookClient.record_timing=False notebooks/*.ipynb
+
+docs: $(READY) ## build the documentation into OUT/docs; a warning is a failure
+	$(BIN)/python -m sphinx -q -W --keep-going -d "$(OUT)/doctrees" docs "$(OUT)/docs"
 
 test: $(READY) ## run all tests, JOBS at a time
 	$(BIN)/python -m pytest -q -rs -n $(JOBS) --dist loadfile $(ARGS)

@@ -1,13 +1,14 @@
 """The guide: every field, profile and policy a scenario may name, as aligned tables.
 
-All of it is read from the JSON Schema and the registries; no list is kept here.
+All of it is read from the JSON Schema and the registries; no list is kept here. `parts`, `families` and `cost_tables`
+have it as rows, for whoever sets them in another way.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from realtime_sim import units
@@ -17,7 +18,9 @@ from realtime_sim.profiles import BROKER_COSTS, PIPELINE_DEFAULTS, PROFILES, Sou
 from realtime_sim.scenario import Empirical, Exponential, Gamma, Lognormal, Scenario, Uniform
 from realtime_sim.scenario.quantities import docstring, format_parameter, written_name
 
-__all__ = ["fields_text", "policies_text", "profiles_text"]
+__all__ = ["cost_tables", "families", "fields_text", "parts", "policies_text", "profiles_text"]
+
+_Rows = list[tuple[str, ...]]
 
 _DISTRIBUTIONS = [cls.__name__ for cls in (Uniform, Exponential, Lognormal, Gamma, Empirical)]
 _QUANTITIES = {
@@ -80,7 +83,7 @@ def fields_text(path: str = "") -> str:
       count  whole number  required  How many, at least 1.
     """
     asked = [step for step in re.split(r"[.\[\]]+", path) if step and not step.isdigit()]
-    sections = list(_sections())
+    sections = list(parts())
     chosen = [section for section in sections if _plain(section[0])[: len(asked)] == asked]
     if not chosen:  # a kind stands in for the part that it is a kind of
         chosen = [section for section in sections if [*_plain(section[0]), _kind_of(section[0])] == asked]
@@ -118,15 +121,22 @@ def _near(asked: list[str], sections: list) -> str:
     return step if step.startswith("did") else "known parts: " + ", ".join(parts)
 
 
-def _sections() -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
-    """(path, what it is, rows) of every part of a scenario, from the JSON Schema."""
+def parts() -> Iterator[tuple[str, str, _Rows]]:
+    """(path, what it is, rows) of every part of a scenario; a row has field, value, default and what it is.
+
+    Examples
+    --------
+    >>> path, about, rows = next(parts())
+    >>> path, [row[0] for row in rows[:3]]
+    ('scenario', ['name', 'description', 'seed'])
+    """
     schema = Scenario.json_schema()
     yield from _part(schema, schema, "scenario")
     for name in _DISTRIBUTIONS:
         yield from _part(schema, schema["$defs"][name], f"distribution {{{name.lower()}}}")
 
 
-def _part(schema: Any, part: Any, path: str) -> Iterator[tuple[str, str, list[tuple[str, ...]]]]:
+def _part(schema: Any, part: Any, path: str) -> Iterator[tuple[str, str, _Rows]]:
     fields = {
         name: field
         for name, field in part["properties"].items()
@@ -220,11 +230,20 @@ def policies_text(family: str = "") -> str:
     """
     if family and family not in POLICIES:
         raise ScenarioError(Problem("family", "must be a family of policies", family, nearest(family, POLICIES)))
-    texts = []
-    for name in [family] if family else POLICIES:
-        rows = [(policy, _about_policy(entry)) for policy, entry in POLICIES[name].items()]
-        texts.append("\n".join([f"{name}, written in {_PLACES[name]}", *_table(rows)]))
-    return "\n\n".join(texts)
+    chosen = [found for found in families() if family in ("", found[0])]
+    return "\n\n".join("\n".join([f"{name}, written in {place}", *_table(rows)]) for name, place, rows in chosen)
+
+
+def families() -> Iterator[tuple[str, str, _Rows]]:
+    """(family, where a scenario names its policies, rows) of every family; a row has name and what it does.
+
+    Examples
+    --------
+    >>> [(family, place) for family, place, _ in families()][0]
+    ('backoff', 'clients[].reconnect')
+    """
+    for name, registry in POLICIES.items():
+        yield name, _PLACES[name], [(policy, _about_policy(entry)) for policy, entry in registry.items()]
 
 
 def _about_policy(entry: Any) -> str:
@@ -257,17 +276,30 @@ def profiles_text(name: str = "") -> str:
     zero: Nothing costs anything: set the costs you want to study
       handshake          0s    zero by definition: this profile isolates the queueing model from costs
     """
-    chosen = [profile(name)] if name else PROFILES.values()
-    texts = ["\n".join([f"{known.name}: {known.about}", *_figures(known.figures)]) for known in chosen]
-    if not name:
-        broker = "broker: CPU of the broker for each kind of work, and times of its clients"
-        texts.append("\n".join([broker, *_figures(BROKER_COSTS)]))
-        texts.append("\n".join(["pipeline: defaults of the pipeline and of services", *_figures(PIPELINE_DEFAULTS)]))
-    return "\n\n".join(texts)
+    if name:
+        known = profile(name)
+        chosen = [(known.name, known.about, _figures(known.figures))]
+    else:
+        chosen = list(cost_tables())
+    return "\n\n".join("\n".join([f"{title}: {about}", *_table(rows)]) for title, about, rows in chosen)
 
 
-def _figures(figures: Any) -> list[str]:
-    def row(name: str, figure: Sourced) -> tuple[str, str, str]:
-        return written_name(name), str(format_parameter(name, figure.value)), figure.source
+def cost_tables() -> Iterator[tuple[str, str, _Rows]]:
+    """(name, what it is, rows) of every profile, of the broker and of the pipeline; a row has name, figure and source.
 
-    return _table(row(name, figure) for name, figure in figures.items())
+    Examples
+    --------
+    >>> [name for name, _, _ in cost_tables()][-2:]
+    ['broker', 'pipeline']
+    """
+    for known in PROFILES.values():
+        yield known.name, known.about, _figures(known.figures)
+    yield "broker", "CPU of the broker for each kind of work, and times of its clients", _figures(BROKER_COSTS)
+    yield "pipeline", "defaults of the pipeline and of services", _figures(PIPELINE_DEFAULTS)
+
+
+def _figures(figures: Mapping[str, Sourced]) -> _Rows:
+    return [
+        (written_name(name), str(format_parameter(name, figure.value)), figure.source)
+        for name, figure in figures.items()
+    ]

@@ -15,7 +15,18 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from realtime_sim import __version__, diagnosis, latency, objectives, recovery, services, stats, storms, timelines
+from realtime_sim import (
+    __version__,
+    diagnosis,
+    latency,
+    objectives,
+    recovery,
+    services,
+    states,
+    stats,
+    storms,
+    timelines,
+)  # fmt: skip
 from realtime_sim.answers import Answer, figures_html, without_nan
 from realtime_sim.errors import EngineError, Problem, ScenarioError
 from realtime_sim.metrics import MONITORED
@@ -225,6 +236,15 @@ class Results(Answer):
         has them by server.
         """
         return timelines.timeseries(self.trace)
+
+    @cached_property
+    def client_states(self) -> pd.DataFrame:
+        """How many clients are connected, cut off, waiting, connecting or away at each sample, of the first
+        replication; every row adds up to all clients.
+
+        See `realtime_sim.states` for every column.
+        """
+        return states.client_states(self.trace)
 
     def server_series(self, what: str = "connections") -> pd.DataFrame:
         """`"connections"`, `"queue_length"`, `"utilization"` or `"link_utilization"` of each server over time, of the

@@ -103,12 +103,19 @@ COUNTERS = (
     "never_connected",
     "throttled",
     "idle_drops",
+    "first_attempts",
+    "failed_polls",
+    "left_connecting",
+    "left_cut_off",
+    "left_waiting",
 )
 """Things counted over the whole run, by name. `peak_connections` is the most that were open at once. `accepted`
 includes `connected_at_start`, and failures include those of clients that no server had room for at the start, which
 are no `attempts`. The ends of open connections are counted by how they closed (`CLOSE_CODES`); `idle_drops` are
 those that a proxy's idle timeout ended. `never_connected` is counted at the end of the run alone: clients that had
-tried, or been refused at the start, and never had a connection."""
+tried, or been refused at the start, and never had a connection. The last five are counted by engines alone: attempts
+with which a user comes, polls among the failures, and users who left without a connection, in an attempt, with one that
+was gone and that they had not begun to replace, or waiting for their next attempt, if there was one."""
 
 CLOSE_CODES = MappingProxyType(
     {"closed_normal": 1000, "closed_going_away": 1001, "closed_abnormal": 1006, "closed_policy": 1008}

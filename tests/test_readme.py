@@ -1,4 +1,4 @@
-"""The README tells the truth: its examples run, its tables name what there is, its diagram is the code's own."""
+"""README and docs/ tell the truth: their examples run, tables name what there is, the diagram is the code's own."""
 
 from __future__ import annotations
 
@@ -27,22 +27,35 @@ from tests.conftest import as_live
 from tests.test_profile_files import HERE
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    str(file.relative_to(ROOT)): file.read_text(encoding="utf-8")
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if file.parent != ROOT / "docs" / "reference" / "python"  # which a build writes
+}
+"""Text of README and of every page of the documentation that is written by hand."""
+
+TEXT = PAGES["README.md"]
 
 
-def blocks(*languages: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+def blocks(*languages: str, page: str = "README.md") -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     return [text for name, text in found if name in languages]
 
 
-COMMANDS = [line for block in blocks("", "sh") for line in block.splitlines() if line.startswith("realtime-sim ")]
-"""Every line of a block that a reader may paste, from the top to the bottom."""
+def commands(page: str) -> list[str]:
+    """Every line of a block that a reader may paste, from the top to the bottom."""
+    lines = [line for block in blocks("", "sh", page=page) for line in block.splitlines()]
+    return [line for line in lines if line.startswith("realtime-sim ")]
 
-NAMED = [
-    " ".join(text.split()).partition(" > ")[0]
-    for text in re.findall(r"`(realtime-sim [^`]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.MULTILINE | re.DOTALL))
-]
-"""Those within sentences and tables."""
+
+def named(page: str) -> list[str]:
+    """Commands within sentences and tables."""
+    prose = re.sub(r"^```.*?^```$", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(text.split()).partition(" > ")[0] for text in re.findall(r"`(realtime-sim [^`]+)`", prose)]
+
+
+COMMANDS = [*dict.fromkeys(line for page in PAGES for line in commands(page))]
+NAMED = [*dict.fromkeys(line for page in PAGES for line in named(page))]
 
 ON_REAL_SOCKETS = ("live", "validate", "calibrate")
 """Commands that take a minute, and the machine for themselves; `test_live_cli` runs them."""
@@ -53,9 +66,10 @@ WRITTEN = ("json_", "out", "report", "file", "plot", "plots")
 FILE = re.compile(r"[\w./-]+\.(yaml|json|csv|html|png)")
 
 MAKE = [
-    line for file in ("README.md", "CONTRIBUTING.md")
-    for line in re.findall(r"(?:^|`)(make [a-z][^`\n]*)", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
-]  # fmt: skip
+    line
+    for text in (*PAGES.values(), (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    for line in re.findall(r"(?:^|`)(make [a-z][^`\n]*)", text, flags=re.MULTILINE)
+]
 
 
 def parsed(line: str) -> dict[str, Any]:
@@ -94,15 +108,16 @@ def test_the_commented_scenario_has_every_part_runs_and_delivers():
     assert total["delivered"] > 0.9 * total["expected"] > 1_000
 
 
-def test_the_python_of_the_readme_runs(monkeypatch, capsys):
-    monkeypatch.chdir(ROOT)
-    for block in blocks("python"):
-        exec(compile(block, "README.md", "exec"), {})
-    assert "delivery latency p99" in capsys.readouterr().out
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks("python", page=page)])
+def test_the_python_of_a_page_runs(page, monkeypatch, tmp_path):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    for block in blocks("python", page=page):
+        exec(compile(block, page, "exec"), {})
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS + NAMED if len(line.split()) > 2])
-def test_the_command_line_takes_a_line_of_the_readme(line):
+def test_the_command_line_takes_a_line_of_a_page(line):
     given = parsed(line)
     scenario = given.get("scenario")
     assert scenario is None or scenario in presets.NAMES or FILE.fullmatch(scenario), scenario
@@ -113,9 +128,10 @@ def test_a_command_that_is_only_named_is_there(line):
     assert line.split()[1] in typer.main.get_command(app).commands
 
 
-def test_files_that_the_readme_names_are_there_or_written_by_a_line_before():
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_files_that_a_page_names_are_there_or_written_by_a_line_before(page):
     written: set[str] = set()
-    for line in COMMANDS:
+    for line in commands(page):
         given = parsed(line)
         assert [path for path in files(given, written=False) if not ((ROOT / path).exists() or path in written)] == []
         written.update(files(given, written=True))
@@ -135,7 +151,7 @@ def leave(folder: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[1] not in ON_REAL_SOCKETS])
-def test_a_command_of_the_readme_runs_as_it_stands(line, tmp_path):
+def test_a_command_of_a_page_runs_as_it_stands(line, tmp_path):
     """But for plans by simulation, which take minutes: those are left to arithmetic."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     given, words = parsed(line), shlex.split(line)[1:]
@@ -152,7 +168,8 @@ def test_a_command_of_the_readme_runs_as_it_stands(line, tmp_path):
 
 
 def test_there_are_commands_to_run():
-    assert len(COMMANDS) >= 15 and len(NAMED) >= 3 and len(MAKE) >= 10
+    assert len(commands("README.md")) >= 15 and len(NAMED) >= 3 and len(MAKE) >= 10
+    assert sum(bool(commands(page)) for page in PAGES) >= 5
     assert {line.split()[1] for line in COMMANDS} > {*ON_REAL_SOCKETS, "plan", "sweep", "sensitivity", "manifests"}
 
 

@@ -137,7 +137,7 @@ def test_a_review_finds_everything(pages, plan):
     ):  # fmt: skip
         assert part in words, part
     labels = [attrs["aria-label"].split(",")[0] for attrs in Tree(pages["plan"]).of("svg")]
-    assert len(labels) == 6 and labels[2].startswith("How far each limit is used with")
+    assert len(labels) == 8 and labels[2].startswith("How far each limit is used with")
 
 
 def test_every_check_stands_on_the_page_with_its_verdict(pages, plan):
@@ -283,7 +283,7 @@ def test_figures_that_differ_say_which_runs_and_which_work_they_are_of(tmp_path)
     run = plan.answer.results["loss"]
     first, mean = storm_figures(run.trace, 0)["p100_s"], run.recovery.loc[0, "p100_s"]
     assert run.n_replications > 1 and first != mean and f"all back after {value_text(mean, 's')}" in text
-    assert f"Times in the table are means over {run.n_replications} runs, and the figure shows the first" in text
+    assert f"Times in the table are means over {run.n_replications} runs, and figures show the first" in text
     assert "could accept if they did nothing else" in text and "accept beside their usual work" in text
     assert "An autoscaler sees them first" in text
 

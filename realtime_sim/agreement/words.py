@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 
 from realtime_sim.stats import Estimate
 
-__all__ = ["difference_text", "more_or_less", "percent", "shown", "value_text"]
+__all__ = ["difference_text", "more_or_less", "percent", "shown", "tight", "value_text"]
 
 _TIMES = ((0.9995, 1.0, "s"), (0.9995e-4, 1e-3, "ms"), (0.9995e-6, 1e-6, "µs"), (0.0, 1e-9, "ns"))
 """From which size on a time goes by which unit: divisor and name."""
+
+_UNIT = re.compile(r"[\d)\]] (%|s|ms|µs|ns|/s|MiB)(?![\w])")
 
 LATENCY = "delivery latency "
 """What the names of latency figures begin with."""
@@ -48,6 +51,17 @@ def value_text(value: float, unit: str) -> str:
         return _digits(value)
     divisor, name = _scale(value, unit)
     return f"{_digits(value / divisor)} {name}".rstrip()
+
+
+def tight(text: str) -> str:
+    """Text of a page whose numbers stay on one line with their units.
+
+    Examples
+    --------
+    >>> tight("within 250 ms").split(" ")
+    ['within', '250\\xa0ms']
+    """
+    return _UNIT.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
 
 
 def difference_text(difference: Estimate, unit: str) -> str:

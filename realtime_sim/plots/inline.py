@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from realtime_sim.plots._style import COLOURS
 
-__all__ = ["PAGE_COLOURS", "inline_svg"]
+__all__ = ["PAGE_COLOURS", "inline_svg", "page_colour"]
 
 _DATA = ("blue", "vermilion", "green", "purple", "orange", "sky", "ink")
 PAGE_COLOURS = {colour.lower(): f"--plot-{name}" for colour, name in zip(COLOURS, _DATA, strict=True)} | {
@@ -25,7 +25,7 @@ def inline_svg(figure: Figure | Axes, name: str, alt: str) -> str:
     """An `svg` element for an HTML page. The same figure always gives the same text.
 
     Letters are drawn as shapes, so that it looks the same everywhere, and there are no links. Ids begin with `name`, so
-    that several figures stand on one page.
+    that several figures stand on one page. Its width in points is `--points`, so that a page draws none too small.
 
     Parameters
     ----------
@@ -49,12 +49,20 @@ def inline_svg(figure: Figure | Axes, name: str, alt: str) -> str:
     text = re.sub(r'\bid="', f'id="{name}-', text)
     text = re.sub(r'href="#', f'href="#{name}-', text)
     text = text.replace("url(#", f"url(#{name}-")
-    text = re.sub(r"#[0-9a-f]{6}\b", _page_colour, text)
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda found: page_colour(found.group()), text)
     size = re.search(r'viewBox="([^"]*)"', text).group(1)
     inside = text[text.index(">") + 1 :]
-    return f'<svg class="plot" role="img" aria-label="{html.escape(alt)}" viewBox="{size}">{inside}'.rstrip()
+    about = f'role="img" aria-label="{html.escape(alt)}" style="--points: {size.split()[2]}"'
+    return f'<svg class="plot" {about} viewBox="{size}">{inside}'.rstrip()
 
 
-def _page_colour(found: re.Match) -> str:
-    name = PAGE_COLOURS.get(found.group())
-    return found.group() if name is None else f"var({name}, {found.group()})"
+def page_colour(colour: str) -> str:
+    """A colour as SVG and CSS have it, `#` and six digits: that of the page where it sets one.
+
+    Examples
+    --------
+    >>> page_colour("#0072B2"), page_colour("#123456")
+    ('var(--plot-blue, #0072b2)', '#123456')
+    """
+    name = PAGE_COLOURS.get(colour.lower())
+    return colour if name is None else f"var({name}, {colour.lower()})"

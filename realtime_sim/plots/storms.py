@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,7 +17,7 @@ from realtime_sim.results import Results
 from realtime_sim.storms import storm_figures, verdict
 from realtime_sim.units import from_ns
 
-__all__ = ["compare_backoff", "storm"]
+__all__ = ["compare_backoff", "storm", "window"]
 
 SHORTEST_SAMPLES = 4
 """Samples that a picture of a storm spans at least."""
@@ -49,10 +49,7 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
         If there is no run to draw, or no such disturbance in one of them.
     """
     runs = results if isinstance(results, Mapping) else {results.scenario.name: results}
-    n_faults = min((len(run.trace.disturbances) for run in runs.values()), default=0)
-    if not 0 <= fault < n_faults:
-        step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs in which something is cut off"
-        raise ScenarioError(Problem("fault", "must be the number of a disturbance of every run", fault, step))
+    _check(runs.values(), fault)
     figure = new_figure(8, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True)
     found = {label: storm_figures(run.trace, fault) for label, run in runs.items()}
@@ -80,10 +77,48 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
     if any(run.engine == LIVE for run in runs.values()):
         lower.set_xlabel("time, s")
     if zoom:
-        at_s, last_s = first.scenario.faults[fault].at, first.scenario.duration
-        span_s = max([SHORTEST_SAMPLES * first.scenario.sample_interval, *(f["lasted_s"] for f in found.values())])
-        lower.set_xlim(max(0.0, at_s - 0.2 * span_s), min(last_s, at_s + 1.5 * span_s))
+        lower.set_xlim(*_around(first, fault, max(f["lasted_s"] for f in found.values())))
     return figure
+
+
+def window(results: Results, fault: int) -> tuple[float, float]:
+    """From when until when a picture of one storm reaches: what was before it, and half as much time after it, seconds.
+
+    Parameters
+    ----------
+    results : Results
+        The run.
+    fault : int
+        The number of a disturbance.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no such disturbance.
+
+    Examples
+    --------
+    >>> from realtime_sim import Scenario, simulate
+    >>> drop = {"at": 2, "kind": "drop_clients", "cohort": "c"}
+    >>> run = simulate(Scenario(name="x", duration=9, clients=[{"name": "c", "count": 9}], faults=[drop]))
+    >>> [round(edge_s, 3) for edge_s in window(run, 0)]
+    [1.2, 8.0]
+    """
+    _check([results], fault)
+    return _around(results, fault, storm_figures(results.trace, fault)["lasted_s"])
+
+
+def _check(runs: Collection[Results], fault: int) -> None:
+    n_faults = min((len(run.trace.disturbances) for run in runs), default=0)
+    if not 0 <= fault < n_faults:
+        step = f"they are numbered 0 to {n_faults - 1}" if n_faults else "draw runs in which something is cut off"
+        raise ScenarioError(Problem("fault", "must be the number of a disturbance of every run", fault, step))
+
+
+def _around(run: Results, fault: int, lasted_s: float) -> tuple[float, float]:
+    at_s, last_s = float(from_ns(run.trace.disturbances[fault][1])), run.scenario.duration
+    span_s = max(SHORTEST_SAMPLES * run.scenario.sample_interval, lasted_s)
+    return max(0.0, at_s - 0.2 * span_s), min(last_s, at_s + 1.5 * span_s)
 
 
 def _back(run: Results, fault: int) -> tuple[np.ndarray, np.ndarray]:

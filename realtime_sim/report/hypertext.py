@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import jinja2
 
+from realtime_sim.agreement.words import tight
 from realtime_sim.report.page import Page, Picture
 
 __all__ = ["html_of"]
@@ -14,8 +14,6 @@ __all__ = ["html_of"]
 _FOLDER = Path(__file__).parent
 WORDY = 24
 """Letters from which on a cell is a text, which keeps a width to be read in on a narrow screen."""
-
-_UNIT = re.compile(r"[\d)\]] (%|s|ms|µs|ns|/s|MiB)(?![\w])")
 
 
 def html_of(page: Page) -> str:
@@ -30,16 +28,11 @@ def html_of(page: Page) -> str:
     templates = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    templates.filters["tight"] = _tight
+    templates.filters["tight"] = tight
     templates.globals["kind"] = lambda block: type(block).__name__.lower()
     templates.globals["drawn"] = _drawn
     templates.globals["WORDY"] = WORDY
     return templates.get_template("page.html.j2").render(page=page)
-
-
-def _tight(text: str) -> str:
-    """Text whose numbers stay on one line with their units."""
-    return _UNIT.sub(lambda found: found.group().replace(" ", "\u00a0"), text)
 
 
 def _drawn(picture: Picture) -> str:

@@ -17,6 +17,7 @@ from realtime_sim.recovery import CUTS_NOBODY
 from realtime_sim.report.page import Code, Items, Mark, Picture, Section, Table, Text
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
+from realtime_sim.states import STATES
 
 __all__ = ["conditions", "decisions", "drawing", "file_of", "notes", "origin", "scenario_section", "storms"]
 
@@ -94,16 +95,28 @@ def storms(runs: Mapping[str, Results], draw: Callable[[int], object], name: str
                     f"Connection attempts per second, and the share of clients that are back, after {what}. {told}.",
                     lambda number=number: draw(number),
                 ),
+                *(_states(run, number, what, name) for run in runs.values() if len(runs) == 1),
                 Text(_storm_sources(first.n_replications)),
                 *([Items(down)] if down else []),
             ],
         )
 
 
+def _states(run: Results, number: int, what: str, name: str) -> Picture:
+    """Clients by state during the storm of a fault."""
+    states = run.client_states.loc[run.scenario.faults[number].at :]
+    most = {STATES[state]: counts.max() for state, counts in states.items() if state not in ("connected", "away")}
+    told = ", ".join(f"{count:,} {state}" for state, count in most.items() if count)
+    alt = (
+        f"Clients by state over time, {run.scenario.n_clients:,} in all; after {what} at most {told or 'none cut off'}."
+    )
+    return Picture(f"{name}-states-{number}", alt, lambda: drawing().storm_states(run, number))
+
+
 def _storm_sources(runs: int) -> str:
     """Where the figures of a storm are from: a table of all runs and a picture of one do not show the same times."""
-    table = f"Times in the table are means over {runs:,} runs, and the figure shows the first of them. "
-    capacity = "The capacity in the figure is what the servers left could accept if they did nothing else."
+    table = f"Times in the table are means over {runs:,} runs, and figures show the first of them. "
+    capacity = "The capacity is what the servers left could accept if they did nothing else."
     return (table if runs > 1 else "") + capacity
 
 

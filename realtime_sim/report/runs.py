@@ -104,7 +104,7 @@ def _latency(run: Results) -> Section:
 
 
 def hop_blocks(run: Results) -> list[Picture | Table | Text]:
-    """Where the time of a delivery goes: the waterfall of its hops, and their figures.
+    """Where the time of a delivery goes: its way through the system, the waterfall of its hops, and their figures.
 
     Parameters
     ----------
@@ -121,7 +121,9 @@ def hop_blocks(run: Results) -> list[Picture | Table | Text]:
         )
     header = ("hop", "mean", "95 % interval", "share", "p50", "p99")
     alt = f"Mean of each hop, one after the other: {told}."
+    way = f"The way of a message from publisher to broker, servers and clients, with the mean time of each hop: {told}."
     return [
+        Picture("way", way, lambda: parts.drawing().topology(run)),
         Picture("hops", alt, lambda: parts.drawing().hop_waterfall(run)),
         Table("Latency of each hop", header, rows, frozenset(range(1, 6))),
         Text("Means of hops add up to the whole; quantiles do not."),

@@ -42,7 +42,12 @@ from realtime_sim.engines.fast.recording import (
     CLOSED_ABNORMAL,
     CLOSED_NORMAL,
     CONNECTED_AT_START,
+    FAILED_POLLS,
+    FIRST_ATTEMPTS,
     GAVE_UP,
+    LEFT_CONNECTING,
+    LEFT_CUT_OFF,
+    LEFT_WAITING,
     LOST_CONNECTIONS,
     POLLS,
     REFUSED,
@@ -130,6 +135,8 @@ def _attempt(s, client, time):
     """An attempt at `time`, now or ahead."""
     c = s.clients[client]
     c.attempted_ns = time
+    if c.state == IDLE:
+        count_at(s, FIRST_ATTEMPTS, time)
     c.state, c.stage, c.step, c.asking = CONNECTING, ASKING, 0, False
     c.attempt += 1
     count_at(s, ATTEMPTS, time)
@@ -159,6 +166,7 @@ def _back_off(s, client, time, asked_ns):
         count_at(s, GAVE_UP, time)
         if h.has_session and not has_bit(s.online, 0, client):
             c.state = CLOSED  # a user who never was let in; the next one will try
+            count_at(s, LEFT_WAITING, time)
             _stay_away(s, client, time)
         return
     over_ns = time + asked_ns + np.int64(np.rint(c.delay_s * NS_PER_S))
@@ -302,6 +310,10 @@ def leave(s, client):
     c = s.clients[client]
     if c.state == IS_OPEN:
         s.counters[CLOSED_NORMAL] += 1
+    elif c.connection >= 0:
+        s.counters[LEFT_CUT_OFF] += 1
+    else:
+        s.counters[LEFT_CONNECTING if c.state == CONNECTING else LEFT_WAITING] += 1
     if c.connection >= 0:
         slot = c.connection
         k = s.connections[slot]
@@ -358,6 +370,7 @@ def poll(s, client, slot, serial):
         return
     if problem != ANSWERED:
         s.counters[problem] += 1
+        s.counters[FAILED_POLLS] += 1
         insert(s, s.now + c.half_rtt_ns, key_of(ANSWER, -1, client), serial, slot, POLL_FAILED)
         return
     job = new_job(s, POLL)

@@ -32,6 +32,10 @@ WASTED_HANDSHAKES, LOST_CONNECTIONS, GAVE_UP, UNSENT, POLLS, CONNECTED_AT_START,
         "idle_drops",
     )
 )
+FIRST_ATTEMPTS, FAILED_POLLS, LEFT_CONNECTING, LEFT_CUT_OFF, LEFT_WAITING = (
+    COUNTERS.index(name)
+    for name in ("first_attempts", "failed_polls", "left_connecting", "left_cut_off", "left_waiting")
+)
 
 
 @compiled()

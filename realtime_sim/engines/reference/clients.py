@@ -87,6 +87,7 @@ class Client:
                 if self.online or self.cohort.session is None:
                     yield simpy.Event(self.clock)  # nothing more, until the session ends
                 self.turn(Event.SESSION_ENDED)
+                self.system.count("left_waiting")
                 return
             if isinstance(connection, LongPollingConnection):
                 self.clock.process(self.poll(connection))
@@ -103,8 +104,7 @@ class Client:
 
     def leave(self) -> None:
         """The user's session is over."""
-        if self.state is State.OPEN:
-            self.system.count("closed_normal")
+        self.system.count(self._left_as())
         self.turn(Event.SESSION_ENDED)
         if self.connection is not None:
             self.connection.alive = False
@@ -115,6 +115,14 @@ class Client:
         if self.fault is not None:
             self.system.recorder.affected[self.fault] -= 1  # nobody is left to recover
             self.fault = None
+
+    def _left_as(self) -> str:
+        """The counter of a user who leaves now."""
+        if self.state is State.OPEN:
+            return "closed_normal"
+        if self.connection is not None:
+            return "left_cut_off"
+        return "left_connecting" if self.state is State.CONNECTING else "left_waiting"
 
     def stay_away(self) -> Generator:
         """Until the next user takes the place."""
@@ -196,6 +204,8 @@ class Client:
                 yield self.clock.at(self.next_attempt_ns, Phase.RETRY, -1, self.id)
             self.next_attempt_ns = self.clock.now + ATTEMPT_GAP_NS
             self.turn(Event.RETRY if must_wait else Event.ATTEMPT)
+            if not must_wait:
+                self.system.count("first_attempts")
             self.tried = True
             self.system.count("attempts")
             if self.process is not None:
@@ -298,6 +308,7 @@ class Client:
                 return
             if problem is not None:
                 system.count(_COUNTERS.get(problem, problem))
+                system.count("failed_polls")
                 yield self.clock.at(self.clock.now + self.half_rtt_ns, Phase.ANSWER, -1, self.id)
                 system.server_notices_at(self.clock.now + self.half_rtt_ns, connection)
                 self.broke(connection, Event(problem))
