@@ -296,7 +296,8 @@ def measure(
     cases = _cases_for(scenario)
     runs: dict[str, list[Results]] = {name: [] for name in cases}
     n_runs, about = repeats * len(cases), ""
-    with progress_bar("Calibrating", sum(case.duration for case in cases.values()) * repeats) as bar:
+    whole_s = sum(case.duration for case in cases.values()) * repeats
+    with progress_bar("Calibrating", whole_s, silent=True, wall_clock=True) as bar:
         report = progress or bar
         for repeat in range(repeats):
             for number, (name, case) in enumerate(cases.items()):

@@ -90,7 +90,8 @@ def validate(
     )
     done: list[Results] = []
     turns = _in_turns(others, [scenario] * runs)
-    with progress_bar(f"Validating {scenario.name}", len(turns) * scenario.duration, silent=True) as bar:
+    whole_s = len(turns) * scenario.duration
+    with progress_bar(f"Validating {scenario.name}", whole_s, silent=True, wall_clock=True) as bar:
         report = progress or bar
         for number, asked in enumerate(turns):
             report(number / len(turns))

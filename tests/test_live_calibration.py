@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 
-from live import calibration
+from live import calibration, validation
 from live.calibration import measure, read_calibration
+from live.validation import validate
 from realtime_sim import Scenario, simulate
 from realtime_sim.errors import ScenarioError
 
@@ -56,6 +59,23 @@ def test_a_scenario_names_the_file_as_the_profile_of_its_servers(measured, tmp_p
     named = HERE.replace(**{"servers.profile": str(file)})
     assert named.servers.resolved_costs.send_s == measured.figures["send_s"].value
     assert simulate(measured.apply(HERE)).deliveries.loc["total", "lost"] == 0
+
+
+@pytest.mark.parametrize(("module", "work"), [(calibration, measure), (validation, lambda: validate(HERE))])
+def test_progress_counts_real_seconds_and_shows_though_nothing_is_reported(monkeypatch, module, work):
+    """A live run takes as long as it says, whatever is simulated a second; here it is stopped before the first."""
+    told = []
+
+    @contextmanager
+    def bar(title, seconds, **options):
+        told.append(options)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(module, "progress_bar", bar)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert told == [{"silent": True, "wall_clock": True}]
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):

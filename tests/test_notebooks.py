@@ -13,6 +13,8 @@ import pytest
 from nbclient import NotebookClient
 
 from realtime_sim.teaching import EXERCISES
+from tests.test_live_run import children_of
+from tests.test_live_shared import is_running, wait_until
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -36,6 +38,11 @@ MISTAKES = {
         '{"policy": "full_jitter", "base": "1s", "cap": "30s"}',
         r"not everybody comes back.*Over how many seconds",
     ),
+    "autoscaling": (
+        '{"autoscaling.max_replicas": 50}',
+        r"p99 is 46\.\d+ s.*4 servers are ready.*fullest has 2\.0 times.*whoever is connected stays",
+    ),
+    "proof": ('{"servers": 11, "binds": "cpu"}', r"cpu asks for 13 servers.*no core changes.*most decides"),
 }
 """Of each exercise an answer that is easily given, and what its hint must say."""
 
@@ -65,7 +72,7 @@ def texts(cell: nbformat.NotebookNode) -> Iterator[str]:
         assert output.output_type != "error", output.evalue
         if output.output_type == "stream":
             yield output.text
-        elif (text := output.data.get("text/plain", "")) and not NOTHING.fullmatch(text):  # a bar that is gone is empty
+        elif (text := output.data.get("text/plain")) and not NOTHING.fullmatch(text):  # bars leave an empty one
             yield text + "\n"
 
 
@@ -110,7 +117,8 @@ def test_every_exercise_has_its_notebook_and_a_mistake():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_its_exercise_tells_right_from_wrong(path, tmp_path):
-    """What is printed and how many pictures there are is compared; cells tagged `varies` show what is measured."""
+    """What is printed and how many pictures there are is compared; cells tagged `varies` show what is measured. No file
+    and no process is left."""
     saved = read(path)
     notebook = copy.deepcopy(saved)
     client = NotebookClient(notebook, timeout=SLOWEST_CELL_S, resources={"metadata": {"path": str(tmp_path)}})
@@ -134,3 +142,6 @@ def test_a_notebook_runs_and_its_exercise_tells_right_from_wrong(path, tmp_path)
         mistake, hint = MISTAKES[name]
         assert re.match(rf"Not yet\. .*{hint}", said(f"answer = {mistake}"), re.DOTALL)
         assert said(solution_of(notebook)).startswith("Right. ")
+        started = children_of(client.km.provisioner.pid)
+    assert wait_until(lambda: not any(map(is_running, started)))
+    assert not list(tmp_path.iterdir())

@@ -114,9 +114,24 @@ def test_runs_are_compared_cohort_by_cohort(run):
 
 def test_nothing_delivered_is_said_in_the_axes():
     empty = simulate(Scenario(name="empty", duration=2, clients=[{"name": "c", "count": 1}]))
-    for ax in (plots.latency_cdf(empty), plots.hop_waterfall(empty)):
+    for ax in (plots.latency_cdf(empty), plots.hop_waterfall(empty), plots.latency_over_time(empty)):
         assert "nothing was delivered" in [text.get_text() for text in ax.texts]
     assert plots.summary_figure(empty)
+
+
+def test_latency_over_time_is_that_of_the_results_in_milliseconds(run):
+    slices, ax = run.latency_over_time, plots.latency_over_time(run)
+    for line, name in zip(ax.get_lines(), ("p50", "p99"), strict=False):
+        assert line.get_label() == name
+        assert line.get_xydata().tolist() == np.stack([slices["time_s"], slices[f"{name}_s"] * 1e3], axis=1).tolist()
+    assert "kill server" in [text.get_text() for text in ax.texts]
+    ax.figure.draw_without_rendering()
+    assert ax.get_yscale() == "log" and {text.get_text().split()[1] for text in ticks(ax.yaxis)} <= {"ms", "s"}
+
+
+def test_several_runs_have_a_line_of_p99_each(run):
+    legend = plots.latency_over_time({"a": run, "b": run}).get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["a: p99", "b: p99"]
 
 
 def outage() -> Results:
@@ -158,6 +173,8 @@ def test_a_cohort_that_is_not_there_is_refused_as_results_refuse_it(run):
 def test_no_runs_are_refused():
     with pytest.raises(ScenarioError, match="results must hold at least one run, got {}; give Results"):
         plots.latency_cdf({})
+    with pytest.raises(ScenarioError, match="results must hold at least one run"):
+        plots.latency_over_time({})
 
 
 def test_the_curve_of_a_share_of_none_is_named_in_the_legend(run):

@@ -1,4 +1,4 @@
-"""Latency: how it is spread, and where it comes from."""
+"""Latency: how it is spread, where it comes from, and when."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from realtime_sim.buckets import bucket_bounds_ns
@@ -19,6 +20,7 @@ from realtime_sim.plots._style import (
     draw_legend,
     label_point,
     line_style,
+    over_time,
     rows_from_top,
     say,
     tidy,
@@ -29,7 +31,7 @@ from realtime_sim.plots._style import (
 from realtime_sim.results import Results
 from realtime_sim.trace import HOPS
 
-__all__ = ["hop_waterfall", "latency_cdf"]
+__all__ = ["hop_waterfall", "latency_cdf", "latency_over_time"]
 
 FAINTEST_SHARE = 0.1
 """Per cent of the deliveries left of the first tick of a CDF: a single fast one would squeeze all others together."""
@@ -64,10 +66,7 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     ScenarioError
         If there is no run to draw, or no such cohort.
     """
-    runs = results if isinstance(results, Mapping) else {results.scenario.name: results}
-    if not runs:
-        step = "give Results, or a dict of them by label"
-        raise ScenarioError(Problem("results", "must hold at least one run", dict(runs), step))
+    runs = _some(results) if isinstance(results, Mapping) else {results.scenario.name: results}
     figures = {label: run.latency_s(cohort) for label, run in runs.items()}
     ax = axes_or_new(ax)
     edges = []
@@ -101,6 +100,13 @@ def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None
     )
 
 
+def _some(runs: Mapping[str, Results]) -> Mapping[str, Results]:
+    if not runs:
+        step = "give Results, or a dict of them by label"
+        raise ScenarioError(Problem("results", "must hold at least one run", dict(runs), step))
+    return runs
+
+
 def cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Latencies in milliseconds and the per cent of deliveries up to each, from 0 on."""
     rows = [i for i, part in enumerate(run.scenario.clients) if cohort in (None, part.name)]
@@ -128,11 +134,58 @@ def log_time_axis(ax: Axes, first_ms: float, last_ms: float, named_ms: float | N
         high = max(high, at + 0.1, low + (at - low) / (1 - _LABEL_SHARE))
     ax.set_xscale("log")
     ax.set_xlim(10**low, 10**high)
-    decades = high - low
+    _log_ticks(ax.xaxis, high - low)
+
+
+def _log_ticks(axis: Axis, decades: float) -> None:
     steps = next(steps for limit, steps in _LOG_STEPS if decades < limit)
-    ax.xaxis.set_major_locator(LogLocator(subs=steps, numticks=9) if steps else MaxNLocator(5, steps=TICK_STEPS))
-    ax.xaxis.set_minor_locator(NullLocator())
-    time_ticks(ax.xaxis)
+    axis.set_major_locator(LogLocator(subs=steps, numticks=9) if steps else MaxNLocator(5, steps=TICK_STEPS))
+    axis.set_minor_locator(NullLocator())
+    time_ticks(axis)
+
+
+def latency_over_time(results: Results | Mapping[str, Results], ax: Axes | None = None) -> Axes:
+    """p50 and p99 of the deliveries published in each slice of the measured time; of several runs p99 alone.
+
+    A line ends where nothing that was published then has arrived.
+
+    Parameters
+    ----------
+    results : Results or mapping of str to Results
+        One run, or several by label; faults are marked as those of the first.
+    ax : Axes, optional
+        Where to draw; a new figure if left out.
+
+    Returns
+    -------
+    Axes
+        Simulated seconds against milliseconds, on a logarithmic axis.
+
+    Raises
+    ------
+    ScenarioError
+        If there is no run to draw.
+    """
+    if isinstance(results, Mapping):
+        lines = {f"{as_written(label)}: p99": (run, "p99_s") for label, run in _some(results).items()}
+    else:
+        lines = {name: (results, f"{name}_s") for name in ("p50", "p99")}
+    ax = axes_or_new(ax)
+    first = next(run for run, _ in lines.values())
+    for i, (label, (run, name)) in enumerate(lines.items()):
+        slices = run.latency_over_time
+        ax.plot(slices["time_s"], slices[name] * 1e3, drawstyle="steps-mid", label=label, **line_style(i))
+    low, high = ax.dataLim.y0, ax.dataLim.y1
+    title = "Delivery latency over time"
+    if not np.isfinite(low):
+        return say(ax, title_of(first, title), "nothing was delivered")
+    draw_legend(ax)
+    over_time(first, ax, title, "latency, logarithmic scale")
+    low, high = math.log10(max(low, 1e-6)) - 0.1, math.log10(max(high, 1e-6)) + 0.15
+    ax.set_yscale("log")
+    ax.set_ylim(10**low, 10**high)
+    _log_ticks(ax.yaxis, high - low)
+    return ax
 
 
 def hop_waterfall(results: Results, ax: Axes | None = None) -> Axes:

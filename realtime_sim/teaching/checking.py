@@ -21,6 +21,8 @@ EXERCISES = {
     "outage": "05 What is lost in a ten-second outage?",
     "stickiness": "06 Why does the new server idle?",
     "storm": "07 When everybody comes back at once",
+    "autoscaling": "08 Why does the autoscaler come too late, and then flap?",
+    "proof": "09 Plan and prove",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
 
