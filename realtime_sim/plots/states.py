@@ -16,7 +16,7 @@ from realtime_sim.plots.storms import window
 from realtime_sim.results import Results
 from realtime_sim.states import STATES
 from realtime_sim.storms import storm_figures
-from realtime_sim.units import from_ns
+from realtime_sim.units import format_duration, from_ns
 
 __all__ = ["storm_states", "storm_steps"]
 
@@ -81,7 +81,8 @@ def _draw(results: Results, fault: int | None) -> tuple[Figure, list[Axes]]:
     axes = [*figure.subplots(1 + is_few, 1, sharex=True, squeeze=False)[:, 0]]
     _areas(axes[0], states, [name for name in LOOKS if name in states and seen[name].any()])
     draw_legend(axes[0])
-    over_time(results, axes[0], "Clients by state", "clients", marks=not is_few)
+    every = format_duration(results.scenario.sample_interval)
+    over_time(results, axes[0], f"Clients by state, every {every}", "clients", marks=not is_few)
     axes[0].set_ylim(0, results.scenario.n_clients)
     if is_few:
         _areas(axes[1], states, [name for name in troubled if seen[name].any()])
