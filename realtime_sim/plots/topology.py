@@ -120,7 +120,17 @@ def topology(results: Results) -> Figure:
 
 
 def draw_way(scenario: Scenario, times_ms: Sequence[float], title: str) -> Drawn:
-    """The system with times of hops in it, which need not be those of a run's means; NaN where there are none."""
+    """The system with times of hops in it: means of a run, or those of one delivery.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Which system.
+    times_ms : sequence of float, length 8
+        Time of each of `HOPS`, milliseconds; NaN where there are none.
+    title : str
+        Of the picture.
+    """
     times = np.asarray(times_ms, dtype=float)
     shares = times / times.sum() if times.sum() > 0 else np.zeros_like(times)
     figure = new_figure(WIDTH, HEIGHT)
