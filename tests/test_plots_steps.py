@@ -205,6 +205,9 @@ def test_players_on_one_page_move_by_themselves(run, storm, tmp_path):
                 await page.prefer(color_scheme=scheme)
                 await page.screenshot(ARTIFACTS / f"steps-{name}.png", width, 900, whole=True)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
+            for _ in way.frames:
+                await page.evaluate("document.querySelectorAll('.on')[2].click()")
+            assert await page.evaluate("document.querySelectorAll('.stage')[2].scrollLeft") > 200  # to the message
             assert page.console == [] and page.requests == [address]
 
     asyncio.run(body())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.patches import FancyBboxPatch
 
 from realtime_sim import plots, presets
 from realtime_sim.plots._style import time_text
-from realtime_sim.plots.topology import SPOTS
+from realtime_sim.plots.topology import BROKERS, SPOTS
 from realtime_sim.results import Results
 from realtime_sim.simulation import simulate
 from realtime_sim.trace import HOPS
@@ -82,6 +83,17 @@ def test_the_picture_is_of_this_scenario(runs):
     assert "and 4 more" in long and "12 partitions" in long and all(len(word) < 60 for word in long)
 
 
+@pytest.mark.parametrize("kind", BROKERS)
+def test_what_a_box_is_called_fits_into_it(kind):
+    figure = plots.topology(simulate(small(broker={"kind": kind}, servers={"count": 9_999, "profile": "zero"})))
+    figure.draw_without_rendering()
+    boxes = [patch.get_window_extent() for patch in figure.axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    names = {"publisher", "9,999 servers", "clients", BROKERS[kind]}
+    texts = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text() in names]
+    assert len(texts) == 4
+    assert all(any(box.x0 < text.x0 and text.x1 < box.x1 for box in boxes) for text in texts)
+
+
 def test_arrows_are_the_thicker_the_longer_they_take(runs):
     arrows = [patch for patch in plots.topology(runs["fallback"]).axes[0].patches if hasattr(patch, "get_arrowstyle")]
     means = runs["fallback"].hops["mean_s"]
@@ -102,4 +114,4 @@ def test_a_live_run_is_drawn_as_well(runs):
 
 def test_figures_of_a_page_say_how_wide_they_are(runs):
     svg = plots.inline_svg(plots.topology(runs["chat"]), "way", "the way of a message")
-    assert 'style="--points: 676.8" viewBox="0 0 676.8 ' in svg
+    assert 'style="--points: 677" viewBox="0 0 676.8 ' in svg

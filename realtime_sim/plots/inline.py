@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import math
 import re
 
 import matplotlib
@@ -52,7 +53,7 @@ def inline_svg(figure: Figure | Axes, name: str, alt: str) -> str:
     text = re.sub(r"#[0-9a-f]{6}\b", lambda found: page_colour(found.group()), text)
     size = re.search(r'viewBox="([^"]*)"', text).group(1)
     inside = text[text.index(">") + 1 :]
-    about = f'role="img" aria-label="{html.escape(alt)}" style="--points: {size.split()[2]}"'
+    about = f'role="img" aria-label="{html.escape(alt)}" style="--points: {math.ceil(float(size.split()[2]))}"'
     return f'<svg class="plot" {about} viewBox="{size}">{inside}'.rstrip()
 
 

@@ -76,7 +76,7 @@ def message_steps(results: Results) -> Steps:
     >>> from realtime_sim import presets, simulate
     >>> steps = message_steps(simulate(presets.load("ticker").replace(duration="3s", warmup=0)))
     >>> steps.title, steps.frames[1].caption
-    ('ticker: a message on its way', 'It is under way to the broker: 0.1 ms, 0.12 % of the whole.')
+    ('ticker: a message on its way', 'It is under way to the broker: 0.1 ms, 0.41 % of the whole.')
     """
     times_ns = _delivery(results)
     which = "the delivery at the median"

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from realtime_sim.plots._style import COLOURS, draw_legend, new_figure, over_time
+from realtime_sim.plots._style import COLOURS, draw_legend, new_figure, over_time, time_text
 from realtime_sim.plots.inline import inline_svg, page_colour
 from realtime_sim.plots.steps import Step, Steps, drawing_name
 from realtime_sim.plots.storms import window
@@ -81,7 +81,8 @@ def _draw(results: Results, fault: int | None) -> tuple[Figure, list[Axes]]:
     axes = [*figure.subplots(1 + is_few, 1, sharex=True, squeeze=False)[:, 0]]
     _areas(axes[0], states, [name for name in LOOKS if name in states and seen[name].any()])
     draw_legend(axes[0])
-    over_time(results, axes[0], "Clients by state", "clients", marks=not is_few)
+    every = time_text(results.scenario.sample_interval * 1e3)
+    over_time(results, axes[0], f"Clients by state, every {every}", "clients", marks=not is_few)
     axes[0].set_ylim(0, results.scenario.n_clients)
     if is_few:
         _areas(axes[1], states, [name for name in troubled if seen[name].any()])

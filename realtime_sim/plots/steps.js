@@ -8,6 +8,8 @@ for (const player of document.querySelectorAll(".realtime-steps:not(.ready)")) {
     slider.value = now;
     slider.setAttribute("aria-valuetext", player.querySelector("output").value = `${now + 1} of ${told.length}`);
     player.querySelector("svg").setAttribute("aria-label", told[now].dataset.alt);
+    const stage = player.querySelector(".stage"), mark = layers[now].lastElementChild;
+    if (mark) stage.scrollLeft += mark.getBoundingClientRect().x - stage.getBoundingClientRect().x - stage.clientWidth / 2;
   };
   const stop = () => {
     clearInterval(timer);

@@ -17,15 +17,19 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.trace import HOPS
 
 __all__ = [
-    "BOTTOM", "DIAGRAM", "HEIGHT", "MIDDLE", "SPOTS", "TOP", "WIDTH", "Drawn", "Spot", "draw_way", "first_name",
-    "topology",
+    "BOTTOM", "BROKERS", "DIAGRAM", "HEIGHT", "MIDDLE", "SPOTS", "TOP", "WIDTH", "Drawn", "Spot", "draw_way",
+    "first_name", "topology",
 ]  # fmt: skip
 
 WIDTH, HEIGHT = 9.4, 4.4
-"""Of the figure, inches; the upper `DIAGRAM` of it is the system, whose coordinates are inches too."""
+"""Of the figure, inches."""
+
 DIAGRAM = 3.2
+"""Height of its upper part, inches: the system, whose coordinates are inches as well."""
+
 BOTTOM, TOP, MIDDLE = 0.95, 2.65, 1.7
 """Lower and upper edge of what a message passes, and the height it passes at, inches."""
+
 MOST_LINES = 4
 """Lines below a part of the system; what is more is counted."""
 
@@ -65,10 +69,12 @@ SPOTS = dict(
 )
 """Every hop, from left to right."""
 
-_BROKERS = {
+BROKERS = {
     "none": "no broker", "redis_pubsub": "Redis Pub/Sub", "redis_streams": "Redis Streams", "kafka": "Kafka",
-    "nats": "NATS", "nats_jetstream": "NATS JetStream",
+    "nats": "NATS", "nats_jetstream": "JetStream",
 }  # fmt: skip
+"""What kinds of brokers are called."""
+
 _TRANSPORTS = {"websocket": "WebSocket", "sse": "SSE", "long_polling": "long polling"}
 
 
@@ -114,7 +120,17 @@ def topology(results: Results) -> Figure:
 
 
 def draw_way(scenario: Scenario, times_ms: Sequence[float], title: str) -> Drawn:
-    """The system with times of hops in it, which need not be those of a run's means; NaN where there are none."""
+    """The system with times of hops in it: means of a run, or those of one delivery.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Which system.
+    times_ms : sequence of float, length 8
+        Time of each of `HOPS`, milliseconds; NaN where there are none.
+    title : str
+        Of the picture.
+    """
     times = np.asarray(times_ms, dtype=float)
     shares = times / times.sum() if times.sum() > 0 else np.zeros_like(times)
     figure = new_figure(WIDTH, HEIGHT)
@@ -137,7 +153,7 @@ def _draw_parts(ax: Axes, scenario: Scenario) -> None:
     """Boxes of publisher, broker, servers and clients, with what is in them below."""
     broker, servers = scenario.broker, scenario.servers
     _box(ax, 0.1, 1.15, 1, "publisher", "-")
-    _box(ax, 2.05, 3.25, broker.n_threads, _BROKERS[broker.kind], "--" if broker.kind == "none" else "-")
+    _box(ax, 2.05, 3.25, broker.n_threads, BROKERS[broker.kind], "--" if broker.kind == "none" else "-")
     _box(ax, 4.14, 7.26, servers.count, _counted(servers.count, "server"), "-")
     _box(ax, 8.17, 9.15, scenario.n_clients, "clients", "-")
     _draw_letter(ax, 0.625)
@@ -145,8 +161,8 @@ def _draw_parts(ax: Axes, scenario: Scenario) -> None:
         for y in (MIDDLE - 0.3, MIDDLE, MIDDLE + 0.3):
             ax.add_patch(Rectangle((x - 0.06, y - 0.1), 0.12, 0.2, facecolor=MUTED, edgecolor=PAPER))
     columns = (
-        (0.1, 29, _publishers(scenario)), (2.05, 24, _of_broker(scenario)), (4.14, 46, _of_servers(scenario)),
-        (7.3, 29, _clients(scenario)),
+        (0.1, 27, _publishers(scenario)), (2.05, 27, _of_broker(scenario)), (4.14, 43, _of_servers(scenario)),
+        (7.3, 26, _clients(scenario)),
     )  # fmt: skip
     for left, width, found in columns:
         lines = [_clipped(line, width) for line in found]
@@ -155,14 +171,14 @@ def _draw_parts(ax: Axes, scenario: Scenario) -> None:
         right = left > 7
         for i, line in enumerate(lines):
             ax.text(
-                9.25 if right else left, BOTTOM - 0.17 - 0.165 * i, as_written(line), fontsize=8, color=MUTED,
+                9.25 if right else left, BOTTOM - 0.18 - 0.18 * i, as_written(line), fontsize=9, color=MUTED,
                 va="center", ha="right" if right else "left",
             )  # fmt: skip
 
 
 def _box(ax: Axes, left: float, right: float, n: int, title: str, style: str) -> None:
     """One part of the system; others like it stand behind it."""
-    for behind in range(min(n - 1, 2), -1, -1):
+    for behind in reversed(range(max(1, min(n, 3)))):
         shift = 0.05 * behind
         ax.add_patch(FancyBboxPatch(
             (left + 0.05 + shift, BOTTOM + 0.05 + shift), right - left - 0.1, TOP - BOTTOM - 0.1, linestyle=style,
@@ -189,7 +205,7 @@ def _draw_hop(ax: Axes, spot: Spot, number: str, name: str, ms: float, share: fl
         low, high, left, width = BOTTOM + 0.1, TOP - 0.36, spot.left + 0.04, spot.right - spot.left - 0.08
         ax.add_patch(Rectangle((left, low), width, (high - low) * share, facecolor=spot.colour, alpha=0.35))
         ax.add_patch(Rectangle((left, low), width, high - low, fill=False, edgecolor=spot.colour, linewidth=1))
-    ax.text(middle, MIDDLE + 0.24, name, ha="center", va="bottom", fontsize=8, color=MUTED, linespacing=1.0)
+    ax.text(middle, MIDDLE + 0.24, name, ha="center", va="bottom", fontsize=9, color=MUTED, linespacing=1.0)
     ax.text(
         middle, MIDDLE, number, ha="center", va="center", fontsize=8, color=PAPER, fontweight="bold",
         bbox={"boxstyle": "circle,pad=0.22", "facecolor": spot.colour, "edgecolor": PAPER},
@@ -219,8 +235,8 @@ def _draw_scale(ax: Axes, times_ms: np.ndarray) -> None:
     ax.spines[["top", "left", "right"]].set_visible(False)
     even_ticks(ax.xaxis)
     time_ticks(ax.xaxis)
-    ax.tick_params(labelsize=8)
-    ax.set_xlabel("time since the intended publish", fontsize=8)
+    ax.tick_params(labelsize=9)
+    ax.set_xlabel("time since the intended publish", fontsize=9)
 
 
 # --- what is in each part, in words ---------------------------------------------------------------------------------
