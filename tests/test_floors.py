@@ -76,6 +76,7 @@ FLOORS = {
     "sizing": 5,
     # 6 faces
     "__main__": 6,
+    "app": 6,
     "cli": 6,
     "comparison": 6,
     "demo": 6,
@@ -83,6 +84,7 @@ FLOORS = {
     "plots": 6,
     "report": 6,
     "tables": 6,
+    "widgets": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
 
@@ -98,6 +100,11 @@ THIRD_PARTY = {
 """What the modules of a floor may import besides the standard library and this package."""
 
 THIRD_PARTY_OF_ONE = {
+    ("app", "jupyter_client"): "kernels of the page are those of this Python",
+    ("app", "nbformat"): "the page is a notebook",
+    ("app", "tornado"): "a socket that was opened before the server",
+    ("app", "traitlets"): "how the server is configured",
+    ("app", "voila"): "the server of the page",
     ("engines.fast", "llvmlite"): "a type of its own for compiled code",
     ("deployment", "yaml"): "manifests are YAML",
     ("cli", "rich"): "tables and progress on a terminal",
@@ -107,6 +114,7 @@ THIRD_PARTY_OF_ONE = {
     ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
     ("progress", "rich"): "a bar on a terminal or in a notebook",
+    ("widgets", "ipywidgets"): "the one module with controls to move",
     ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
 """What one module may import beyond its floor, and why."""
@@ -117,6 +125,7 @@ SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
     ("backoffs", "progress"): "a long comparison shows how far it is",
     ("backoffs", "simulation"): "each policy is a simulation",
+    ("cli", "app"): "the command `app` serves it",
     ("cli", "comparison"): "`simulate --compare` prints it",
     ("demo", "comparison"): "the demonstration compares the transports",
     ("cli", "demo"): "the command `demo` runs it",
@@ -159,6 +168,7 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("widgets", "report"): "a page offers reports",
     ("results", "answers"): "results are told as every answer is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
