@@ -37,6 +37,12 @@ HIGHEST_PORT = 65_535
 ABANDONED_S = 600
 """After so long without its page, as when a browser was killed, a kernel is stopped."""
 
+NOTHING_ELSEWHERE = (
+    "default-src 'self' 'unsafe-inline' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "frame-ancestors 'none'; form-action 'none'"
+)
+"""What browsers may load: whatever somebody writes into a scenario, the page asks no other server for anything."""
+
 CALL = "app()"
 """What the page does; the scenario of the command line goes between the brackets."""
 
@@ -124,6 +130,7 @@ def _config(scenario: Scenario | None, port: int) -> Config:
                 # Requests for another host come from a page elsewhere whose name was made to lead here.
                 "tornado_settings": {
                     "allow_remote_access": False,
+                    "headers": {"Content-Security-Policy": NOTHING_ELSEWHERE},
                     "ws_ping_interval": 30_000,
                     "ws_ping_timeout": 30_000,
                 },

@@ -20,7 +20,8 @@ __all__: list[str] = []  # commands are found by the program
 @app.command("app")
 def app_(
     scenario: Annotated[
-        str, typer.Argument(help="A YAML file, the name of a preset, or - for standard input; chosen there if left out.")
+        str,
+        typer.Argument(help="A YAML file, the name of a preset, or - for standard input; chosen there if left out."),
     ] = "",
     port: Annotated[int, typer.Option(help="Port of the page, 0 for any that is free.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address, and open nothing.")] = False,

@@ -1,4 +1,4 @@
-"""Choosing a system: a preset, or one's own YAML, typed or uploaded. What is wrong in it is said, and nothing is lost."""
+"""Choosing a system: a preset, or YAML, typed or uploaded. What is wrong in it is said, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-import threading
+import math
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,9 @@ from realtime_sim.report import write_report
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.text import UNREADABLE, read_value
+from realtime_sim.widgets.running import Newest
 
 __all__ = ["Making", "Taking", "link", "page_of"]
-
-
-class _Cancelled(Exception):
-    """Somebody has pressed the button."""
 
 
 def link(text: str | bytes, name: str, kind: str, words: str) -> str:
@@ -58,63 +55,70 @@ def page_of(found: Results | Plan) -> bytes:
         return path.read_bytes()
 
 
-class Making(ipywidgets.VBox):
-    """A button that makes a page in a thread, says how far it is, can be stopped, and ends with a link.
+class Making(ipywidgets.HBox):
+    """A button that makes a page, says how far it is, can be stopped, and ends with a link.
 
     Parameters
     ----------
     words : str
         What the button says.
     make : callable
-        ``make(progress)`` returns the bytes of the page; to `progress` it tells the share done, which ends it by an
-        exception when it is to stop.
+        ``make(progress)`` returns the bytes of the page; it tells `progress` the share done, 0 to 1, which ends it by
+        an exception when the page is not wanted any more.
     name : callable
-        The name of the file.
+        Gives the name of the file.
+
+    Examples
+    --------
+    >>> making = Making("Make", lambda progress: b"<p>", lambda: "x.html")
+    >>> making.begin.click()
+    >>> making.said.value
+    '<a download="x.html" href="data:text/html;base64,PHA+">Download x.html (1 KiB)</a>'
     """
 
     def __init__(self, words: str, make: Callable[[Callable[[float], None]], bytes], name: Callable[[], str]) -> None:
-        self._make, self._name, self._asked = make, name, 0
-        self.begin = ipywidgets.Button(description=words, layout=ipywidgets.Layout(width="auto"))
-        self.cancel = ipywidgets.Button(description="Cancel", layout=ipywidgets.Layout(width="auto", display="none"))
-        self.bar = ipywidgets.FloatProgress(max=1.0, layout=ipywidgets.Layout(width="12rem", display="none"))
+        self._name = name
+        self._newest = Newest(lambda _, progress: make(progress), self._made, self._told)
+        as_wide_as_needed = {"width": "auto", "flex": "0 0 auto"}
+        self.begin = ipywidgets.Button(description=words, layout=ipywidgets.Layout(**as_wide_as_needed))
+        self.cancel = ipywidgets.Button(description="Cancel", layout=ipywidgets.Layout(**as_wide_as_needed))
+        self.bar = ipywidgets.FloatProgress(max=1.0, layout=ipywidgets.Layout(width="12rem"))
         self.said = ipywidgets.HTML()
+        super().__init__(
+            [self.begin, self.bar, self.cancel, self.said],
+            layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"),
+        )
+        self.reset()
         self.begin.on_click(lambda _: self._begin())
         self.cancel.on_click(lambda _: self.reset())
-        row = [self.begin, self.bar, self.cancel, self.said]
-        super().__init__([ipywidgets.HBox(row, layout=ipywidgets.Layout(flex_flow="row wrap", align_items="center"))])
 
     def reset(self) -> None:
         """What is being made is given up, and a page that was made is not offered any more."""
-        self._asked += 1
+        self._newest.cancel()
         self._show(busy=False, said="")
 
     def _begin(self) -> None:
-        self.reset()
         self._show(busy=True, said="Working …")
-        threading.Thread(target=self._work, args=(self._asked,), name="realtime-sim-making", daemon=True).start()
+        self._newest.ask(None)
 
-    def _work(self, asked: int) -> None:
-        def progress(share: float) -> None:
-            if self._asked != asked:
-                raise _Cancelled
-            self.bar.value = share
+    def _told(self, share: float | None) -> None:
+        self.bar.value = share or 0.0
 
-        try:
-            page = self._make(progress)
-            progress(1.0)
-            said = link(page, self._name(), "text/html", f"Download {self._name()} ({len(page) / 1024:.0f} KiB)")
-        except _Cancelled:
-            return
-        except RealtimeSimError as error:
-            said = f'<span role="alert">{html.escape(str(error))}</span>'
-        if self._asked == asked:
-            self._show(busy=False, said=said)
+    def _made(self, _: object, page: bytes | None, error: BaseException | None) -> None:
+        if page is not None:
+            said = link(page, self._name(), "text/html", f"Download {self._name()} ({math.ceil(len(page) / 1024)} KiB)")
+        else:
+            ours = (
+                ""
+                if isinstance(error, RealtimeSimError)
+                else f"internal error, please report it: {type(error).__name__}: "
+            )
+            said = f'<span role="alert">{html.escape(f"{ours}{error}")}</span>'
+        self._show(busy=False, said=said)
 
     def _show(self, busy: bool, said: str) -> None:
-        self.begin.disabled = busy
-        self.bar.value = 0.0
+        self.begin.disabled, self.bar.value, self.said.value = busy, 0.0, said
         self.bar.layout.display = self.cancel.layout.display = None if busy else "none"
-        self.said.value = said
 
 
 class Taking(ipywidgets.VBox):
