@@ -131,8 +131,8 @@ def _config(scenario: Scenario | None, port: int) -> Config:
                 "tornado_settings": {
                     "allow_remote_access": False,
                     "headers": {"Content-Security-Policy": NOTHING_ELSEWHERE},
-                    "ws_ping_interval": 30_000,
-                    "ws_ping_timeout": 30_000,
+                    "ws_ping_interval": 60_000,
+                    "ws_ping_timeout": 60_000,
                 },
             },
             "VoilaConfiguration": {
@@ -140,11 +140,11 @@ def _config(scenario: Scenario | None, port: int) -> Config:
                 "allow_template_override": "NO",
                 "allow_theme_override": "NO",
                 "file_allowlist": [],
+                "show_tracebacks": True,  # who reads them is who has started it; without, a defect has no name
                 "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"],
                 "kernel_spec_manager_class": _OwnPython,
                 "prelaunch_hook": begin_with if scenario else None,
             },
-            "VoilaExecutor": {"cell_error_instruction": "The terminal in which the page was started says more."},
             # Files that a scenario names are found from where the command was given.
             "MappingKernelManager": {"root_dir": os.getcwd(), "cull_idle_timeout": ABANDONED_S},
             "KernelManager": {"transport_encryption": "auto", "shutdown_wait_time": 2.0},
