@@ -83,6 +83,7 @@ FLOORS = {
     "plots": 6,
     "report": 6,
     "tables": 6,
+    "widgets": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
 
@@ -106,6 +107,7 @@ THIRD_PARTY_OF_ONE = {
     ("plots", "matplotlib"): "the one module that draws",
     ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
+    ("widgets", "ipywidgets"): "sliders and figures of a notebook",
     ("progress", "rich"): "a bar on a terminal or in a notebook",
     ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
@@ -159,6 +161,9 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("widgets", "guide"): "fields are what their schema says, in one way",
+    ("widgets", "plots"): "a widget shows figures",
+    ("widgets", "tables"): "verdicts are worded in one way",
     ("results", "answers"): "results are told as every answer is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",
