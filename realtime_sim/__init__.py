@@ -43,6 +43,7 @@ _EXPORTS = {
     "sweep": "sweeps",
     "theory": "theory",
     "units": "units",
+    "widgets": "widgets",
     "write_report": "report",
 }
 

@@ -113,8 +113,8 @@ THIRD_PARTY_OF_ONE = {
     ("plots", "matplotlib"): "the one module that draws",
     ("report", "jinja2"): "pages are written from templates",
     ("scenario", "scipy"): "quantiles of the gamma distribution",
+    ("widgets", "ipywidgets"): "sliders and figures of a notebook",
     ("progress", "rich"): "a bar on a terminal or in a notebook",
-    ("widgets", "ipywidgets"): "the one module with controls to move",
     ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
 """What one module may import beyond its floor, and why."""
@@ -168,7 +168,10 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("widgets", "guide"): "fields are what their schema says, in one way",
+    ("widgets", "plots"): "a widget shows figures",
     ("widgets", "report"): "a page offers reports",
+    ("widgets", "tables"): "verdicts are worded in one way",
     ("results", "answers"): "results are told as every answer is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",

@@ -1,0 +1,242 @@
+"""A study: controls at the left, and at the right the figure and the table that follow from them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import ipywidgets as ipw
+
+from realtime_sim.errors import RealtimeSimError, ScenarioError
+from realtime_sim.files import file_name
+from realtime_sim.results import Results
+from realtime_sim.scenario import Scenario
+from realtime_sim.widgets.controls import WIDE
+from realtime_sim.widgets.running import Newest
+
+__all__ = ["Answer", "Study", "table"]
+
+FIRST_WAIT_S = 2.0
+"""So long who makes a study waits for its first figure; one that takes longer appears when it is there."""
+
+STYLE = """<style>
+.realtime-sim table {border-collapse: collapse; font-size: 13px; margin: 4px 0}
+.realtime-sim caption {text-align: left; font-weight: 600; padding: 2px 0}
+.realtime-sim th, .realtime-sim td {text-align: left; padding: 2px 14px 2px 0; border: 0; border-bottom: 1px solid #bbb;
+  vertical-align: top; background: none}
+.realtime-sim th {font-weight: 600}
+.realtime-sim img {max-width: 100%; height: auto; background: #fff; display: block}
+.realtime-sim-old {opacity: .45; filter: grayscale(1)}
+.realtime-sim-message {min-height: 1.6em; line-height: 1.4}
+.realtime-sim-wrong {border-left: 4px solid #D55E00; padding-left: 8px; white-space: pre-wrap}
+.realtime-sim textarea {width: 100%; font-family: monospace; font-size: 12px; box-sizing: border-box}
+</style>"""
+
+COPY = (
+    "const text = this.parentNode.querySelector('textarea'); text.focus(); text.select(); "
+    "const done = () => {this.textContent = 'Copied'; setTimeout(() => {this.textContent = 'Copy as YAML'}, 2000)}; "
+    "const older = () => {document.execCommand('copy'); done()}; "
+    "navigator.clipboard ? navigator.clipboard.writeText(text.value).then(done, older) : older()"
+)
+"""What the button does, in the browser: only there is a clipboard. The text stays selected for who copies by keys."""
+
+
+def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as HTML: the first cell of each row, and the row at the head, are headings to who hears it read out.
+
+    Parameters
+    ----------
+    caption : str
+        What it is.
+    head : sequence of str
+        Of each column.
+    rows : sequence of sequence of str
+        Cells.
+
+    Examples
+    --------
+    >>> table("Servers", ("server", "busy"), [("0", "40 %")])[:60]
+    '<table><caption>Servers</caption><tr><th scope="col">server<'
+    """
+    heads = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
+    lines = []
+    for first, *others in rows:
+        cells = "".join(f"<td>{html.escape(text)}</td>" for text in others)
+        lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
+    return f"<table><caption>{html.escape(caption)}</caption><tr>{heads}</tr>{''.join(lines)}</table>"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run has to show.
+
+    Parameters
+    ----------
+    results : Results or None
+        Of the run, or of the main one of several; None where nothing was run.
+    picture : bytes
+        PNG.
+    alt : str
+        What the picture shows, in words.
+    table : str
+        HTML.
+    """
+
+    results: Results | None
+    picture: bytes
+    alt: str
+    table: str
+
+
+class Study(ipw.VBox):
+    """A widget whose figure and table follow its controls.
+
+    Parameters
+    ----------
+    title : str
+        What is studied.
+    controls : mapping of str to Widget
+        By the path of the field that each sets, or what else it is; they ask anew when their `value` changes.
+    asked : callable
+        ``asked() -> (scenario, more)``: the scenario that the controls stand for, and what else a run needs; a
+        `ScenarioError` is shown, and what was shown before stays.
+    answer : callable
+        ``answer(scenario, more, progress) -> Answer``; it runs in a thread where an event loop runs.
+
+    Attributes
+    ----------
+    controls : dict of str to Widget
+        As given.
+    scenario : Scenario
+        What the controls stand for.
+    results : Results or None
+        Of the run that is shown.
+    error : str
+        Why there is nothing newer to show; empty where it is the newest.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        controls: Mapping[str, ipw.DOMWidget],
+        asked: Callable[[], tuple[Scenario, Any]],
+        answer: Callable[[Scenario, Any, Callable[[float], None]], Answer],
+    ) -> None:
+        self.scenario: Scenario
+        self.results: Results | None = None
+        self.error = ""
+        self.controls = dict(controls)
+        self._asked, self._answer = asked, answer
+        self._hearers: list[Callable[[Study], None]] = []
+        self._runs = Newest(self._work, self._answered, self._told)
+        self._picture, self._table, self._message, self._yaml = (ipw.HTML(layout=WIDE) for _ in range(4))
+        self._bar = ipw.FloatProgress(min=0, max=1, description="Simulating", layout=ipw.Layout(width="20em"))
+        self._cancel = ipw.Button(description="Cancel", tooltip="Give up this run; what is shown stays")
+        self._cancel.on_click(lambda button: self.cancel())
+        self._progress = ipw.HBox([self._bar, self._cancel], layout=ipw.Layout(visibility="hidden"))
+        copy = ipw.Accordion([self._yaml], titles=("This scenario as YAML",), selected_index=None)
+        left = ipw.VBox(
+            [*controls.values(), self._progress, copy], layout=ipw.Layout(flex="1 1 26em", min_width="22em")
+        )
+        right = ipw.VBox([self._message, self._picture, self._table], layout=ipw.Layout(flex="2 1 40em"))
+        row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
+        super().__init__([ipw.HTML(f"{STYLE}<h3>{html.escape(title)}</h3>"), row])
+        self.add_class("realtime-sim")
+        self._message.add_class("realtime-sim-message")
+        for control in controls.values():
+            control.observe(self._moved, "value")
+        self._ask(FIRST_WAIT_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._runs.running
+
+    def on_update(self, hear: Callable[[Study], None]) -> None:
+        """Have a function called, with this study, each time that something new is shown: an answer or an error."""
+        self._hearers.append(hear)
+
+    def cancel(self) -> None:
+        """Give up the run that is under way; what is shown stays."""
+        if self.running:
+            self._runs.cancel()
+            self._wrong("Cancelled. The figure is of the values before.")
+
+    def close(self) -> None:
+        """Take the widget away; nothing of it goes on running."""
+        self._runs.close()
+        super().close()
+
+    def _moved(self, change: object) -> None:
+        self._ask()
+
+    def _ask(self, wait_s: float = 0.0) -> None:
+        try:
+            self.scenario, more = self._asked()
+        except ScenarioError as error:
+            self._runs.cancel()
+            self._wrong(str(error))
+            return
+        self._show_yaml()
+        self._runs.ask((self.scenario, more), wait_s)
+
+    def _work(self, question: tuple[Scenario, Any], progress: Callable[[float], None]) -> tuple[Answer, float]:
+        begun_s = time.perf_counter()
+        answer = self._answer(*question, progress)
+        return answer, time.perf_counter() - begun_s
+
+    def _answered(self, question: tuple[Scenario, Any], found: Any, error: BaseException | None) -> None:
+        if isinstance(error, RealtimeSimError):
+            self._wrong(str(error))
+            return
+        if error is not None:
+            self._wrong(f"{type(error).__name__}: {error}")
+            raise error
+        answer, took_s = found
+        self.results, self.error = answer.results, ""
+        picture = base64.b64encode(answer.picture).decode()
+        # Decoded at once: otherwise the page shows nothing for a moment, and the figure flickers.
+        self._picture.value = (
+            f'<img decoding="sync" alt="{html.escape(answer.alt)}" src="data:image/png;base64,{picture}">'
+        )
+        self._table.value = answer.table
+        self._message.value = f'<div role="status">{html.escape(self._status(answer.results, took_s))}</div>'
+        for part in (self._picture, self._table):
+            part.remove_class("realtime-sim-old")
+        self._tell()
+
+    def _status(self, results: Results | None, took_s: float) -> str:
+        if results is None:
+            return ""
+        run = results.scenario
+        return f"{run.duration:g} s of {run.n_clients:,} clients, simulated and drawn in {took_s:.2f} s."
+
+    def _told(self, share: float | None) -> None:
+        self._progress.layout.visibility = "hidden" if share is None else "visible"
+        self._bar.value = share or 0.0
+
+    def _wrong(self, text: str) -> None:
+        """Say why there is nothing newer; what is there stays, in grey."""
+        self.error = text
+        self._message.value = f'<div role="alert" class="realtime-sim-wrong">{html.escape(text)}</div>'
+        for part in (self._picture, self._table):
+            part.add_class("realtime-sim-old")
+        self._tell()
+
+    def _tell(self) -> None:
+        for hear in self._hearers:
+            hear(self)
+
+    def _show_yaml(self) -> None:
+        text = self.scenario.to_yaml()
+        name = f"{file_name(self.scenario.name)}.yaml"
+        self._yaml.value = (
+            f'<textarea readonly rows="14" aria-label="This scenario as YAML">{html.escape(text)}</textarea>'
+            f'<button type="button" onclick="{html.escape(COPY)}">Copy as YAML</button> '
+            f'<a download="{html.escape(name)}" href="data:text/yaml;charset=utf-8,{quote(text)}">Save as a file</a>'
+        )
