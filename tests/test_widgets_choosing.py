@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from realtime_sim import presets
+from realtime_sim import Scenario, presets
 from realtime_sim.widgets.choosing import OWN, Choosing
+from realtime_sim.widgets.explorer import LIVE_UPDATES
 
 MINE = "name: mine\nduration: 5s\nclients: [{name: phones, count: 7}]\n"
 
@@ -26,8 +27,8 @@ def choosing(chosen) -> Choosing:
     return Choosing(None, chosen.append)
 
 
-def test_it_begins_with_the_first_preset_and_tells_nobody(choosing, chosen):
-    assert choosing.scenario == presets.load("chat") and choosing.yaml.value == presets.text("chat") and not chosen
+def test_it_begins_with_one_that_is_answered_at_once_and_tells_nobody(choosing, chosen):
+    assert choosing.scenario == LIVE_UPDATES and Scenario.from_yaml(choosing.yaml.value) == LIVE_UPDATES and not chosen
 
 
 def test_it_begins_with_a_given_scenario_as_ones_own():
@@ -63,7 +64,7 @@ def test_what_is_wrong_is_said_and_the_system_and_the_text_stay(text, part, choo
     choosing.yaml.value = text
     choosing.use.click()
     assert part in choosing.said.value and "<b>" not in choosing.said.value and 'role="alert"' in choosing.said.value
-    assert choosing.yaml.value == text and choosing.scenario == presets.load("chat") and not chosen
+    assert choosing.yaml.value == text and choosing.scenario == LIVE_UPDATES and not chosen
     choosing.yaml.value = MINE
     choosing.use.click()
     assert choosing.said.value == "" and choosing.scenario.name == "mine"
@@ -86,4 +87,4 @@ def test_a_file_is_used_and_the_same_file_again(choosing, chosen):
 
 def test_a_file_that_is_no_text_is_refused(choosing, chosen):
     uploaded(choosing, b"\xff\xfe\x00")
-    assert "mine.yaml" in choosing.said.value and not chosen and choosing.yaml.value == presets.text("chat")
+    assert "mine.yaml" in choosing.said.value and not chosen and choosing.yaml.value == LIVE_UPDATES.to_yaml()

@@ -34,19 +34,19 @@ def test_a_file_in_a_link_has_its_name_and_its_bytes():
 
 def test_yaml_and_report_are_those_of_the_run(run):
     taking = Taking()
-    taking.show(run.scenario, run)
+    taking.show(run)
     assert Scenario.from_yaml(content(taking.yaml.value)) == run.scenario
     taking.report.begin.click()
     page = content(taking.report.said.value)
     assert page.startswith("<!doctype html>") and "small" in page
     assert 'download="small-run.html"' in taking.report.said.value
-    taking.show(run.scenario, run)
+    taking.show(run)
     assert taking.report.said.value == ""  # a report of what was shown before is not offered any more
 
 
 def test_a_plan_is_made_of_the_promises_in_the_field(run):
     taking = Taking()
-    taking.show(run.scenario, run)
+    taking.show(run)
     assert taking.promises.value == "p99: 250ms"
     taking.promises.value = "p99: 300ms, survive_servers: 1"
     taking.plan.begin.click()
@@ -65,7 +65,7 @@ def test_a_plan_is_made_of_the_promises_in_the_field(run):
 )
 def test_a_plan_that_cannot_be_made_says_why(promises, part, run):
     taking = Taking()
-    taking.show(run.scenario, run)
+    taking.show(run)
     taking.promises.value = promises
     taking.plan.begin.click()
     assert part in taking.plan.said.value and 'role="alert"' in taking.plan.said.value

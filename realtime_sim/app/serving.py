@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.netutil import bind_sockets
+from tornado.web import RequestHandler
 from traitlets.config import Config
 from voila.app import Voila
 
@@ -116,9 +117,11 @@ def _opened(port: int) -> list:
 def _config(scenario: Scenario | None, port: int) -> Config:
     """Everything that is not as Voilà has it by itself; configuration files of the user do not count."""
 
-    def begin_with(request: object, notebook: NotebookNode, cwd: str) -> None:
-        cell = notebook.cells[0]
-        cell.source = cell.source.replace(CALL, f"app({scenario.to_yaml()!r})")
+    def before_a_page(request: RequestHandler, notebook: NotebookNode, cwd: str) -> None:
+        _ = request.xsrf_token  # sets the cookie without which a page may not end its kernel (Voilà's issue 1458)
+        if scenario is not None:
+            cell = notebook.cells[0]
+            cell.source = cell.source.replace(CALL, f"app({scenario.to_yaml()!r})")
 
     return Config(
         {
@@ -143,7 +146,7 @@ def _config(scenario: Scenario | None, port: int) -> Config:
                 "show_tracebacks": True,  # who reads them is who has started it; without, a defect has no name
                 "extension_allowlist": ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"],
                 "kernel_spec_manager_class": _OwnPython,
-                "prelaunch_hook": begin_with if scenario else None,
+                "prelaunch_hook": before_a_page,
             },
             # Files that a scenario names are found from where the command was given.
             "MappingKernelManager": {"root_dir": os.getcwd(), "cull_idle_timeout": ABANDONED_S},

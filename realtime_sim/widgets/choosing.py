@@ -12,11 +12,15 @@ from realtime_sim import presets
 from realtime_sim.errors import ScenarioError
 from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.text import read_text
+from realtime_sim.widgets.explorer import LIVE_UPDATES
 
 __all__ = ["OWN", "Choosing"]
 
 OWN = "your own, as YAML below"
-"""The choice that is no preset."""
+"""The choice that is none of the known systems."""
+
+KNOWN = {LIVE_UPDATES.name: LIVE_UPDATES.to_yaml()} | {name: presets.text(name) for name in presets.NAMES}
+"""YAML of each, by its name; the first is answered at once."""
 
 
 class Choosing(ipywidgets.VBox):
@@ -25,7 +29,7 @@ class Choosing(ipywidgets.VBox):
     Parameters
     ----------
     scenario : Scenario, optional
-        What it begins with; the first preset if left out.
+        What it begins with; the first of `KNOWN` if left out.
     on_choice : callable
         Told the scenario when another one is chosen.
 
@@ -41,16 +45,19 @@ class Choosing(ipywidgets.VBox):
     """
 
     def __init__(self, scenario: Scenario | None, on_choice: Callable[[Scenario], None]) -> None:
-        self.scenario = scenario or presets.load(presets.NAMES[0])
-        self._on_choice = on_choice
+        known = {name: Scenario.from_yaml(text) for name, text in KNOWN.items()}
+        first = next(iter(known))
+        self.scenario = scenario or known[first]
+        self._known, self._on_choice = known, on_choice
         wide = ipywidgets.Layout(width="100%", max_width="48rem")
+        named = [(f"{name}: {one.description.splitlines()[0]}", name) for name, one in known.items()]
         self.preset = ipywidgets.Dropdown(
-            options=[(f"{name}: {presets.about(name)}", name) for name in presets.NAMES] + [(OWN, OWN)],
-            value=OWN if scenario else presets.NAMES[0],
+            options=[*named, (OWN, OWN)],
+            value=OWN if scenario else first,
             description="System",
             layout=wide,
         )
-        self._placed = scenario.to_yaml() if scenario else presets.text(presets.NAMES[0])
+        self._placed = scenario.to_yaml() if scenario else KNOWN[first]
         self.yaml = ipywidgets.Textarea(
             value=self._placed,
             rows=16,
@@ -70,8 +77,8 @@ class Choosing(ipywidgets.VBox):
         if change["new"] == OWN:
             return
         if self.yaml.value == self._placed:  # what somebody has typed stays
-            self._placed = self.yaml.value = presets.text(change["new"])
-        self._chosen(presets.load(change["new"]))
+            self._placed = self.yaml.value = KNOWN[change["new"]]
+        self._chosen(self._known[change["new"]])
 
     def _uploaded(self, change: dict) -> None:
         if not change["new"]:

@@ -16,7 +16,6 @@ from realtime_sim.files import file_name
 from realtime_sim.planning import Plan, plan
 from realtime_sim.report import write_report
 from realtime_sim.results import Results
-from realtime_sim.scenario import Scenario
 from realtime_sim.scenario.text import UNREADABLE, read_value
 from realtime_sim.widgets.running import Newest
 
@@ -125,7 +124,6 @@ class Taking(ipywidgets.VBox):
     """What there is to download, of the system and the run that were shown last."""
 
     def __init__(self) -> None:
-        self._scenario: Scenario | None = None
         self._results: Results | None = None
         self.yaml = ipywidgets.HTML()
         self.report = Making("Make a report of this run", lambda _: page_of(self._results), lambda: self._named("run"))
@@ -136,10 +134,10 @@ class Taking(ipywidgets.VBox):
         )  # fmt: skip
         super().__init__([self.yaml, self.report, self.promises, self.plan])
 
-    def show(self, scenario: Scenario, results: Results) -> None:
-        """Offer this system and this run instead; pages of the ones before are gone."""
-        before = None if self._scenario is None else self._scenario.slo
-        self._scenario, self._results = scenario, results
+    def show(self, results: Results) -> None:
+        """Offer this run and its system instead; pages of those before are gone."""
+        before, scenario = None if self._results is None else self._results.scenario.slo, results.scenario
+        self._results = results
         name = f"{file_name(scenario.name)}.yaml"
         self.yaml.value = link(scenario.to_yaml(), name, "application/yaml", f"Download {name}")
         self.report.reset()
@@ -149,11 +147,11 @@ class Taking(ipywidgets.VBox):
             self.promises.value = ", ".join(f"{path}: {value}" for path, value in kept.items())
 
     def _named(self, what: str) -> str:
-        return f"{file_name(self._scenario.name)}-{what}.html"
+        return f"{file_name(self._results.scenario.name)}-{what}.html"
 
     def _planned(self, progress: Callable[[float], None]) -> bytes:
         # In this process, so that it can be stopped in the middle of a run.
-        return page_of(plan(self._scenario, self._slo(), n_jobs=1, progress=progress))
+        return page_of(plan(self._results.scenario, self._slo(), n_jobs=1, progress=progress))
 
     def _slo(self) -> object:
         try:
