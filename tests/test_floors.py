@@ -168,6 +168,7 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("widgets", "demo"): "a scenario is put on another transport in one way",
     ("widgets", "guide"): "fields are what their schema says, in one way",
     ("widgets", "plots"): "a widget shows figures",
     ("widgets", "report"): "a page offers reports",

@@ -6,6 +6,9 @@ controls stand for and the `results` that it shows; `on_update` has a function c
 """
 
 from realtime_sim.widgets.explorer import explore
+from realtime_sim.widgets.reckoning import capacity
+from realtime_sim.widgets.reconnects import storm
+from realtime_sim.widgets.side_by_side import transports
 from realtime_sim.widgets.study import Study
 
-__all__ = ["Study", "explore"]
+__all__ = ["Study", "capacity", "explore", "storm", "transports"]

@@ -8,13 +8,14 @@ from typing import Any
 import ipywidgets as ipw
 
 from realtime_sim.scenario import Scenario
-from realtime_sim.widgets.fields import Field
+from realtime_sim.widgets.fields import Field, field_of, usual_fields
 
-__all__ = ["WIDE", "control_of", "replaced"]
+__all__ = ["STYLE", "WIDE", "chosen_fields", "control_of", "replaced"]
 
 WIDE = ipw.Layout(width="100%")
 """As wide as there is room."""
 STYLE = {"description_width": "11em"}
+"""Room for the longest label that is usual."""
 
 
 def control_of(field: Field) -> ipw.DOMWidget:
@@ -27,11 +28,10 @@ def control_of(field: Field) -> ipw.DOMWidget:
 
     Examples
     --------
-    >>> from realtime_sim.widgets.fields import field_of
     >>> chat = Scenario(name="chat", duration="1s", clients=[{"name": "phones", "count": 100}])
     >>> slider = control_of(field_of(chat, "servers.count"))
-    >>> slider.description, slider.tooltip, slider.label
-    ('servers: count', 'How many, 1 to 10,000. (whole number)', '1')
+    >>> slider.description, slider.tooltip, slider.options[0]
+    ('servers: count', 'How many, 1 to 10,000. (whole number)', ('1', 0))
     """
     about = f"{field.help} ({field.unit})" if field.unit else field.help
     named = {"description": field.label, "tooltip": about, "style": STYLE, "layout": WIDE}
@@ -40,6 +40,31 @@ def control_of(field: Field) -> ipw.DOMWidget:
     options = [(text, i) for i, (text, _) in enumerate(field.choices)]
     kind = ipw.SelectionSlider if field.is_quantity else ipw.Dropdown
     return kind(options=options, value=field.chosen, **named)
+
+
+def chosen_fields(
+    scenario: Scenario, over: Sequence[str] | Mapping[str, Sequence[Any] | None] | None, besides: Sequence[str] = ()
+) -> list[Field]:
+    """The fields that a user has named, or those that are usually asked about.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Whose they are.
+    over : sequence of str, or mapping of str to sequence, optional
+        Paths; of a mapping, the values to choose from, or None for those around the scenario's.
+    besides : sequence of str
+        What is asked about besides where none is named.
+
+    Raises
+    ------
+    ScenarioError
+        If a path leads to no field, or to none that can be chosen from a row of values.
+    """
+    if over is None:
+        over = [*usual_fields(scenario), *besides]
+    named = over if isinstance(over, Mapping) else dict.fromkeys(over)
+    return [field_of(scenario, path, values) for path, values in named.items()]
 
 
 def replaced(scenario: Scenario, fields: Sequence[Field], controls: Mapping[str, ipw.DOMWidget]) -> Scenario:

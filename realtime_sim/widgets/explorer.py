@@ -12,11 +12,10 @@ from realtime_sim.limits.table import plural
 from realtime_sim.plots.moving import MovingFigure
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
-from realtime_sim.simulation import simulate
+from realtime_sim.simulation import engine_for, simulate
 from realtime_sim.tables import VERDICTS
-from realtime_sim.widgets.controls import control_of, replaced
-from realtime_sim.widgets.fields import field_of, usual_fields
-from realtime_sim.widgets.study import Answer, Study, table
+from realtime_sim.widgets.controls import chosen_fields, control_of, replaced
+from realtime_sim.widgets.study import RUNS, Answer, Study, table
 
 __all__ = ["LIVE_UPDATES", "explore"]
 
@@ -71,13 +70,12 @@ def explore(
     (4, 4)
     """
     base = LIVE_UPDATES if scenario is None else scenario
-    named = over if isinstance(over, Mapping) else dict.fromkeys(usual_fields(base) if over is None else over)
-    fields = [field_of(base, path, values) for path, values in named.items()]
+    fields = chosen_fields(base, over)
     controls = {field.path: control_of(field) for field in fields}
     figures: list[MovingFigure] = []
 
     def answer(asked: Scenario, more: None, progress: Callable[[float], None]) -> Answer:
-        results = simulate(asked, progress=progress)
+        results = simulate(asked, engine=engine_for(asked, beside=RUNS)[0], progress=progress)
         if not figures:
             figures.append(MovingFigure(before=results))
         limits = server_limits(asked)

@@ -33,6 +33,9 @@ SPAN = 16
 """A slider goes from a sixteenth of the scenario's value to sixteen times as much, within what the field may be."""
 
 LISTS = ("clients", "rooms", "events", "services", "traffic", "faults")
+TAGS = ("kind", "policy")
+"""What tells which of several parts, or policies, a mapping is."""
+
 NOT_SET = "not set"
 MOST_PARTS = 2
 """Cohorts, groups of rooms and streams that have sliders of their own unless fields are named."""
@@ -142,6 +145,8 @@ def _parts(whole: Any, schema: Any) -> Iterator[Any]:
     if "properties" in schema:
         yield schema
     for option in options(schema):
+        if "properties" in option and option is not schema:
+            yield option
         if "$ref" in option:
             yield whole["$defs"][option["$ref"].rpartition("/")[2]]
 
@@ -152,10 +157,11 @@ def _names(whole: Any, schema: Any) -> list[str]:
 
 def _part_with(whole: Any, schema: Any, name: str, value: Any) -> Any | None:
     """The property `name` of that part of a field which the value is."""
-    kind = value.get("kind") if isinstance(value, Mapping) else None
     for part in _parts(whole, schema):
         properties = part["properties"]
-        if name in properties and properties.get("kind", {}).get("const") in (None, kind):
+        tag = next((tag for tag in TAGS if "const" in properties.get(tag, {})), None)
+        kind = value.get(tag) if isinstance(value, Mapping) else value  # a policy without parameters is its name
+        if name in properties and (tag is None or properties[tag]["const"] == kind):
             return properties[name]
     return None
 

@@ -57,6 +57,13 @@ class _Run:
             self.ended.set()
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class Newest:
     """Answers to the newest of many questions.
 
@@ -109,9 +116,8 @@ class Newest:
         if self._run is not None:
             self._run.outdated = True
             return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
+        loop = _running_loop()
+        if loop is None:
             self._here()
         else:
             self._beside(loop, wait_s)

@@ -19,10 +19,13 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.widgets.controls import WIDE
 from realtime_sim.widgets.running import Newest
 
-__all__ = ["Answer", "Study", "table"]
+__all__ = ["RUNS", "Answer", "Study", "table"]
 
 FIRST_WAIT_S = 2.0
 """So long who makes a study waits for its first figure; one that takes longer appears when it is there."""
+
+RUNS = 100
+"""Runs that one study is thought to make: what compiling an engine saves counts for all of them."""
 
 STYLE = """<style>
 .realtime-sim table {border-collapse: collapse; font-size: 13px; margin: 4px 0}
@@ -212,7 +215,7 @@ class Study(ipw.VBox):
 
     def _status(self, results: Results | None, took_s: float) -> str:
         if results is None:
-            return ""
+            return f"Reckoned and drawn in {took_s:.2f} s; nothing was simulated."
         run = results.scenario
         return f"{run.duration:g} s of {run.n_clients:,} clients, simulated and drawn in {took_s:.2f} s."
 
