@@ -63,13 +63,13 @@ class Section(ipw.VBox):
         self._scenario: Scenario | None = None
         self._newer: Scenario | None = None
         self._preparing = Newest(lambda scenario, _: prepare(scenario), self._prepared, self._told)
-        self._said = ipw.HTML(layout=WIDE)
+        self.said = ipw.HTML(layout=WIDE)
         self.follow = ipw.Button(description="Use it here", tooltip="Make this section anew, for the system at the top")
         self.follow.on_click(lambda _: self.show(self._newer))
         row = ipw.Layout(flex_flow="row wrap", align_items="center", display="none")
-        self._changed = ipw.HBox([ipw.Label(CHANGED), self.follow], layout=row)
+        self.changed = ipw.HBox([ipw.Label(CHANGED), self.follow], layout=row)
         self._place = ipw.VBox()
-        super().__init__([ipw.HTML(above, layout=WIDE), self._said, self._changed, self._place])
+        super().__init__([ipw.HTML(above, layout=WIDE), self.said, self.changed, self._place])
 
     def show(self, scenario: Scenario, then: Callable[[], None] | None = None) -> None:
         """Have a study of a system made.
@@ -87,30 +87,31 @@ class Section(ipw.VBox):
         self._place.children = ()
         self._scenario, self._then, self._begun_s = scenario, then or (lambda: None), time.monotonic()
         self.compare(scenario)
-        self._said.value = '<p role="status">Getting ready …</p>'
+        self.said.value = '<p role="status">Getting ready …</p>'
         self._preparing.ask(scenario)
 
     def compare(self, scenario: Scenario) -> None:
         """The system at the top is this one now: if it is another one, what is shown stays, and can be made anew."""
         self._newer = scenario
-        self._changed.layout.display = "none" if self._scenario in (None, scenario) else None
+        self.changed.layout.display = "none" if self._scenario in (None, scenario) else None
 
     def _told(self, share: float | None) -> None:
         if share is not None:
             spent_s = time.monotonic() - self._begun_s
-            self._said.value = f'<p role="status">{COMPILING}; {spent_s:.0f} s so far.</p>'
+            self.said.value = f'<p role="status">{COMPILING}; {spent_s:.0f} s so far.</p>'
 
     def _prepared(self, scenario: Scenario, _: None, error: BaseException | None) -> None:
         if error is None:
             try:
                 self.study = self._make(scenario)
-            except RealtimeSimError as found:
+            except Exception as found:  # the other sections are not to miss what follows
                 error = found
         if error is not None:
-            self._said.value = f'<p role="alert" class="realtime-sim-wrong">{html.escape(str(error))}</p>'
+            ours = "" if isinstance(error, RealtimeSimError) else "internal error, please report it: "
+            self.said.value = f'<p role="alert" class="realtime-sim-wrong">{html.escape(f"{ours}{error}")}</p>'
             self._go_on()
             return
-        self._said.value = ""
+        self.said.value = ""
         self._place.children = (self.study,)
         self.study.on_update(lambda _: self._go_on())
         if not self.study.running:
