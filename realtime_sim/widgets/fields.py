@@ -96,9 +96,10 @@ def field_of(scenario: Scenario, path: str, values: Sequence[Any] | None = None)
     ('phones: count', 'whole number', 'How many, at least 1.', ('100', 100))
     """
     schema, value, parent = _found(scenario, path)
-    at, current = path, value
+    at, current, about = path, value, schema["description"]
     if "const" in schema:  # the kind of a part: another kind is another part
         at, current = path.rpartition(".")[0], parent
+        about = _found(scenario, at)[0]["description"]
         choices = [(kind, {"kind": kind}) for kind in _kinds(scenario, at)]
         choices = [(kind, parent if kind == value else part) for kind, part in choices]
     else:
@@ -110,7 +111,7 @@ def field_of(scenario: Scenario, path: str, values: Sequence[Any] | None = None)
     parse = parser_of(schema)
     chosen = next(i for i, (_, given) in enumerate(choices) if given == current)
     return Field(
-        path, at, _label(path), "" if parse is None else unit_of(parse), schema["description"], tuple(choices), chosen,
+        path, at, _label(path), "" if parse is None else unit_of(parse), about, tuple(choices), chosen,
         parse is not None,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -184,7 +185,10 @@ def _table(found: BackoffComparison) -> str:
     rows = []
     for name, row in found.frame.iterrows():
         back = [value_text(row[key], "s") for key in ("p50_s", "p100_s")]
-        share = [f"{row['peak_to_capacity']:,.1f} times", value_text(row["wasted_ratio"] * 100, "per cent")]
+        share = [
+            f"{row['peak_to_capacity']:,.1f} times",
+            "-" if math.isnan(row["wasted_ratio"]) else f"{row['wasted_ratio']:.0%}",
+        ]
         rows.append(
             [name, *back, f"{row['attempts']:,.0f}", f"{row['peak_attempts_per_s']:,.0f}", *share, row["verdict"]]
         )

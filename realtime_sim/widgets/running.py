@@ -169,9 +169,11 @@ class Newest:
         run.taken, self._run = True, None
         if self._closed:
             return
-        if loop is not None and self._waiting:
-            self._beside(loop)
-        elif loop is not None:
-            self._told(None)
-        if not isinstance(run.error, Cancelled):
-            self._answered(run.question, run.answer, run.error)
+        try:
+            if not isinstance(run.error, Cancelled):
+                self._answered(run.question, run.answer, run.error)
+        finally:  # the next one after its answer: it must not stand over a newer one
+            if loop is not None and self._waiting:
+                self._beside(loop)
+            elif loop is not None and self._run is None:
+                self._told(None)

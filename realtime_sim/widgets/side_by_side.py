@@ -27,16 +27,16 @@ __all__ = ["NOTIFICATIONS", "transports"]
 
 NOTIFICATIONS = Scenario(
     name="notifications",
-    description="Two thousand people who are told something every few seconds",
+    description="Five thousand people who are told something every second",
     seed=1,
     duration="10s",
     warmup="2s",
-    clients=[{"name": "people", "count": 2_000, "network": {"rtt": {"median": "50ms", "p99": "300ms"}}}],
+    clients=[{"name": "people", "count": 5_000, "network": {"rtt": {"median": "50ms", "p99": "300ms"}}}],
     servers={"count": 4, "max_connections": 10_000, "memory": "2GiB", "egress": "1 Gbit/s"},
     balancer={"affinity": "cookie"},
     broker={"kind": "redis_pubsub", "subscription": "per_room"},
     rooms=[{"name": "inbox", "per_user": True}],
-    traffic=[{"name": "news", "to": "inbox", "rate": "500/s", "payload": "300B"}],
+    traffic=[{"name": "news", "to": "inbox", "rate": "5000/s", "payload": "300B"}],
 )
 """What `transports` begins with unless it is given another; polls need the cookie."""
 

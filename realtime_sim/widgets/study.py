@@ -33,6 +33,7 @@ STYLE = """<style>
 .realtime-sim th, .realtime-sim td {text-align: left; padding: 2px 14px 2px 0; border: 0; border-bottom: 1px solid #bbb;
   vertical-align: top; background: none}
 .realtime-sim th {font-weight: 600}
+.realtime-sim th[scope=row], .realtime-sim td:not(:last-child) {white-space: nowrap}
 .realtime-sim img {max-width: 100%; height: auto; background: #fff; display: block}
 .realtime-sim-old {opacity: .45; filter: grayscale(1)}
 .realtime-sim-message {min-height: 1.6em; line-height: 1.4}
