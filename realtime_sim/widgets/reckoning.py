@@ -105,7 +105,7 @@ def _levels(scenario: Scenario) -> list[float]:
 
 def _table(scenario: Scenario, prices: Prices | None) -> str:
     sizing = size(scenario, growth=_levels(scenario), prices=prices, queueing=False)
-    head = ["growth", "clients", "servers", "binds"] + [f"{prices.currency} a month"] * (prices is not None)
+    head = ["growth", "clients", "servers", "binds", *([f"{prices.currency} a month"] if prices else [])]
     rows = []
     for row in sizing.frame.itertuples():
         needed = "no number is enough" if pd.isna(row.servers) else f"{row.servers:,}"
