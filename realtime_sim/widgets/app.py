@@ -34,6 +34,7 @@ LOOK = """<style>
 .realtime-sim-app h2 {margin-top: 1.2em; padding-top: .6em; border-top: 1px solid var(--jp-border-color2, #bbb)}
 .realtime-sim-app p {margin: .2em 0; line-height: 1.5; max-width: 48rem}
 .realtime-sim-app select, .realtime-sim-app textarea {max-width: 100%; box-sizing: border-box}
+.realtime-sim-app .widget-html, .realtime-sim-app .widget-html-content {min-width: 0; max-width: 100%; overflow-x: auto}
 .realtime-sim-yaml textarea {font-family: monospace}
 @media (max-width: 600px) {
   .realtime-sim-app .widget-inline-hbox {flex-wrap: wrap; height: auto}
