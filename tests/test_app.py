@@ -35,8 +35,9 @@ SMALL = Scenario(
     name="small",
     duration=4,
     warmup=1,
-    clients=[{"name": "phones", "count": 40}],
+    clients=[{"name": "phones", "count": 40, "network": {"rtt": {"median": "40ms", "p99": "250ms"}}}],
     servers={"count": 2},
+    broker={"kind": "redis_pubsub"},
     traffic=[{"name": "news", "rate": "2/s"}],
     slo={"p99": "250ms"},
 )
@@ -197,6 +198,7 @@ async def visit(url: str, folder: Path) -> None:
             await page.resize(width, 900)
             assert await page.evaluate(TOO_WIDE) == [], width
             height = await page.evaluate("document.documentElement.scrollHeight")
+            assert height > 2000  # as long as what it holds
             await page.screenshot(ARTIFACTS / f"{name}.png", width, height)
         await page.prefer(color_scheme="dark")
         await page.screenshot(ARTIFACTS / "app-dark.png", 1280, 1400)

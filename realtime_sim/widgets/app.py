@@ -33,12 +33,15 @@ LOOK = """<style>
 .realtime-sim-app h1, .realtime-sim-app h2, .realtime-sim-app h3 {margin: .4em 0 0; line-height: 1.3}
 .realtime-sim-app h2 {margin-top: 1.2em; padding-top: .6em; border-top: 1px solid var(--jp-border-color2, #bbb)}
 .realtime-sim-app p {margin: .2em 0; line-height: 1.5; max-width: 48rem}
-.realtime-sim-app select, .realtime-sim-app textarea {max-width: 100%; box-sizing: border-box}
+.realtime-sim-app select, .realtime-sim-app textarea {max-width: 100%; box-sizing: border-box; min-height: 28px}
+.realtime-sim-app .widget-inline-hbox {margin-left: 0; margin-right: 0}
+.realtime-sim-app table {line-height: 1.4}
 .realtime-sim-app .widget-html, .realtime-sim-app .widget-html-content {min-width: 0; max-width: 100%; overflow-x: auto}
 .realtime-sim-yaml textarea {font-family: monospace}
 @media (max-width: 600px) {
   .realtime-sim-app .widget-inline-hbox {flex-wrap: wrap; height: auto}
   .realtime-sim-app .widget-inline-hbox > .widget-label {width: 100% !important; text-align: left}
+  .realtime-sim-app .widget-checkbox > .widget-label {display: none}
 }
 </style>"""
 """Beyond that of its studies; on a narrow screen names stand above what they name."""
@@ -60,7 +63,12 @@ def _restless(scenario: Scenario) -> None:
 
 SECTIONS: dict[str, tuple[str, str, Callable[[Scenario], None], Callable[[Scenario], Study]]] = {
     "servers": ("2 Servers", "How many, which limit binds first, and what that follows from.", _nothing, capacity),
-    "latency": ("3 Latency", "How long a message takes by each transport, hop by hop.", _restless, transports),
+    "latency": (
+        "3 Latency",
+        "How long a message takes by each transport. Where the time goes, the figure at the top says.",
+        _restless,
+        transports,
+    ),
     "storm": (
         "4 When everybody comes back at once",
         "All connections are lost in one moment: who gets in, and when.",
