@@ -1,5 +1,5 @@
-"""The page of the app: every section is about the system at the top, or says that it is not, and one wrong system breaks
-none of them."""
+"""On the page of the app every section is about the system at the top, or says that it is not; what goes wrong in one
+stays there."""
 
 from __future__ import annotations
 
