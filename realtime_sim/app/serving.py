@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -97,6 +98,7 @@ def serve(scenario: Scenario | None, port: int, announce: Callable[[str], None])
     server = _Server(config=_config(scenario, sockets[0].getsockname()[1]))
     server.sockets, server.announce = sockets, announce
     server.initialize([str(PAGE)])
+    logging.getLogger("tornado").setLevel(logging.ERROR)  # whatever is asked for and refused is no news
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # a terminal that is closed ends it in order, as SIGTERM does
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
     server.start()
@@ -134,8 +136,6 @@ def _config(scenario: Scenario | None, port: int) -> Config:
                 "tornado_settings": {
                     "allow_remote_access": False,
                     "headers": {"Content-Security-Policy": NOTHING_ELSEWHERE},
-                    "ws_ping_interval": 60_000,
-                    "ws_ping_timeout": 60_000,
                 },
             },
             "VoilaConfiguration": {

@@ -153,5 +153,11 @@ def app(scenario: Scenario | str | None = None) -> App:
     ------
     ScenarioError
         If the YAML is no scenario.
+
+    Examples
+    --------
+    >>> page = app("name: tiny\\nduration: 2s\\nclients: [{name: phones, count: 9}]")
+    >>> page.explorer.study.results.scenario.n_clients, list(page.sections)
+    (9, ['servers', 'latency', 'storm'])
     """
     return App(Scenario.from_yaml(scenario + "\n") if isinstance(scenario, str) else scenario)

@@ -17,7 +17,9 @@ from realtime_sim.planning import Plan, plan
 from realtime_sim.report import write_report
 from realtime_sim.results import Results
 from realtime_sim.scenario.text import UNREADABLE, read_value
+from realtime_sim.simulation import engine_for
 from realtime_sim.widgets.running import Newest
+from realtime_sim.widgets.study import RUNS
 
 __all__ = ["Making", "Taking", "link", "page_of"]
 
@@ -47,7 +49,14 @@ def link(text: str | bytes, name: str, kind: str, words: str) -> str:
 
 
 def page_of(found: Results | Plan) -> bytes:
-    """The report of a run or a plan: one HTML file that needs nothing from elsewhere."""
+    """The report of a run or a plan: one HTML file that needs nothing from elsewhere.
+
+    Examples
+    --------
+    >>> from realtime_sim import Scenario, simulate
+    >>> page_of(simulate(Scenario(name="x", duration=1, clients=[{"name": "c", "count": 1}])))[:15]
+    b'<!doctype html>'
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "report.html"
         write_report(found, path)
@@ -151,7 +160,8 @@ class Taking(ipywidgets.VBox):
 
     def _planned(self, progress: Callable[[float], None]) -> bytes:
         # In this process, so that it can be stopped in the middle of a run.
-        return page_of(plan(self._results.scenario, self._slo(), n_jobs=1, progress=progress))
+        scenario, engine = self._results.scenario, engine_for(self._results.scenario, beside=RUNS)[0]
+        return page_of(plan(scenario, self._slo(), engine=engine, n_jobs=1, progress=progress))
 
     def _slo(self) -> object:
         try:
