@@ -247,36 +247,40 @@ def test_a_server_that_is_killed_takes_its_kernels_with_it(tmp_path):
 
 # --- a notebook -----------------------------------------------------------------------------------------------------
 
-RUN = "document.querySelector('[data-command=\"notebook:run-cell-and-select-next\"]')"
-READY = "document.body.innerText.includes('(ipykernel) | Idle')"
+OF_ANOTHER = """
+import sys
+from pathlib import Path
+from realtime_sim.app import serving
+
+serving.PAGE = Path(sys.argv[1])
+serving.serve(None, 0, lambda url: print(url, flush=True))
+"""
+"""A program that serves a notebook of one's own."""
+
+ATTEMPTS = """[...document.querySelectorAll('tr')].map((one) => one.innerText).find((one) => one.startsWith('fixed'))"""
 
 
 @pytest.mark.live
 @pytest.mark.skipif(not Path("/proc").exists(), reason="processes are read from /proc")
-def test_a_widget_follows_its_slider_in_jupyterlab(tmp_path):
-    source = f"from realtime_sim import Scenario, widgets\n\nwidgets.explore(Scenario.from_yaml({SMALL.to_yaml()!r}))"
+def test_a_widget_follows_its_slider_in_a_notebook(tmp_path):
+    source = (
+        f"from realtime_sim import Scenario, widgets\n\nwidgets.storm(Scenario.from_yaml({SMALL.to_yaml()!r}), 'fixed')"
+    )
     cell = {"cell_type": "code", "id": "x", "source": source, "metadata": {}, "outputs": [], "execution_count": None}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "small.ipynb").write_text(json.dumps(notebook))
-    words = (
-        "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--IdentityProvider.token=",
-        "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        f"--ServerApp.root_dir={tmp_path / 'notes'}",
-    )  # fmt: skip
+    notebook = {"cells": [cell], "metadata": {"title": "mine"}, "nbformat": 4, "nbformat_minor": 5}
+    (tmp_path / "mine.ipynb").write_text(json.dumps(notebook))
 
     async def body(url: str) -> None:
         async with Chromium() as browser:
-            page = await browser.open(f"{url}lab/tree/small.ipynb")
-            await page.wait_for(READY, DEADLINE_S)
-            await page.evaluate(f"{RUN}.click()")
-            before, after = await move(page)
-            assert before.startswith("20 connections") and after.startswith("14 connections")
-            await page.screenshot(ARTIFACTS / "explore-jupyterlab.png", 1280, 900)
+            page = await browser.open(url)
+            await page.wait_for(ATTEMPTS, DEADLINE_S)
+            before = await page.evaluate(ATTEMPTS)
+            await page.evaluate(f"{HANDLE.replace('servers: count', 'phones: count')}.focus()")
+            await page.press("ArrowRight")
+            await page.wait_for(f"{ATTEMPTS} !== {before!r}", DEADLINE_S)
+            assert await page.evaluate("document.title") == "mine"
+            await page.screenshot(ARTIFACTS / "storm-notebook.png", 1280, 900)
             assert complaints(page, url) == []
 
-    with started(tmp_path / "tmp", *words) as server:
-        lines = iter(server.stderr.readline, "")
-        url = next(found[0] for line in lines if (found := re.search(r"http://127\.0\.0\.1:\d+/", line)))
-        asyncio.run(body(url))
+    with started(tmp_path / "tmp", "-c", OF_ANOTHER, str(tmp_path / "mine.ipynb")) as server:
+        asyncio.run(body(server.stdout.readline().strip()))
