@@ -105,13 +105,14 @@ def _levels(scenario: Scenario) -> list[float]:
 
 def _table(scenario: Scenario, prices: Prices | None) -> str:
     sizing = size(scenario, growth=_levels(scenario), prices=prices, queueing=False)
-    head = ["growth", "clients", "servers", "binds"] + [f"{prices.currency} a month"] * (prices is not None)
+    costs = [] if prices is None else [f"{prices.currency} a month"]
+    head = ["growth", "clients", "servers", "binds", *costs]
     rows = []
     for row in sizing.frame.itertuples():
         needed = "no number is enough" if pd.isna(row.servers) else f"{row.servers:,}"
         cells = [f"x{row.growth:g}", f"{row.clients:,}", needed, row.binding or ""]
         cost = "" if pd.isna(row.cost) else f"{row.cost:,.0f}"
-        rows.append(cells + [cost] * (prices is not None))
+        rows.append(cells + [cost] * len(costs))
     return table("Servers needed, without queueing", head, rows)
 
 
