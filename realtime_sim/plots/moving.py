@@ -307,7 +307,7 @@ class _LimitsPanel(_Panel):
             bar.set_facecolor(COLOURS[1] if over else COLOURS[0])
             bar.set_hatch("///" if over else None)
             words = "not limited" if used is None else f"{used:,.0%}" + ", too much" * over + ", binds" * row.binding
-            inside = length > 0.6 * MOST_SHOWN
+            inside = length > 0.45 * MOST_SHOWN
             text.set_text(f"{words}  " if inside else f"  {words}")
             hits_mark = not inside and length <= allowed * 100 < length + LABEL_WIDTH
             text.set_x(allowed * 100 if hits_mark else length)

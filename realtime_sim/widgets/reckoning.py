@@ -19,7 +19,8 @@ from realtime_sim.sizing import size
 from realtime_sim.sizing.growth import grown
 from realtime_sim.widgets.controls import chosen_fields, control_of, replaced
 from realtime_sim.widgets.explorer import LIVE_UPDATES
-from realtime_sim.widgets.study import Answer, Study, table
+from realtime_sim.widgets.page import table
+from realtime_sim.widgets.study import Answer, Study
 
 __all__ = ["capacity"]
 
