@@ -107,6 +107,26 @@ def test_cancel_gives_up_the_run_and_what_waits(monkeypatch):
     assert asyncio.run(test()) == ([1], [1], [], [None])
 
 
+def test_an_answer_that_comes_although_its_run_was_cancelled_is_not_shown():
+    async def test():
+        started, open_, found = threading.Event(), threading.Event(), []
+
+        def deaf(question, progress):
+            started.set()
+            open_.wait(LONGEST_S)
+            return question
+
+        runs = Newest(deaf, lambda *outcome: found.append(outcome), lambda share: None)
+        runs.ask(1)
+        await until(started.is_set)
+        runs.cancel()
+        open_.set()
+        await until(lambda: not runs.running)
+        return found
+
+    assert asyncio.run(test()) == []
+
+
 def test_a_long_run_tells_how_far_it_is(monkeypatch):
     monkeypatch.setattr(running, "PATIENCE_S", 0.0)
 

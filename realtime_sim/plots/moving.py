@@ -143,12 +143,14 @@ class MovingFigure:
     def _framed(self, results: Results, limits: Limits) -> _Frame:
         """Ranges for a run; those of before where it fits in."""
         old, slo = self._frame, results.scenario.slo
-        promises = {name: getattr(slo, name, None) for name in QUANTILES}
+        given = {name: getattr(slo, name, None) for name in QUANTILES}
+        promises = tuple((name, promised * 1e3) for name, promised in given.items() if promised)
+        runs = [run for run in (results, self.before) if run is not None]
         return _Frame(
-            _latency_range([run for run in (results, self.before) if run], None if old is None else old.latency_ms),
+            _latency_range(runs, promises, None if old is None else old.latency_ms),
             _hops_range(results, 0.0 if old is None else old.hops_ms),
             results.scenario.duration,
-            tuple((name, promised * 1e3) for name, promised in promises.items() if promised),
+            promises,
             tuple((row.name, limits.allowed(row) * 100) for row in limits.rows),
             self.before is not None,
         )
@@ -166,10 +168,13 @@ class MovingFigure:
         self._kept = self.figure.canvas.copy_from_bbox(self.figure.bbox)
 
 
-def _latency_range(runs: list[Results], old: tuple[float, float] | None) -> tuple[float, float]:
+def _latency_range(
+    runs: list[Results], promises: tuple[tuple[str, float], ...], old: tuple[float, float] | None
+) -> tuple[float, float]:
     """Whole decades around what is drawn, milliseconds; those of before where they are not two more than needed."""
     curves = [cumulative(run, None) for run in runs]
     ends = [(x_ms[np.searchsorted(share, FAINTEST_SHARE)], x_ms[-1]) for x_ms, share in curves if len(x_ms)]
+    ends += [(promised_ms, promised_ms) for _, promised_ms in promises]
     if not ends:
         return old or (1.0, 1_000.0)
     low = 10.0 ** math.floor(math.log10(min(first for first, _ in ends)))
@@ -236,9 +241,8 @@ class _LatencyPanel(_Panel):
             ax.step(*cumulative(before, None), where="post", label="before", **BEFORE)
         ax.plot([], [], label="now", **NOW)
         for name, promised_ms in frame.promises_ms:
-            if frame.latency_ms[0] < promised_ms < frame.latency_ms[1]:
-                label = f"promised: {name} {time_text(promised_ms)}"
-                ax.plot(promised_ms, QUANTILES[name] * 100, "D", color="#000000", markersize=5, label=label)
+            label = f"promised: {name} {time_text(promised_ms)}"
+            ax.plot(promised_ms, QUANTILES[name] * 100, "D", color="#000000", markersize=5, label=label)
         draw_legend(ax)
         tidy(ax, "Delivery latency", "latency, logarithmic scale", "deliveries within, %")
         self._curve = self._line(drawstyle="steps-post", **NOW)
@@ -303,7 +307,7 @@ class _LimitsPanel(_Panel):
             bar.set_facecolor(COLOURS[1] if over else COLOURS[0])
             bar.set_hatch("///" if over else None)
             words = "not limited" if used is None else f"{used:,.0%}" + ", too much" * over + ", binds" * row.binding
-            inside = length > 0.6 * MOST_SHOWN
+            inside = length > 0.45 * MOST_SHOWN
             text.set_text(f"{words}  " if inside else f"  {words}")
             hits_mark = not inside and length <= allowed * 100 < length + LABEL_WIDTH
             text.set_x(allowed * 100 if hits_mark else length)

@@ -12,7 +12,7 @@ from realtime_sim.widgets.fields import Field, field_of, usual_fields
 
 __all__ = ["STYLE", "WIDE", "chosen_fields", "control_of", "replaced"]
 
-WIDE = ipw.Layout(width="100%")
+WIDE = ipw.Layout(width="auto")
 """As wide as there is room."""
 STYLE = {"description_width": "11em"}
 """Room for the longest label that is usual."""

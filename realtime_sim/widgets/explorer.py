@@ -15,7 +15,8 @@ from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import engine_for, simulate
 from realtime_sim.tables import VERDICTS
 from realtime_sim.widgets.controls import chosen_fields, control_of, replaced
-from realtime_sim.widgets.study import RUNS, Answer, Study, table
+from realtime_sim.widgets.page import table
+from realtime_sim.widgets.study import RUNS, Answer, Study
 
 __all__ = ["LIVE_UPDATES", "explore"]
 
@@ -111,6 +112,6 @@ def _table(results: Results, limits: Limits) -> str:
     rows.append(("needed, by arithmetic", needed, f"here {limits.given:,}; {binding}".rstrip("; ")))
     for row in results.objectives().itertuples():
         verdict = VERDICTS[row.kept] + (f" ({row.note})" if row.note else "")
-        rows.append((f"promise: {row.Index}", f"{row.promised:,.4g} {row.unit}", verdict))
+        rows.append((f"promise: {row.Index}", f"{row.promised:,.4g} {row.unit}".removesuffix(" ratio"), verdict))
     notes = "".join(f"<p>Note: {html.escape(text)}</p>" for text in results.warnings)
     return table("What follows", ("", "figure", "95 % interval, and more"), rows) + notes

@@ -233,11 +233,11 @@ def _scaled(value: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     if not times or not all(times.values()):
         yield shown(value), dict(value)
         return
-    first = next(iter(times.values()))
+    key, first = next(iter(times.items()))
     for number in sorted({first, *_round_numbers(first, units.parse_duration)}):
         longer = {key: units.format_duration(float(f"{time * number / first:.3g}")) for key, time in times.items()}
         written = dict(value) if number == first else dict(value) | longer
-        yield shown(written), written
+        yield f"{key} {shown(written[key])}", written
 
 
 def shown(value: Any) -> str:

@@ -19,7 +19,8 @@ from realtime_sim.sizing import size
 from realtime_sim.sizing.growth import grown
 from realtime_sim.widgets.controls import chosen_fields, control_of, replaced
 from realtime_sim.widgets.explorer import LIVE_UPDATES
-from realtime_sim.widgets.study import Answer, Study, table
+from realtime_sim.widgets.page import table
+from realtime_sim.widgets.study import Answer, Study
 
 __all__ = ["capacity"]
 
@@ -105,13 +106,14 @@ def _levels(scenario: Scenario) -> list[float]:
 
 def _table(scenario: Scenario, prices: Prices | None) -> str:
     sizing = size(scenario, growth=_levels(scenario), prices=prices, queueing=False)
-    head = ["growth", "clients", "servers", "binds", *([f"{prices.currency} a month"] if prices else [])]
+    costs = [] if prices is None else [f"{prices.currency} a month"]
+    head = ["growth", "clients", "servers", "binds", *costs]
     rows = []
     for row in sizing.frame.itertuples():
         needed = "no number is enough" if pd.isna(row.servers) else f"{row.servers:,}"
         cells = [f"x{row.growth:g}", f"{row.clients:,}", needed, row.binding or ""]
         cost = "" if pd.isna(row.cost) else f"{row.cost:,.0f}"
-        rows.append(cells + [cost] * (prices is not None))
+        rows.append(cells + [cost] * len(costs))
     return table("Servers needed, without queueing", head, rows)
 
 

@@ -19,7 +19,8 @@ from realtime_sim.scenario.quantities import written_name
 from realtime_sim.simulation import engine_for
 from realtime_sim.widgets.controls import STYLE, WIDE, chosen_fields, control_of, replaced
 from realtime_sim.widgets.fields import Field, field_of
-from realtime_sim.widgets.study import RUNS, Answer, Study, table
+from realtime_sim.widgets.page import table
+from realtime_sim.widgets.study import RUNS, Answer, Study
 
 __all__ = ["STORM", "storm"]
 

@@ -170,7 +170,7 @@ class Newest:
         if self._closed:
             return
         try:
-            if not isinstance(run.error, Cancelled):
+            if not run.cancelled and not isinstance(run.error, Cancelled):  # it may have ended before it heard of it
                 self._answered(run.question, run.answer, run.error)
         finally:  # the next one after its answer: it must not stand over a newer one
             if loop is not None and self._waiting:

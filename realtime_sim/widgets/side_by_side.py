@@ -21,7 +21,8 @@ from realtime_sim.scenario.quantities import docstring
 from realtime_sim.simulation import engine_for, expected_deliveries, simulate
 from realtime_sim.transports import TRANSPORTS
 from realtime_sim.widgets.controls import STYLE, WIDE, chosen_fields, control_of, replaced
-from realtime_sim.widgets.study import RUNS, Answer, Study, table
+from realtime_sim.widgets.page import table
+from realtime_sim.widgets.study import RUNS, Answer, Study
 
 __all__ = ["NOTIFICATIONS", "transports"]
 

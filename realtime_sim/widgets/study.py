@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -17,62 +17,16 @@ from realtime_sim.files import file_name
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.widgets.controls import WIDE
+from realtime_sim.widgets.page import COPY, STYLE
 from realtime_sim.widgets.running import Newest
 
-__all__ = ["RUNS", "Answer", "Study", "table"]
+__all__ = ["RUNS", "Answer", "Study"]
 
 FIRST_WAIT_S = 2.0
 """So long who makes a study waits for its first figure; one that takes longer appears when it is there."""
 
 RUNS = 100
 """Runs that one study is thought to make: what compiling an engine saves counts for all of them."""
-
-STYLE = """<style>
-.realtime-sim table {border-collapse: collapse; font-size: 13px; margin: 4px 0}
-.realtime-sim caption {text-align: left; font-weight: 600; padding: 2px 0}
-.realtime-sim th, .realtime-sim td {text-align: left; padding: 2px 14px 2px 0; border: 0; border-bottom: 1px solid #bbb;
-  vertical-align: top; background: none}
-.realtime-sim th {font-weight: 600}
-.realtime-sim th[scope=row], .realtime-sim td:not(:last-child) {white-space: nowrap}
-.realtime-sim img {max-width: 100%; height: auto; background: #fff; display: block}
-.realtime-sim-old {opacity: .45; filter: grayscale(1)}
-.realtime-sim-message {min-height: 1.6em; line-height: 1.4}
-.realtime-sim-wrong {border-left: 4px solid #D55E00; padding-left: 8px; white-space: pre-wrap}
-.realtime-sim textarea {width: 100%; font-family: monospace; font-size: 12px; box-sizing: border-box}
-</style>"""
-
-COPY = (
-    "const text = this.parentNode.querySelector('textarea'); text.focus(); text.select(); "
-    "const done = () => {this.textContent = 'Copied'; setTimeout(() => {this.textContent = 'Copy as YAML'}, 2000)}; "
-    "const older = () => {document.execCommand('copy'); done()}; "
-    "navigator.clipboard ? navigator.clipboard.writeText(text.value).then(done, older) : older()"
-)
-"""What the button does, in the browser: only there is a clipboard. The text stays selected for who copies by keys."""
-
-
-def table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as HTML: the first cell of each row, and the row at the head, are headings to who hears it read out.
-
-    Parameters
-    ----------
-    caption : str
-        What it is.
-    head : sequence of str
-        Of each column.
-    rows : sequence of sequence of str
-        Cells.
-
-    Examples
-    --------
-    >>> table("Servers", ("server", "busy"), [("0", "40 %")])[:60]
-    '<table><caption>Servers</caption><tr><th scope="col">server<'
-    """
-    heads = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in head)
-    lines = []
-    for first, *others in rows:
-        cells = "".join(f"<td>{html.escape(text)}</td>" for text in others)
-        lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
-    return f"<table><caption>{html.escape(caption)}</caption><tr>{heads}</tr>{''.join(lines)}</table>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +101,9 @@ class Study(ipw.VBox):
         left = ipw.VBox(
             [*controls.values(), self._progress, copy], layout=ipw.Layout(flex="1 1 26em", min_width="22em")
         )
-        right = ipw.VBox([self._message, self._picture, self._table], layout=ipw.Layout(flex="2 1 40em"))
+        right = ipw.VBox(
+            [self._message, self._picture, self._table], layout=ipw.Layout(flex="2 1 40em", padding="0 0 0 1em")
+        )
         row = ipw.HBox([left, right], layout=ipw.Layout(flex_flow="row wrap", width="100%"))
         super().__init__([ipw.HTML(f"{STYLE}<h3>{html.escape(title)}</h3>"), row])
         self.add_class("realtime-sim")
