@@ -10,7 +10,7 @@ READY := .venv/.ready
 READY_BENCH := .venv/.ready-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lab notebooks docs test check format bench coverage validation soak crowd clean
+.PHONY: help demo lab notebooks docs test check format bench widgets coverage validation soak crowd clean
 
 help: ## list the targets
 	@echo "make TARGET [PYTHON=python3] [OUT=out] [JOBS=2] [ARGS=more arguments]"
@@ -42,6 +42,9 @@ format: $(READY) ## format the code and mend what ruff can mend
 
 bench: $(READY_BENCH) ## measure against peers, in some five minutes: ARGS="--large --first --rounds 5"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+widgets: $(READY) ## how long a slider takes to show in its figure, 240 moves of the default explorer
+	$(BIN)/python -m benchmarks.widgets $(ARGS)
 
 coverage: $(READY) ## how often intervals hold the truth, 1,000 runs a row, in some five minutes
 	$(BIN)/python -m benchmarks.coverage $(ARGS)

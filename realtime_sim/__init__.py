@@ -44,6 +44,7 @@ _EXPORTS = {
     "teaching": "teaching",
     "theory": "theory",
     "units": "units",
+    "widgets": "widgets",
     "write_report": "report",
 }
 

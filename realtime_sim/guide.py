@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from realtime_sim import units
@@ -18,7 +18,10 @@ from realtime_sim.profiles import BROKER_COSTS, PIPELINE_DEFAULTS, PROFILES, Sou
 from realtime_sim.scenario import Empirical, Exponential, Gamma, Lognormal, Scenario, Uniform
 from realtime_sim.scenario.quantities import docstring, format_parameter, written_name
 
-__all__ = ["cost_tables", "families", "fields_text", "parts", "policies_text", "profiles_text"]
+__all__ = [
+    "cost_tables", "families", "fields_text", "options", "parser_of", "parts", "policies_text", "profiles_text",
+    "sentence", "unit_of",
+]  # fmt: skip
 
 _Rows = list[tuple[str, ...]]
 
@@ -31,7 +34,7 @@ _QUANTITIES = {
     units.parse_count: "whole number",
     units.parse_number: "number",
 }
-_BY_PATTERN = {units.text_pattern(parse, above): kind for parse, kind in _QUANTITIES.items() for above in (False, True)}
+_BY_PATTERN = {units.text_pattern(parse, above): parse for parse in _QUANTITIES for above in (False, True)}
 _BY_TYPE = {
     "integer": "whole number",
     "number": "number",
@@ -57,8 +60,14 @@ def _table(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> list[str]:
     ]
 
 
-def _sentence(text: str) -> str:
-    """The first sentence of a text."""
+def sentence(text: str) -> str:
+    """The first sentence of a text.
+
+    Examples
+    --------
+    >>> sentence("How many, at least 1. They are alike.")
+    'How many, at least 1.'
+    """
     return re.split(r"(?<=\.)\s+(?=[A-Z`])", text.replace("\n", " "), maxsplit=1)[0]
 
 
@@ -145,41 +154,69 @@ def _part(schema: Any, part: Any, path: str) -> Iterator[tuple[str, str, _Rows]]
     kind = fields.get("kind", {}).get("const")
     required = part.get("required", ())
     rows = [(name, *_row(field, name in required)) for name, field in fields.items()]
-    yield path + (f" {{kind: {kind}}}" if kind else ""), _sentence(part["description"]), rows
+    yield path + (f" {{kind: {kind}}}" if kind else ""), sentence(part["description"]), rows
     for name, field in fields.items():
         inner = name if path == "scenario" else f"{path}.{name}"
         inner += "[]" if field.get("type") == "array" else ""
-        for option in _options(field):
+        for option in options(field):
             reference = option.get("$ref", "").rpartition("/")[2]
             if reference and reference not in _DISTRIBUTIONS:
                 yield from _part(schema, schema["$defs"][reference], inner)
 
 
-def _options(field: Any) -> Iterator[Any]:
-    """Every way to write a field; of a list, its entries."""
+def options(field: Any) -> Iterator[Any]:
+    """Every way to write a field, by its JSON Schema; of a list, its entries.
+
+    Examples
+    --------
+    >>> [option["type"] for option in options({"anyOf": [{"type": "integer"}, {"type": "null"}]})]
+    ['integer', 'null']
+    """
     nested = [*field.get("anyOf", ()), *field.get("oneOf", ()), *([field["items"]] if "items" in field else [])]
     if not nested:
         yield field
     for option in nested:
-        yield from _options(option)
+        yield from options(option)
 
 
 def _row(field: Any, required: bool) -> tuple[str, str, str]:
     """Value, default and description."""
-    options = list(_options(field))
-    about = _sentence(field["description"])
-    names = [str(name) for option in options for name in option.get("enum", ())]
+    ways = list(options(field))
+    about = sentence(field["description"])
+    names = [str(name) for way in ways for name in way.get("enum", ())]
     if not all(name in about for name in names):
         about += f" [{', '.join(names)}]"
-    value = "list" if field.get("type") == "array" else _value(options)
+    value = "list" if field.get("type") == "array" else _value(ways)
     return value, "required" if required else _default(field.get("default"), value), about
 
 
-def _value(options: list[Any]) -> str:
+def parser_of(field: Any) -> Callable | None:
+    """The parser of `units` that reads a field, by its JSON Schema; None for what is no quantity.
+
+    Examples
+    --------
+    >>> parser_of(Scenario.json_schema()["properties"]["duration"])("250ms")
+    0.25
+    """
+    return next((_BY_PATTERN[way["pattern"]] for way in options(field) if way.get("pattern") in _BY_PATTERN), None)
+
+
+def unit_of(parse: Callable) -> str:
+    """What a parser of `units` reads, with its unit.
+
+    Examples
+    --------
+    >>> unit_of(units.parse_rate)
+    'rate, 1/s'
+    """
+    return _QUANTITIES[parse]
+
+
+def _value(ways: list[Any]) -> str:
     """What may be written, with its unit."""
-    spelled = any("pattern" in option for option in options)
+    spelled = any("pattern" in option for option in ways)
     kinds = {}
-    for option in options:
+    for option in ways:
         is_plain_form = spelled and option.get("type") in ("integer", "number")  # its text form tells the unit
         if option.get("type") != "null" and not is_plain_form:
             kinds[_kind(option)] = None
@@ -195,7 +232,8 @@ def _kind(option: Any) -> str:
         return option["const"]
     if "enum" in option:
         return "name"
-    return _BY_PATTERN.get(option.get("pattern"), _BY_TYPE[option["type"]])
+    parse = _BY_PATTERN.get(option.get("pattern"))
+    return _BY_TYPE[option["type"]] if parse is None else unit_of(parse)
 
 
 def _default(value: Any, written: str) -> str:
@@ -254,7 +292,7 @@ def _about_policy(entry: Any) -> str:
     listed = ", ".join(f"{written_name(name)} {format_parameter(name, value)}" for name, value in pairs)
     if not isinstance(entry, type):
         return listed
-    return _sentence(docstring(entry)[0]) + (f" [{listed}]" if listed else "")
+    return sentence(docstring(entry)[0]) + (f" [{listed}]" if listed else "")
 
 
 def profiles_text(name: str = "") -> str:

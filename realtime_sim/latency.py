@@ -17,7 +17,7 @@ from realtime_sim.stats import Estimate
 from realtime_sim.trace import N_BATCHES, Trace
 from realtime_sim.units import NS_PER_S, from_ns
 
-__all__ = ["QUANTILES", "latency_of", "latency_over_time", "quantile_of_slices", "slice_histogram"]
+__all__ = ["QUANTILES", "hop_means_s", "latency_of", "latency_over_time", "quantile_of_slices", "slice_histogram"]
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 """Quantiles that every run gives, by name."""
@@ -54,6 +54,16 @@ def latency_of(traces: Sequence[Trace], cohorts: list[int], column: int) -> dict
             p = QUANTILES[name]
             estimates[name] = _quantile_with_interval(trace, figures[name], p, column)
     return estimates
+
+
+def hop_means_s(traces: Sequence[Trace]) -> np.ndarray:
+    """Mean of each hop, and last of the whole, over all replications and cohorts, seconds; NaN without deliveries.
+
+    Intervals, of which `latency_of` has those of every hop, take ten times as long.
+    """
+    count = sum(int(trace.histogram[:, -1].sum()) for trace in traces)
+    total_ns = sum(trace.sum_ns.sum(axis=0).astype(float) for trace in traces)
+    return from_ns(total_ns) / count if count else np.full(len(total_ns), math.nan)
 
 
 def _figures(trace: Trace, cohorts: list[int], column: int) -> dict[str, float]:

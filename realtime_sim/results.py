@@ -71,6 +71,7 @@ class Results(Answer):
         if not kept:
             raise EngineError("Results need at least one trace")
         self._traces = tuple(kept)
+        self._latencies: dict[tuple[str | None, str | None], dict[str, Estimate]] = {}
         self.reason = reason
         self.conditions: Mapping[str, object] = dict(conditions or {})
 
@@ -116,7 +117,10 @@ class Results(Answer):
         ScenarioError
             If there is no such cohort or hop.
         """
-        return latency.latency_of(self._traces, self._cohort_rows(cohort), self._hop_column(hop))
+        if (cohort, hop) not in self._latencies:
+            found = latency.latency_of(self._traces, self._cohort_rows(cohort), self._hop_column(hop))
+            self._latencies[cohort, hop] = found
+        return dict(self._latencies[cohort, hop])
 
     def _cohort_rows(self, cohort: str | None) -> list[int]:
         names = [part.name for part in self.scenario.clients]

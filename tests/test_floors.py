@@ -77,6 +77,7 @@ FLOORS = {
     "sizing": 5,
     # 6 faces
     "__main__": 6,
+    "app": 6,
     "cli": 6,
     "comparison": 6,
     "demo": 6,
@@ -85,6 +86,7 @@ FLOORS = {
     "report": 6,
     "tables": 6,
     "teaching": 6,
+    "widgets": 6,
 }
 """Floor of each module or package; what a package holds belongs to it, unless it has a row of its own."""
 
@@ -100,6 +102,11 @@ THIRD_PARTY = {
 """What the modules of a floor may import besides the standard library and this package."""
 
 THIRD_PARTY_OF_ONE = {
+    ("app", "jupyter_client"): "kernels of the page are those of this Python",
+    ("app", "nbformat"): "the page is a notebook",
+    ("app", "tornado"): "a socket that was opened before the server",
+    ("app", "traitlets"): "how the server is configured",
+    ("app", "voila"): "the server of the page",
     ("engines.fast", "llvmlite"): "a type of its own for compiled code",
     ("deployment", "yaml"): "manifests are YAML",
     ("cli", "rich"): "tables and progress on a terminal",
@@ -110,6 +117,7 @@ THIRD_PARTY_OF_ONE = {
     ("scenario", "scipy"): "quantiles of the gamma distribution",
     ("progress", "IPython"): "a bar below a cell of a notebook",
     ("progress", "rich"): "a bar on a terminal",
+    ("widgets", "ipywidgets"): "sliders and figures of a notebook",
     ("sweeps", "SALib"): "the methods of Morris and Sobol",
 }
 """What one module may import beyond its floor, and why."""
@@ -120,6 +128,7 @@ SAME_FLOOR = {
     ("__main__", "cli"): "python -m realtime_sim is the command",
     ("backoffs", "progress"): "a long comparison shows how far it is",
     ("backoffs", "simulation"): "each policy is a simulation",
+    ("cli", "app"): "the command `app` serves it",
     ("cli", "comparison"): "`simulate --compare` prints it",
     ("demo", "comparison"): "the demonstration compares the transports",
     ("cli", "demo"): "the command `demo` runs it",
@@ -162,6 +171,11 @@ SAME_FLOOR = {
     ("sweeps", "progress"): "a long sweep shows how far it is",
     ("sweeps", "simulation"): "each run is a simulation",
     ("report", "plots"): "a report has figures",
+    ("widgets", "demo"): "a scenario is put on another transport in one way",
+    ("widgets", "guide"): "fields are what their schema says, in one way",
+    ("widgets", "plots"): "a widget shows figures",
+    ("widgets", "report"): "a page offers reports",
+    ("widgets", "tables"): "verdicts are worded in one way",
     ("results", "answers"): "results are told as every answer is",
     ("results", "diagnosis"): "results carry their own warnings",
     ("latency", "stats"): "figures come with intervals",

@@ -60,6 +60,9 @@ NAMED = [*dict.fromkeys(line for page in PAGES for line in named(page))]
 ON_REAL_SOCKETS = ("live", "validate", "calibrate")
 """Commands that take a minute, and the machine for themselves; `test_live_cli` runs them."""
 
+UNTIL_CTRL_C = ("app",)
+"""Commands that end when somebody ends them; `test_app` does."""
+
 WRITTEN = ("json_", "out", "report", "file", "plot", "plots")
 """What the commands call the files and folders that they write."""
 
@@ -150,7 +153,7 @@ def leave(folder: Path, path: str) -> None:
     (folder / path).write_text(left[path](), encoding="utf-8")
 
 
-@pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[1] not in ON_REAL_SOCKETS])
+@pytest.mark.parametrize("line", [line for line in COMMANDS if line.split()[1] not in ON_REAL_SOCKETS + UNTIL_CTRL_C])
 def test_a_command_of_a_page_runs_as_it_stands(line, tmp_path):
     """But for plans by simulation, which take minutes: those are left to arithmetic."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")

@@ -151,14 +151,15 @@ class Limits:
     @property
     def exceeded(self) -> tuple[str, ...]:
         """Names of the limits that the given servers do not meet, with those lost that may be."""
-        return tuple(row.name for row in self.rows if self._given_ratio(row) > self._allowed(row) * (1 + 1e-9))
+        return tuple(row.name for row in self.rows if self._given_ratio(row) > self.allowed(row) * (1 + 1e-9))
 
     def _given_ratio(self, row: Limit) -> float:
         if self.lost >= self.given:
             return math.inf
         return (row.given_left_used_ratio if self.lost else row.given_used_ratio) or 0.0
 
-    def _allowed(self, row: Limit) -> float:
+    def allowed(self, row: Limit) -> float:
+        """Share of the limit's whole capacity that may be used: all of it, or the target utilization."""
         return 1.0 if row.name in ("connections", "memory") else self.target_utilization
 
     def row(self, name: str) -> Limit:
@@ -211,7 +212,7 @@ class Limits:
         if not self.exceeded:
             return f"{yours}{with_lost} meet{one} every limit."
         rows = [row for row in self.rows if row.name in self.exceeded]
-        over = ", ".join(f"{row.name} at {self._given_ratio(row):,.1%} of {self._allowed(row):.0%}" for row in rows)
+        over = ", ".join(f"{row.name} at {self._given_ratio(row):,.1%} of {self.allowed(row):.0%}" for row in rows)
         return f"{yours}{with_lost} {'does' if one else 'do'} not meet every limit: {over}."
 
     def _columns(self) -> dict[str, Callable[[Limit], str]]:

@@ -51,6 +51,13 @@ class CompiledCluster:
 
     def run(self, progress: Callable[[float], None]) -> Trace:
         """From the first event to the last."""
+        try:
+            return self._run(progress)
+        except BaseException:  # `progress` has given the run up
+            _free(self.state)
+            raise
+
+    def _run(self, progress: Callable[[float], None]) -> Trace:
         _begin_all(self.state, self.workload.connect_ns)
         self._start_pings()
         while self.clock.peek() <= self.end_ns:

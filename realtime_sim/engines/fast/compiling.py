@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from numba import njit, types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.np.numpy_support import from_dtype
 
 from realtime_sim.engines.fast.apart import Apart
@@ -54,10 +55,13 @@ def _declared(function: Callable, signature: tuple[types.Type, ...]) -> Callable
     by_compiled_code, by_python = dispatcher.get_call_template, dispatcher._compile_for_args
 
     def prepare() -> None:
-        if not dispatcher.overloads:
-            with _ctrl_c_held_back():
-                dispatcher.compile(signature)
-            dispatcher.disable_compile()
+        if dispatcher.overloads:
+            return
+        with global_compiler_lock:  # which Numba takes as well: another thread may be at it
+            if not dispatcher.overloads:
+                with _ctrl_c_held_back():
+                    dispatcher.compile(signature)
+                dispatcher.disable_compile()
 
     def get_call_template(arguments: tuple, names: dict) -> tuple:
         prepare()

@@ -52,6 +52,12 @@ class SteadyCluster:
 
     def run(self, progress: Callable[[float], None]) -> Trace | None:
         """From the first message to the last; None where the run turns out not to be steady."""
+        try:
+            return self._run(progress)
+        finally:  # also where `progress` has given the run up
+            free(self.state)
+
+    def _run(self, progress: Callable[[float], None]) -> Trace | None:
         state, end_ns = self.state, to_ns(self.scenario.duration)
         if not settle(state):
             return None
@@ -65,16 +71,13 @@ class SteadyCluster:
                 goes_on = send(state, at_broker)
                 progress(from_ns(int(times_ns[n_taken - 1])))
         last_ns = max(last_arrival(state), end_ns)
-        if n_taken >= 0 and last_ns <= end_ns + to_ns(self.scenario.drain):
-            finish(state, last_ns)
-            self._count()
-            self._file_constants()
-            self._monitor(end_ns)
-            trace = self.recorder.trace("fast")
-        else:
-            trace = None
-        free(state)
-        return trace
+        if n_taken < 0 or last_ns > end_ns + to_ns(self.scenario.drain):
+            return None
+        finish(state, last_ns)
+        self._count()
+        self._file_constants()
+        self._monitor(end_ns)
+        return self.recorder.trace("fast")
 
     def _at_broker(self, times_ns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """When each message reaches the broker, and their order there where it may not be that of their numbers."""
