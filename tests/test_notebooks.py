@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from realtime_sim.teaching import EXERCISES
+from realtime_sim.simulation import simulate
+from realtime_sim.teaching import EXERCISES, scenario
 from tests.test_live_run import children_of
 from tests.test_live_shared import is_running, wait_until
 
@@ -115,6 +116,15 @@ def test_every_exercise_has_its_notebook_and_a_mistake():
     assert names == list(EXERCISES) == list(MISTAKES)
 
 
+@pytest.fixture(scope="module")
+def compiled():
+    """Both ways through the compiled engine are compiled: the first time that takes longer than a cell may."""
+    coming = scenario("autoscaling").replace(duration="1s")
+    for case in (coming, coming.replace(autoscaling=None, **{"clients.crowd.ramp_up": None})):
+        simulate(case, engine="fast")
+
+
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_and_its_exercise_tells_right_from_wrong(path, tmp_path):
     """What is printed and how many pictures there are is compared; cells tagged `varies` show what is measured. No file
