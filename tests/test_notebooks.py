@@ -33,7 +33,7 @@ MISTAKES = {
     "outage": ("3_250", r"not 3,250: .*nobody is connected to it yet"),
     "stickiness": (
         '{"balancer.affinity": "none", "servers.connection_age": {"low": "1min", "high": "2min"}}',
-        r"session unknown.*four requests",
+        r"session is unknown.*four requests",
     ),
     "storm": (
         '{"policy": "full_jitter", "base": "1s", "cap": "30s"}',
