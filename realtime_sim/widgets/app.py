@@ -12,8 +12,9 @@ from realtime_sim.simulation import engine_for
 from realtime_sim.widgets import capacity, explore, storm, transports
 from realtime_sim.widgets.choosing import Choosing
 from realtime_sim.widgets.controls import WIDE
+from realtime_sim.widgets.page import STYLE
 from realtime_sim.widgets.section import Section, heading
-from realtime_sim.widgets.study import RUNS, STYLE, Study
+from realtime_sim.widgets.study import RUNS, Study
 from realtime_sim.widgets.taking import Taking
 
 __all__ = ["App", "app"]
