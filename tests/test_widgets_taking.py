@@ -105,6 +105,29 @@ def test_what_is_made_shows_how_far_it_is_and_can_be_stopped():
     asyncio.run(body())
 
 
+def test_a_page_that_is_not_wanted_any_more_is_not_offered_when_it_is_done():
+    """Not everything tells how far it is: what cannot be stopped is thrown away."""
+    go_on, done = threading.Event(), threading.Event()
+
+    def make(progress):
+        go_on.wait(60)
+        done.set()
+        return b"page"
+
+    async def body() -> None:
+        making = Making("Make", make, lambda: "x.html")
+        making.begin.click()
+        making.reset()
+        go_on.set()
+        async with asyncio.timeout(60):
+            while not done.is_set() or any(one.name == "realtime-sim-widget" for one in threading.enumerate()):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # what the thread has left for the loop is done before
+        assert making.said.value == "" and not making.begin.disabled
+
+    asyncio.run(body())
+
+
 def test_a_defect_is_not_hidden():
     making = Making("Make", lambda progress: 1 / 0, lambda: "x.html")
     making.begin.click()
