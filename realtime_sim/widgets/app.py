@@ -36,6 +36,7 @@ LOOK = """<style>
 .realtime-sim-app p {margin: .2em 0; line-height: 1.5; max-width: 48rem}
 .realtime-sim-app select, .realtime-sim-app textarea {max-width: 100%; box-sizing: border-box; min-height: 28px}
 .realtime-sim-app .widget-inline-hbox {margin-left: 0; margin-right: 0}
+.realtime-sim-app a {color: var(--jp-content-link-color, #0072B2); text-decoration: underline}
 .realtime-sim-app table {line-height: 1.4}
 .realtime-sim-app .widget-html, .realtime-sim-app .widget-html-content {min-width: 0; max-width: 100%; overflow-x: auto}
 .realtime-sim-yaml textarea {font-family: monospace}

@@ -85,8 +85,8 @@ class Making(ipywidgets.HBox):
     """
 
     def __init__(self, words: str, make: Callable[[Callable[[float], None]], bytes], name: Callable[[], str]) -> None:
-        self._name, self._make = name, make
-        self._newest = Newest(self._work, self._made, self._told)
+        self._name = name
+        self._newest = Newest(lambda _, progress: make(progress), self._made, self._told)
         as_wide_as_needed = {"width": "auto", "flex": "0 0 auto"}
         self.begin = ipywidgets.Button(description=words, layout=ipywidgets.Layout(**as_wide_as_needed))
         self.cancel = ipywidgets.Button(description="Cancel", layout=ipywidgets.Layout(**as_wide_as_needed))
@@ -108,11 +108,6 @@ class Making(ipywidgets.HBox):
     def _begin(self) -> None:
         self._show(busy=True, said="Working …")
         self._newest.ask(None)
-
-    def _work(self, _: object, progress: Callable[[float], None]) -> bytes:
-        page = self._make(progress)
-        progress(1.0)  # the last moment in which it may turn out not to be wanted
-        return page
 
     def _told(self, share: float | None) -> None:
         self.bar.value = share or 0.0
