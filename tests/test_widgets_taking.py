@@ -34,7 +34,9 @@ def test_a_file_in_a_link_has_its_name_and_its_bytes():
 
 def test_yaml_and_report_are_those_of_the_run(run):
     taking = Taking()
+    assert taking.layout.display == "none"
     taking.show(run)
+    assert taking.layout.display is None
     assert Scenario.from_yaml(content(taking.yaml.value)) == run.scenario
     taking.report.begin.click()
     page = content(taking.report.said.value)
