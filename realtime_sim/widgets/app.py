@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import ipywidgets as ipw
 
@@ -75,7 +76,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Scenario], None], Callable[[Scenar
         "4 When everybody comes back at once",
         "All connections are lost in one moment: who gets in, and when.",
         _restless,
-        storm,
+        partial(storm, against="fixed"),  # by itself a client has full jitter
     ),
 }
 """Title, sentence, what is compiled before, and study of the sections after the first, in the order of the page."""
