@@ -34,7 +34,9 @@ def test_a_file_in_a_link_has_its_name_and_its_bytes():
 
 def test_yaml_and_report_are_those_of_the_run(run):
     taking = Taking()
+    assert taking.layout.display == "none"
     taking.show(run)
+    assert taking.layout.display is None
     assert Scenario.from_yaml(content(taking.yaml.value)) == run.scenario
     taking.report.begin.click()
     page = content(taking.report.said.value)
@@ -101,6 +103,29 @@ def test_what_is_made_shows_how_far_it_is_and_can_be_stopped():
             while "download" not in making.said.value:
                 await asyncio.sleep(0.01)
         assert ended == [Cancelled] and making.bar.value == 0.0 and not making.begin.disabled
+
+    asyncio.run(body())
+
+
+def test_a_page_that_is_not_wanted_any_more_is_not_offered_when_it_is_done():
+    """Not everything tells how far it is: what cannot be stopped is thrown away."""
+    go_on, done = threading.Event(), threading.Event()
+
+    def make(progress):
+        go_on.wait(60)
+        done.set()
+        return b"page"
+
+    async def body() -> None:
+        making = Making("Make", make, lambda: "x.html")
+        making.begin.click()
+        making.reset()
+        go_on.set()
+        async with asyncio.timeout(60):
+            while not done.is_set() or any(one.name == "realtime-sim-widget" for one in threading.enumerate()):
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # what the thread has left for the loop is done before
+        assert making.said.value == "" and not making.begin.disabled
 
     asyncio.run(body())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import ipywidgets as ipw
 
@@ -12,8 +13,9 @@ from realtime_sim.simulation import engine_for
 from realtime_sim.widgets import capacity, explore, storm, transports
 from realtime_sim.widgets.choosing import Choosing
 from realtime_sim.widgets.controls import WIDE
+from realtime_sim.widgets.page import STYLE
 from realtime_sim.widgets.section import Section, heading
-from realtime_sim.widgets.study import RUNS, STYLE, Study
+from realtime_sim.widgets.study import RUNS, Study
 from realtime_sim.widgets.taking import Taking
 
 __all__ = ["App", "app"]
@@ -35,6 +37,7 @@ LOOK = """<style>
 .realtime-sim-app p {margin: .2em 0; line-height: 1.5; max-width: 48rem}
 .realtime-sim-app select, .realtime-sim-app textarea {max-width: 100%; box-sizing: border-box; min-height: 28px}
 .realtime-sim-app .widget-inline-hbox {margin-left: 0; margin-right: 0}
+.realtime-sim-app a {color: var(--jp-content-link-color, #0072B2); text-decoration: underline}
 .realtime-sim-app table {line-height: 1.4}
 .realtime-sim-app .widget-html, .realtime-sim-app .widget-html-content {min-width: 0; max-width: 100%; overflow-x: auto}
 .realtime-sim-yaml textarea {font-family: monospace}
@@ -73,7 +76,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[Scenario], None], Callable[[Scenar
         "4 When everybody comes back at once",
         "All connections are lost in one moment: who gets in, and when.",
         _restless,
-        storm,
+        partial(storm, against="fixed"),  # by itself a client has full jitter
     ),
 }
 """Title, sentence, what is compiled before, and study of the sections after the first, in the order of the page."""

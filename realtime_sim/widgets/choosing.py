@@ -104,7 +104,7 @@ class Choosing(ipywidgets.VBox):
 
     def _refused(self, error: ScenarioError) -> None:
         lines = html.escape(str(error)).replace("\n", "<br>")
-        self.said.value = f'<div role="alert">Not used, as it stands:<br>{lines}</div>'
+        self.said.value = f'<div role="alert" class="realtime-sim-wrong">Not used, as it stands:<br>{lines}</div>'
 
     def _chosen(self, scenario: Scenario) -> None:
         self.said.value = ""

@@ -16,7 +16,7 @@ from realtime_sim.widgets.study import Study
 
 __all__ = ["Section", "heading"]
 
-COMPILING = "Getting ready: the simulator is compiled, once on a new machine, which takes up to a minute"
+COMPILING = "Getting ready: the simulator is compiled, once on a new machine, which takes a minute or two"
 
 CHANGED = "The system at the top has been changed since."
 
@@ -63,7 +63,7 @@ class Section(ipw.VBox):
         self._scenario: Scenario | None = None
         self._newer: Scenario | None = None
         self._preparing = Newest(lambda scenario, _: prepare(scenario), self._prepared, self._told)
-        self.said = ipw.HTML(layout=WIDE)
+        self.said = ipw.HTML("<p>Waits for what stands above.</p>", layout=WIDE)
         self.follow = ipw.Button(description="Use it here", tooltip="Make this section anew, for the system at the top")
         self.follow.on_click(lambda _: self.show(self._newer))
         row = ipw.Layout(flex_flow="row wrap", align_items="center", display="none")

@@ -142,11 +142,13 @@ class Taking(ipywidgets.VBox):
             layout=ipywidgets.Layout(width="100%", max_width="32rem"),
         )  # fmt: skip
         super().__init__([self.yaml, self.report, self.promises, self.plan])
+        self.layout.display = "none"  # until there is something
 
     def show(self, results: Results) -> None:
         """Offer this run and its system instead; pages of those before are gone."""
         before, scenario = None if self._results is None else self._results.scenario.slo, results.scenario
         self._results = results
+        self.layout.display = None
         name = f"{file_name(scenario.name)}.yaml"
         self.yaml.value = link(scenario.to_yaml(), name, "application/yaml", f"Download {name}")
         self.report.reset()
