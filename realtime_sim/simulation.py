@@ -34,6 +34,9 @@ MAX_WORK = 5_000_000
 MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
 
+DELIVERIES_OF_A_STORM = 250
+"""What a client that a fault cuts off counts for when an engine is chosen: where nobody gets in, each tries for long."""
+
 MAX_SERVER_SAMPLES = 5_000_000
 """Most samples times servers, or client processes, over all replications; they take 800 MB."""
 
@@ -176,7 +179,8 @@ def engine_for(
     n = expected_deliveries(scenario)
     steady = not controlled and is_steady(scenario, record)
     shared = scenario.host is not None
-    found = find_engine(engine, n * replications * beside, scenario.n_clients, steady, shared)
+    work = n + DELIVERIES_OF_A_STORM * _cut_off(scenario)
+    found = find_engine(engine, work * replications * beside, scenario.n_clients, steady, shared)
     _check_size(scenario, found[0], n)
     if record == "full" and n > MAX_FULL_ROWS:
         rule = f"must be 'summary' above {MAX_FULL_ROWS:_} deliveries (this run: about {n:_.0f})"
@@ -233,6 +237,17 @@ def _service_work(scenario: Scenario) -> float:
         stop = min(event.stop or scenario.duration, scenario.duration)
         total += event.rate * (stop - event.start) * n_services
     return total
+
+
+def _cut_off(scenario: Scenario) -> float:
+    """Clients whom the scenario's faults are about to cut off, over all of them."""
+    counts, n = {cohort.name: cohort.count for cohort in scenario.clients}, 0.0
+    for fault in scenario.faults:
+        if fault.kind == "drop_clients":
+            n += fault.share * counts[fault.cohort]
+        elif fault.kind == "kill_server":
+            n += scenario.n_clients * min(1.0, fault.count / scenario.servers.count)
+    return n
 
 
 def _check_samples(scenario: Scenario, replications: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from realtime_sim.engines import find_engine
 from realtime_sim.errors import ScenarioError, UnsupportedFeature
 from realtime_sim.scenario import Scenario
-from realtime_sim.simulation import expected_deliveries, simulate
+from realtime_sim.simulation import engine_for, expected_deliveries, simulate
 
 
 def small(**changes: object) -> Scenario:
@@ -156,3 +156,18 @@ def test_more_samples_than_memory_holds_are_refused_at_once(changes, replication
 def test_something_else_than_a_scenario_is_refused():
     with pytest.raises(ScenarioError, match="scenario must be a Scenario, got 'dict'; make one with Scenario"):
         simulate({"name": "x"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "engine"),
+    [
+        ({"kind": "drop_clients", "at": 1, "cohort": "c", "share": 0.5}, "reference"),
+        ({"kind": "drop_clients", "at": 1, "cohort": "c"}, "fast"),
+        ({"kind": "kill_server", "at": 1, "server": 0}, "reference"),
+        ({"kind": "kill_server", "at": 1, "server": 0, "count": 4}, "fast"),
+    ],
+)
+def test_auto_takes_the_compiled_engine_for_a_storm_of_ten_thousand(fault, engine):
+    """Nothing is published, so deliveries say nothing of the work; retries do."""
+    storm = small(clients=[{"name": "c", "count": 10_000}], servers={"count": 4}, rooms=[], traffic=[], faults=[fault])
+    assert engine_for(storm)[0] == engine
