@@ -35,7 +35,7 @@ MAX_SAMPLES = 200_000
 """Most samples of the time series of one run; they take 400 MB."""
 
 DELIVERIES_OF_A_STORM = 250
-"""What a client that a fault cuts off counts for when an engine is chosen: where nobody gets in, each tries for long."""
+"""What a client that a fault cuts off counts for when an engine is chosen: in the worst storms each tries for long."""
 
 MAX_SERVER_SAMPLES = 5_000_000
 """Most samples times servers, or client processes, over all replications; they take 800 MB."""
