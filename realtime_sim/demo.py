@@ -54,6 +54,8 @@ def run_demo(out: Path, scenario: Scenario | None = None) -> list[Path]:
     print(f"\nDone in {time.monotonic() - begun:.0f} s. Files:")
     for path in written:
         print(f"  {path}")
+    print("\nNext: `make lab` opens the notebooks, the first of which asks where these milliseconds go;")
+    print("`.venv/bin/realtime-sim app` opens a page with sliders.")
     return written
 
 

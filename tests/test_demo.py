@@ -11,5 +11,14 @@ def test_the_demonstration_leaves_what_it_lists(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert len(written) == 7 and sorted(written) == sorted((tmp_path / "out").iterdir())
     assert all(path.stat().st_size > 5_000 and str(path) in printed for path in written)
-    for text in ("servers needed", "do not agree", "websocket", "sse", "long_polling", "client_network", "total"):
+    for text in (
+        "servers needed",
+        "do not agree",
+        "websocket",
+        "sse",
+        "long_polling",
+        "client_network",
+        "total",
+        "make lab",
+    ):
         assert text in printed
