@@ -244,7 +244,9 @@ def verdict(found: dict[str, float]) -> tuple[str, bool]:
     if found["room"] < found["clients"]:
         return f"{text} (the servers left have room for {found['room']:,.0f} of {found['clients']:,} clients)", False
     if not suffices:
-        return f"{text} (the servers left can accept {found['capacity_per_s']:,.4g}/s: too few in that time)", False
+        accepted = found["capacity_per_s"]
+        rate = f"{accepted:,.0f}" if accepted >= 1_000 else f"{accepted:.4g}"
+        return f"{text} (the servers left can accept {rate}/s: too few in that time)", False
     if found["pace"] < STEADY:
         return f"{text} (the cause is there still: servers or broker work at {found['pace']:.0%} of their pace)", False
     if late >= STEADY * found["earlier_attempts_per_s"] > 0 and wasted > MOST:

@@ -59,6 +59,7 @@ def test_changes_are_checked(answer, message):
         ("transports", "50ms", False, "half a round trip"),
         ("transports", "200ms", False, "too long"),
         ("transports", "80ms", False, "further away"),
+        ("transports", 100, False, "must be at most 5 s, and a number alone is seconds, got 100; write it like"),
         ("fanout", {"clients.train.overflow": {"policy": "drop_newest", "limit": "8kB"}}, True, "keeps it fresh"),
         ("fanout", {"clients.train.overflow": {"policy": "drop_newest", "limit": "1kB"}}, False, "no message fits"),
         ("fanout", {"clients.train.overflow": {"policy": "disconnect", "limit": "8kB"}}, False, "cut off 16 times"),

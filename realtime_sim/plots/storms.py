@@ -60,7 +60,7 @@ def storm(results: Results | Mapping[str, Results], fault: int = 0, *, zoom: boo
         lower.step(*_back(run, fault), where="post", label=f"{as_written(label)}: {_outcome(found[label])}", **style)
     capacities = sorted({f["capacity_per_s"] for f in found.values() if 0 < f["capacity_per_s"] < math.inf})
     for capacity in capacities:
-        text = f"capacity: {capacity:,.4g} handshakes/s"
+        text = f"capacity: {capacity:{',.0f' if capacity >= 1_000 else '.4g'}} handshakes/s"
         upper.axhline(capacity, color="#000000", linewidth=1, label=text)
         upper.update_datalim([(0, capacity)])
     for ax in (upper, lower):

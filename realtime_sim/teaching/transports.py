@@ -13,6 +13,9 @@ WANTED_S = 0.150
 NEAR = 1.04
 """A round trip is the longest if one 4 % above it is too long."""
 
+LONGEST_S = 5.0
+"""Whoever answers with more has left out the unit."""
+
 TRANSITS = {
     1: "That would be so if an answer were always on its way at once, as with WebSocket. What if one has just left?",
     2: "You have counted two transits. A message that comes just after an answer has left waits for all of it: to the "
@@ -30,6 +33,9 @@ def judge(answer: object) -> Verdict:
         raise ScenarioError(Problem("answer", "must be a round trip", answer, 'write it like "50ms"')) from error
     if rtt_s <= 0:
         raise ScenarioError(Problem("answer", "must be a round trip above 0", answer, 'write it like "50ms"'))
+    if rtt_s > LONGEST_S:
+        rule = f"must be at most {LONGEST_S:g} s, and a number alone is seconds"
+        raise ScenarioError(Problem("answer", rule, answer, 'write it like "50ms"'))
     asked = scenario("transports")
     rate = asked.traffic[0].rate / asked.n_clients
     slowest_s, further_s = (theory.long_poll_delay_s(rtt_s * far / 2, rate).max_s for far in (1, NEAR))

@@ -185,7 +185,7 @@ def _table(found: BackoffComparison) -> str:
     )
     rows = []
     for name, row in found.frame.iterrows():
-        back = [value_text(row[key], "s") for key in ("p50_s", "p100_s")]
+        back = ["not by the end" if math.isinf(row[key]) else value_text(row[key], "s") for key in ("p50_s", "p100_s")]
         share = [
             f"{row['peak_to_capacity']:,.1f} times",
             "-" if math.isnan(row["wasted_ratio"]) else f"{row['wasted_ratio']:.0%}",

@@ -150,4 +150,7 @@ def _table(choice: TransportChoice, runs: Mapping[str, Results]) -> str:
         why = "; ".join([*(f"breaks: {text}" for text in one.broken), *one.drawbacks, *one.advantages])
         rows.append([f"{place}. {one.name}", "yes" if one.suitable else "no", *latency, missing, busy, *load, why])
     decided = "".join(f"<p>{html.escape(text)}</p>" for text in (*choice.decided_by, *choice.notes))
-    return table("Ranking, and what was simulated", head, rows) + decided
+    said = "".join(
+        f"<p>Note, {one.name}: {html.escape(text)}</p>" for one in choice.ranked for text in runs[one.name].warnings
+    )
+    return table("Ranking, and what was simulated", head, rows) + decided + said
