@@ -60,8 +60,10 @@ def run_demo(out: Path, scenario: Scenario | None = None) -> list[Path]:
 
 
 def with_transport(scenario: Scenario, transport: str) -> Scenario:
-    """The same scenario with every cohort on one transport; only a WebSocket starts with polls."""
-    changes: dict[str, object] = {}
+    """The same scenario with every cohort on one transport: only a WebSocket starts with polls, which need a cookie."""
+    changes: dict[str, object] = (
+        {"balancer.affinity": "cookie"} if transport == "long_polling" else {}
+    )  # or most are lost
     for i, cohort in enumerate(scenario.clients):
         changes[f"clients[{i}].transport"] = transport
         changes[f"clients[{i}].polling_handshake"] = transport == "websocket" and cohort.polling_handshake

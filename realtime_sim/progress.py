@@ -61,7 +61,9 @@ def progress_bar(
             shown.tell(done, _pace(done * simulated_s, simulated_s, elapsed_s, wall_clock), elapsed_s)
         elif elapsed_s - told_s >= LINE_EVERY_S:
             told_s = elapsed_s
-            print(f"{title}: {done * 100:.0f} % done after {elapsed_s:,.0f} s", file=sys.stderr, flush=True)
+            ready = "" if done else _pace(0.0, simulated_s, elapsed_s, wall_clock)
+            text = f"{title}: {done * 100:.0f} % done after {elapsed_s:,.0f} s" + (f" ({ready})" if ready else "")
+            print(text, file=sys.stderr, flush=True)
 
     def report(share: float) -> None:
         nonlocal done
@@ -93,8 +95,8 @@ def _pace(done_s: float, simulated_s: float, elapsed_s: float, wall_clock: bool)
     """How much of the time is done, and how fast; real seconds pass as fast as they do, and have no speed."""
     if not simulated_s:
         return ""
-    if wall_clock and not done_s:
-        return "starting"
+    if not done_s:
+        return "starting" if wall_clock else "getting ready, which takes longest the first time: the engine is compiled"
     speed = "" if wall_clock else f" simulated, {done_s / elapsed_s:,.3g} s/s"
     return f"{done_s:,.1f} of {simulated_s:,.0f} s{speed}"
 

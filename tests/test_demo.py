@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime_sim import presets
-from realtime_sim.demo import run_demo
+from realtime_sim.demo import run_demo, with_transport
 
 
 def test_the_demonstration_leaves_what_it_lists(tmp_path, capsys):
@@ -22,3 +22,10 @@ def test_the_demonstration_leaves_what_it_lists(tmp_path, capsys):
         "make lab",
     ):
         assert text in printed
+
+
+def test_polls_get_the_cookie_that_they_need():
+    """Without one they would lose their session at most servers, and be compared by what they are not."""
+    ticker = presets.load("ticker")
+    affinity = [with_transport(ticker, name).balancer.affinity for name in ("websocket", "sse", "long_polling")]
+    assert affinity == ["none", "none", "cookie"]

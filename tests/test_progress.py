@@ -62,6 +62,17 @@ def test_real_seconds_have_no_speed(
     assert "s/s" not in stream.getvalue()
 
 
+def test_before_anything_is_simulated_it_is_said_why(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "200")
+        with progress_bar("Simulating chat", simulated_s=60) as report:
+            clock[0] += 31
+            report(0.0)
+        assert "getting ready, which takes longest the first time: the engine is compiled" in stream.getvalue()
+
+
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:
     assert shown(monkeypatch, clock, Terminal(), after_s=1.9) == ""
 

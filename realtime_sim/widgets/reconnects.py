@@ -54,6 +54,8 @@ DONORS = {"base": "full_jitter", "cap": "full_jitter", "delay": "fixed"}
 
 HAPPENS = ("everybody is cut off", "one server dies", "all servers restart")
 RESTART_S = 5.0
+LONG_ENOUGH_S = 60.0
+"""Measured time in which a storm is looked at, where the scenario has none of its own: clients wait up to 30 s."""
 
 
 def storm(
@@ -118,6 +120,7 @@ def storm(
         policies = {name: written(name) for name in names}
         here = replaced(base, fields, controls)
         if not base.faults:
+            here = here.replace(warmup=here.warmup_s, duration=max(here.duration, here.warmup_s + LONG_ENOUGH_S))
             here = here.replace(faults=_faults(here, controls["what happens"].value))
         first = next(iter(policies.values()))
         return here.replace(**{f"clients[{i}].reconnect": first for i in range(len(here.clients))}), policies

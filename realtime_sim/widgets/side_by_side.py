@@ -136,7 +136,7 @@ def _load(scenario: Scenario) -> dict[str, Any]:
 
 def _table(choice: TransportChoice, runs: Mapping[str, Results]) -> str:
     head = (
-        "transport", "fits", "p50", "p99", "deliveries missing", "busiest server", "bytes/s a client",
+        "transport", "fits the needs", "p50", "p99", "deliveries missing", "busiest server", "bytes/s a client",
         "requests/s a client", "why",
     )  # fmt: skip
     rows = []
