@@ -171,13 +171,14 @@ def patience(answer: object) -> Iterator[Callable[[float], None]]:
     >>> with patience({"servers.count": 8}) as progress:
     ...     progress(0.5)
     """
-    begun_s = None  # compiling an engine, which comes before, is not the fault of an answer
+    begun_s = None
     with progress_bar("Checking the answer", 0) as show:
 
         def report(share: float) -> None:
             nonlocal begun_s
-            begun_s = time.monotonic() if begun_s is None else begun_s
-            if time.monotonic() - begun_s > PATIENCE_S:
+            if begun_s is None and share > 0:  # an engine is compiled before, which is not the fault of an answer
+                begun_s = time.monotonic()
+            if begun_s is not None and time.monotonic() - begun_s > PATIENCE_S:
                 raise _too_large(answer)
             show(share)
 
