@@ -14,9 +14,12 @@ from realtime_sim import Scenario, UnsupportedFeature, presets, simulate
 from realtime_sim.draws import Stream, uniforms
 from realtime_sim.engines import fast, reference
 from realtime_sim.engines.fast import agenda
+from realtime_sim.engines.fast.cluster import CompiledCluster
+from realtime_sim.engines.fast.kernel import advance, drain
 from realtime_sim.engines.fast.memory import Block
 from realtime_sim.engines.fast.setup import make_state
 from realtime_sim.engines.fast.state import State
+from realtime_sim.engines.fast.steady_copies import send
 from realtime_sim.engines.services import draw
 from realtime_sim.recorder import Recorder
 from realtime_sim.units import to_ns
@@ -305,3 +308,22 @@ def test_a_table_of_gigabytes_is_refused():
     case = small(clients=[{"name": "c", "count": 1_000_000}], servers={"count": 9_000}, traffic=[])
     with pytest.raises(UnsupportedFeature, match=r"servers.count \(more than 8_000 of them with 1_000_000 clients"):
         simulate(case, engine="fast")
+
+
+def test_a_run_can_be_given_up_between_two_samples():
+    """Two thousand clients that come and go each second, and one sample at the end: millions of events."""
+    busy = Scenario(
+        name="busy",
+        duration=250,
+        sample_interval=250,
+        clients=[{"name": "phones", "count": 2_000, "session": {"mean": "1s"}}],
+    )
+    workload = draw_workload(busy)
+    told = []
+    CompiledCluster(workload, Recorder(workload, "summary")).run(told.append)
+    assert told.count(0.0) > 1 and told[-1] == 250.0  # at the first sample, and on the way to the last
+
+
+def test_other_threads_go_on_while_compiled_code_runs():
+    """Otherwise nobody hears a slider or Cancel: a call may take seconds."""
+    assert all(function.targetoptions["nogil"] for function in (advance, drain, send))

@@ -257,3 +257,19 @@ def test_without_scripts_and_in_print_the_drawing_and_the_words_are_there(run, s
                 assert await page.evaluate(drawn) == [True, True]
 
     asyncio.run(body())
+
+
+def test_a_system_in_which_nothing_takes_time_is_drawn_all_the_same():
+    at_once = Scenario(
+        name="at once",
+        duration=4,
+        warmup=0,
+        clients=[{"name": "c", "count": 5}],
+        servers={"profile": "zero"},
+        broker={"kind": "none", "publisher_link": 0},
+        traffic=[{"name": "n", "rate": 5}],
+    )
+    run = simulate(at_once, engine="reference", record="full")
+    assert len(plots.message_steps(run)) == 1
+    low, high = plots.latency_cdf(run).get_xlim()
+    assert 0 < low < high

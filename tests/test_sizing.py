@@ -263,6 +263,14 @@ def test_a_row_without_the_name_of_a_size_is_priced_by_its_profile():
     assert table.frame.loc[0, "cost_servers"] == pytest.approx(730 * table.frame.loc[0, "servers"])
 
 
+def test_where_nothing_binds_at_some_sizes_the_table_has_a_dash():
+    """A missing name is None in the frame, beside names as well."""
+    few = Scenario(name="few", duration=4, clients=[{"name": "phones", "count": 2}])
+    found = size(few, growth=[1, 100], queueing=False)
+    assert found.frame["binding"].tolist() == [None, "cpu"] and found.frame["next_binding"].isna().sum() == 1
+    assert [row[4] for row in found.cells()] == ["binding", "-", "cpu"] and "nan" not in str(found)
+
+
 def test_text_html_and_json_say_the_same():
     table = size(CHAT, growth=(1, 2), prices=PRICES, sizes=SIZES, queueing=False)
     html, plain = table._repr_html_(), json.loads(table.to_json())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from realtime_sim import teaching
 from realtime_sim.errors import ScenarioError
+from realtime_sim.teaching import checking
 from realtime_sim.teaching.checking import changed
 
 
@@ -70,3 +72,46 @@ def test_changes_are_checked(answer, message):
 def test_a_hint_is_that_of_the_mistake(exercise, answer, passed, says):
     verdict = teaching.check(exercise, answer)
     assert verdict.passed is passed and says in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("exercise", "answer", "says"),
+    [
+        ("hops", {"traffic": []}, "messages are to come from clients still"),
+        ("hops", {"self": 1}, "self is not a known field"),
+        ("hops", {"traffic.messages.rate": "1e9/s"}, "simulated within 60 s"),
+        ("hops", {"rooms.group.count": 10_000_000}, "simulated within 60 s"),
+        ("hops", {"clients.phones.count": 100_000_000}, "simulated within 60 s"),
+        ("transports", 1e-320, "further away"),
+        ("proof", {"servers": 31, "binds": np.array(["cpu", "memory"])}, "a limit that is one of"),
+    ],
+)
+def test_an_answer_out_of_all_proportion_is_judged_as_well(exercise, answer, says):
+    verdict = teaching.check(exercise, answer)
+    assert not verdict.passed and says in verdict.text
+
+
+def test_a_run_that_would_never_end_is_given_up(monkeypatch):
+    """Every connection ends after a microsecond and is made anew."""
+    monkeypatch.setattr(checking, "PATIENCE_S", 0.5)
+    verdict = teaching.check(
+        "stickiness",
+        {
+            "balancer.affinity": "none",
+            "clients.users.polling_handshake": False,
+            "servers.connection_age": {"low": "1us", "high": "1us"},
+        },
+    )
+    assert not verdict.passed and "must be a system that is simulated within 0 s" in verdict.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"clients.users.ramp_up": "6min"}, {"clients.users.session": {"mean": "1min"}}],
+    ids=["come late", "leave early"],
+)
+def test_users_that_move_by_themselves_do_not_solve_the_exercise_of_stickiness(change):
+    """With these the fourth server would fill without anybody being sent away."""
+    answer = {"balancer.affinity": "none", "clients.users.polling_handshake": False} | change
+    verdict = teaching.check("stickiness", answer)
+    assert not verdict.passed and "when they come and go" in verdict.text

@@ -8,7 +8,7 @@ from realtime_sim import presets, units
 from realtime_sim.errors import ScenarioError
 from realtime_sim.guide import fields_text
 from realtime_sim.scenario import Scenario
-from realtime_sim.widgets.controls import control_of
+from realtime_sim.widgets.controls import chosen_fields, control_of
 from realtime_sim.widgets.explorer import LIVE_UPDATES
 from realtime_sim.widgets.fields import field_of, shown, usual_fields
 
@@ -143,3 +143,9 @@ def test_the_default_explorer_has_sliders_for_what_is_asked_first():
         "clients.phones.count", "clients.phones.network.rtt", "servers.count", "servers.profile", "broker.kind",
         "traffic.messages.rate", "traffic.messages.payload", "rooms.group.members",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("over", ["servers.count", 5, [5], [None], {"servers.count": 5}, {"servers.count": "4, 8"}])
+def test_what_names_no_fields_is_refused(over):
+    with pytest.raises(ScenarioError, match="over must be paths of fields, or rows of values by path"):
+        chosen_fields(CHAT, over)

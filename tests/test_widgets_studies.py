@@ -90,6 +90,15 @@ def test_a_cap_below_the_base_is_told():
     assert "cap" in study.error and "must" in study.error
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"policy": "full_jiter"}, {"against": "full_jiter"}, {"against": None}], ids=["policy", "against", "none"]
+)
+def test_a_policy_that_is_none_is_told(wrong):
+    (argument,) = wrong
+    with pytest.raises(ScenarioError, match=f"{argument} must be the name of a backoff policy"):
+        widgets.storm(STORMY, **wrong)
+
+
 # --- transports ------------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +165,11 @@ def test_moving_a_limit_changes_the_servers_needed():
 def test_capacity_of_every_preset():
     for name in presets.NAMES:
         assert widgets.capacity(presets.load(name)).error == ""
+
+
+def test_capacity_where_nothing_binds_has_an_empty_cell():
+    study = widgets.capacity(Scenario(name="few", duration=4, clients=[{"name": "phones", "count": 20}]))
+    assert '<th scope="row">x0.1</th><td>2</td><td>1</td><td></td>' in study._table.value
 
 
 def test_a_wrong_price_table_is_refused():

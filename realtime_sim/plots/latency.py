@@ -39,6 +39,8 @@ _LOG_STEPS = ((0.3, ()), (0.8, (1, 1.5, 2, 3, 4, 6, 8)), (1.6, (1, 2, 5)), (3.2,
 """Ticks of a logarithmic axis, by the decades it spans; too short for them it has even steps."""
 _LABEL_SHARE = 0.24
 """How much of the width of an axis the label of a point takes."""
+_LEAST_MS = 1e-6
+"""Where no time at all is drawn on a logarithmic axis: at a nanosecond."""
 
 
 def latency_cdf(results: Results | Mapping[str, Results], ax: Axes | None = None, cohort: str | None = None) -> Axes:
@@ -115,7 +117,7 @@ def cumulative(run: Results, cohort: str | None) -> tuple[np.ndarray, np.ndarray
     held = np.flatnonzero(counts)
     if not len(held):
         return np.zeros(0), np.zeros(0)
-    x_ms = np.maximum((low[held] + high[held]) / 2e6, 1e-6)
+    x_ms = np.maximum((low[held] + high[held]) / 2e6, _LEAST_MS)
     share = np.cumsum(counts[held]) / counts.sum() * 100
     return np.concatenate([x_ms[:1], x_ms]), np.concatenate([[0.0], share])
 
@@ -128,9 +130,10 @@ def _name_points(ax: Axes, points: Mapping[str, tuple[float, float]]) -> None:
 
 def log_time_axis(ax: Axes, first_ms: float, last_ms: float, named_ms: float | None) -> None:
     """A logarithmic axis with a handful of ticks that carry their unit, and room for a label right of one point."""
-    low, high = math.log10(first_ms) - 0.05, math.log10(last_ms) + 0.05
+    low, high = (math.log10(max(ms, _LEAST_MS)) for ms in (first_ms, last_ms))
+    low, high = low - 0.05, high + 0.05
     if named_ms is not None:
-        at = math.log10(named_ms)
+        at = math.log10(max(named_ms, _LEAST_MS))
         high = max(high, at + 0.1, low + (at - low) / (1 - _LABEL_SHARE))
     ax.set_xscale("log")
     ax.set_xlim(10**low, 10**high)

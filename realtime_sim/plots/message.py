@@ -125,12 +125,12 @@ def _frames(drawn: Drawn, times_ns: np.ndarray, first: str, which: str) -> Itera
         _layer(drawn, start, 0.0), (("since the publish", "0 ms", ""), ("this hop", "-", "")),
     )  # fmt: skip
     told = _TOLD | ({"publisher_to_broker": _FIRST[first]} if first in _FIRST else {})
-    ends_ns, last = np.cumsum(times_ns), HOPS[int(np.flatnonzero(times_ns)[-1])]
+    ends_ns, last = np.cumsum(times_ns), max(np.flatnonzero(times_ns), default=-1)
     for number, (hop, ns, end_ns) in enumerate(zip(HOPS, times_ns, ends_ns, strict=True), 1):
         if not ns:
             continue
         takes, now = time_text(ns / 1e6), time_text(end_ns / 1e6)
-        over = " The client has it." if hop == last else ""
+        over = " The client has it." if number == last + 1 else ""
         caption = f"{told[hop]}: {takes}, {percent(ns / ends_ns[-1])} of the whole.{over}"
         spot = SPOTS[hop]
         name = f"hop {number}, {hop.replace('_', ' ')}"

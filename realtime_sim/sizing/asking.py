@@ -123,7 +123,7 @@ def size(
         rows.append(_row(case, found, table))
         if progress is not None:
             progress((i + 1) / len(cases))
-    return Sizing(asked, pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS), queueing, table)
+    return Sizing(asked, pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMNS), queueing, table)
 
 
 def _check(growth: Sequence[float], n_kinds: int) -> None:

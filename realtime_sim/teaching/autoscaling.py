@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from realtime_sim.results import Results
 from realtime_sim.simulation import simulate
-from realtime_sim.teaching.checking import Verdict, changed
+from realtime_sim.teaching.checking import Verdict, changed, patience
 
 __all__ = ["judge"]
 
@@ -27,7 +27,8 @@ def judge(answer: object) -> Verdict:
     (path,) = answer
     if not path.startswith(FREE) or asked.autoscaling is None:
         return Verdict(False, "The crowd, what is sent to it, and what a server can do and how it starts are given.")
-    results = simulate(asked)
+    with patience(answer) as progress:
+        results = simulate(asked, progress=progress)
     slices, total = results.latency_over_time, results.deliveries.loc["total"]
     p99_s = slices["p99_s"][slices["time_s"] >= FROM_S].max()
     n_servers, lost = results.timeseries["servers_ready"].mean(), total["lost"] / total["expected"]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.resources import files
 from types import ModuleType
 
-from realtime_sim.errors import Problem, ScenarioError, nearest
+from realtime_sim.errors import Problem, RealtimeSimError, ScenarioError, nearest
+from realtime_sim.progress import progress_bar
 from realtime_sim.scenario import Scenario
+from realtime_sim.scenario.text import replace
+from realtime_sim.simulation import expected_deliveries
 
-__all__ = ["EXERCISES", "Verdict", "changed", "check", "quantity", "scenario"]
+__all__ = ["EXERCISES", "Verdict", "changed", "check", "patience", "quantity", "scenario"]
 
 EXERCISES = {
     "hops": "01 Where do 40 ms go?",
@@ -25,6 +30,12 @@ EXERCISES = {
     "proof": "09 Plan and prove",
 }
 """Name of each exercise, which is that of its module, and the notebook it ends."""
+
+MOST = 50_000_000
+"""Clients, members of rooms, and deliveries of a run that an answer may ask for."""
+
+PATIENCE_S = 60.0
+"""A run of an answer that takes longer is given up: none of those that are asked for takes a quarter of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ def check(exercise: str, answer: object) -> Verdict:
         return Verdict(False, "There is no answer: put yours in the place of the three dots, and run the cell again.")
     try:
         return judge(answer)
-    except ScenarioError as error:
+    except RealtimeSimError as error:
         return Verdict(False, str(error))
 
 
@@ -134,7 +145,49 @@ def changed(exercise: str, answer: object, fields: int) -> Scenario:
     ):
         rule = f"must be a dict with {'one change' if fields == 1 else f'one to {fields} changes'}"
         raise ScenarioError(Problem("answer", rule, answer, 'write it like {"servers.count": 8}'))
-    return scenario(exercise).replace(**answer)
+    asked = replace(scenario(exercise), answer)  # a path may be called as an argument of the method is
+    members = sum(group.count * group.members for group in asked.rooms if not group.per_user)
+    if max(asked.n_clients, members, expected_deliveries(asked)) > MOST:
+        raise _too_large(answer)
+    return asked
+
+
+@contextmanager
+def patience(answer: object) -> Iterator[Callable[[float], None]]:
+    """What a run of an answer is to report its progress to: it shows a bar, and gives up a run that takes too long.
+
+    Parameters
+    ----------
+    answer : object
+        Which is to be named in the error.
+
+    Raises
+    ------
+    ScenarioError
+        Out of the run, if it takes too long.
+
+    Examples
+    --------
+    >>> with patience({"servers.count": 8}) as progress:
+    ...     progress(0.5)
+    """
+    begun_s = None
+    with progress_bar("Checking the answer", 0) as show:
+
+        def report(share: float) -> None:
+            nonlocal begun_s
+            if begun_s is None and share > 0:  # an engine is compiled before, which is not the fault of an answer
+                begun_s = time.monotonic()
+            if begun_s is not None and time.monotonic() - begun_s > PATIENCE_S:
+                raise _too_large(answer)
+            show(share)
+
+        yield report
+
+
+def _too_large(answer: object) -> ScenarioError:
+    rule = f"must be a system that is simulated within {PATIENCE_S:.0f} s"
+    return ScenarioError(Problem("answer", rule, answer, "ask for fewer clients, deliveries and connections"))
 
 
 def quantity(answer: object, read: Callable[[object], float]) -> float:

@@ -4,7 +4,7 @@ seconds and it stays connected."""
 from __future__ import annotations
 
 from realtime_sim.simulation import simulate
-from realtime_sim.teaching.checking import Verdict, changed
+from realtime_sim.teaching.checking import Verdict, changed, patience
 
 __all__ = ["judge"]
 
@@ -17,7 +17,8 @@ def judge(answer: object) -> Verdict:
     asked = changed("fanout", answer, fields=1)
     if not next(iter(answer)).startswith(PATH):
         return Verdict(False, f"Train and traffic are as they are. Change what the server does: {PATH}.")
-    results = simulate(asked)
+    with patience(answer) as progress:
+        results = simulate(asked, progress=progress)
     read, cut = results.deliveries.loc["train", "delivered"], results.connections["closed_policy"]
     train = next(cohort for cohort in asked.clients if cohort.name == "train")
     limit = getattr(train.overflow, "limit_bytes", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime_sim.simulation import simulate
-from realtime_sim.teaching.checking import Verdict, changed
+from realtime_sim.teaching.checking import Verdict, changed, patience
 
 __all__ = ["judge"]
 
@@ -14,9 +14,10 @@ NETWORK = ["publisher_to_broker", "client_network"]
 def judge(answer: object) -> Verdict:
     """Whether the mean latency is low enough, and still that of messages from clients."""
     asked = changed("hops", answer, fields=1)
-    if asked.traffic[0].source != "clients":
+    if not asked.traffic or asked.traffic[0].source != "clients":
         return Verdict(False, "The messages are to come from clients still; the backend has no way to go.")
-    results = simulate(asked)
+    with patience(answer) as progress:
+        results = simulate(asked, progress=progress)
     mean_s, network_s = results.hops["mean_s"]["total"], results.hops["mean_s"][NETWORK].sum()
     found = f"The mean latency is {mean_s * 1e3:.1f} ms"
     if mean_s <= WANTED_S:

@@ -20,7 +20,12 @@ def judge(answer: object) -> Verdict:
     if not isinstance(answer, dict) or set(answer) != {"servers", "binds"}:
         return Verdict(False, known)
     servers, binds = answer["servers"], answer["binds"]
-    if isinstance(servers, bool) or not isinstance(servers, int) or binds not in list(found.own):
+    if (
+        isinstance(servers, bool)
+        or not isinstance(servers, int)
+        or not isinstance(binds, str)
+        or binds not in found.own
+    ):
         return Verdict(False, known)
     lost = found.scenario.slo.survive_servers
     if binds != found.binding:

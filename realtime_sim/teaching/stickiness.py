@@ -9,11 +9,14 @@ from realtime_sim.control.environment import Environment
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.simulation import simulate
-from realtime_sim.teaching.checking import Verdict, changed, scenario
+from realtime_sim.teaching.checking import Verdict, changed, patience, scenario
 
 __all__ = ["exam", "fourth", "judge"]
 
 STICKY = {"clients.users.polling_handshake": True, "balancer.affinity": "cookie"}
+FREE = ("servers", "balancer", "faults", "clients.users.polling_handshake", "clients.users.reconnect")
+"""What an answer may change, with all that is below it: users that come late or leave early would hide the problem."""
+
 WANTED = 0.9
 """Share of what it would have if all had the same."""
 
@@ -38,9 +41,12 @@ def exam() -> Scenario:
 def judge(answer: object) -> Verdict:
     """Whether the fourth server carries its share in the end, and no handshake has failed on the way."""
     asked = changed("stickiness", answer, fields=3).replace(**{**STICKY, **answer})
+    if not all(path.startswith(FREE) for path in answer):
+        return Verdict(False, "Who the users are, when they come and go, and what is sent to them is given.")
     if asked.servers.count != exam().servers.count or asked.n_clients != exam().n_clients:
         return Verdict(False, "Servers and users are to be as many as they were; it is the fourth that comes later.")
-    results = simulate(asked, control=[fourth])
+    with patience(answer) as progress:
+        results = simulate(asked, control=[fourth], progress=progress)
     carried, unknown = _share(results), results.connections["session_unknown"]
     if unknown:
         hint = "the handshake takes four requests, and not all of them reached the same server"

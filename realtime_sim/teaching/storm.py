@@ -8,7 +8,7 @@ from realtime_sim.backoffs import compare_backoff
 from realtime_sim.results import Results
 from realtime_sim.scenario import Scenario
 from realtime_sim.storms import storm_figures
-from realtime_sim.teaching.checking import Verdict, scenario
+from realtime_sim.teaching.checking import Verdict, patience, scenario
 
 __all__ = ["exam", "judge"]
 
@@ -29,7 +29,8 @@ def exam() -> Scenario:
 
 def judge(answer: object) -> Verdict:
     """Whether a policy brings everybody back soon, and few handshakes are wasted."""
-    found = compare_backoff(exam(), {"yours": answer}, engine="fast")
+    with patience(answer) as progress:
+        found = compare_backoff(exam(), {"yours": answer}, engine="fast", progress=progress)
     (run,) = found.results.values()
     storm = storm_figures(run.trace, 0)
     least_s = storm["affected"] / storm["capacity_per_s"]

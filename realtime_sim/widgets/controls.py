@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as ipw
 
+from realtime_sim.errors import Problem, ScenarioError
 from realtime_sim.scenario import Scenario
 from realtime_sim.widgets.fields import Field, field_of, usual_fields
 
@@ -59,10 +60,19 @@ def chosen_fields(
     Raises
     ------
     ScenarioError
-        If a path leads to no field, or to none that can be chosen from a row of values.
+        If there are no paths, or one leads to no field or to none that can be chosen from a row of values.
     """
     if over is None:
         over = [*usual_fields(scenario), *besides]
+    rows = over.values() if isinstance(over, Mapping) else ()
+    if (
+        isinstance(over, str)
+        or not isinstance(over, Iterable)
+        or not all(isinstance(path, str) for path in over)
+        or not all(row is None or (isinstance(row, Iterable) and not isinstance(row, str)) for row in rows)
+    ):
+        step = 'write it like ["servers.count"] or {"servers.count": [4, 8]}'
+        raise ScenarioError(Problem("over", "must be paths of fields, or rows of values by path", over, step))
     named = over if isinstance(over, Mapping) else dict.fromkeys(over)
     return [field_of(scenario, path, values) for path, values in named.items()]
 

@@ -11,6 +11,7 @@ import ipywidgets as ipw
 
 from realtime_sim.agreement.words import value_text
 from realtime_sim.backoffs import BackoffComparison, compare_backoff
+from realtime_sim.errors import Problem, ScenarioError, nearest
 from realtime_sim.plots import storm as draw_storm
 from realtime_sim.plots.moving import png
 from realtime_sim.policies import backoff
@@ -86,7 +87,7 @@ def storm(
     Raises
     ------
     ScenarioError
-        If a path leads to no field that can be chosen.
+        If there is no such policy, or a path leads to no field that can be chosen.
 
     Examples
     --------
@@ -96,6 +97,10 @@ def storm(
     EqualJitter(base_s=1.0, cap_s=30.0)
     """
     base = STORM if scenario is None else scenario
+    for argument, name in {"policy": policy, "against": against}.items():
+        if name not in list(backoff.REGISTRY) and not (argument == "policy" and name is None):
+            step = nearest(str(name), backoff.REGISTRY)
+            raise ScenarioError(Problem(argument, "must be the name of a backoff policy", name, step))
     fields = chosen_fields(base, _storm_fields(base) if over is None else over)
     about = field_of(base, "clients[0].reconnect").help
     own = base.clients[0].backoff

@@ -60,13 +60,14 @@ class CompiledCluster:
     def _run(self, progress: Callable[[float], None]) -> Trace:
         _begin_all(self.state, self.workload.connect_ns)
         self._start_pings()
+        time_ns = 0
         while self.clock.peek() <= self.end_ns:
-            time_ns = self.clock.peek()
-            self._advance(time_ns)
+            before_ns, time_ns = time_ns, self.clock.peek()
+            self._advance(time_ns, before_ns, progress)
             progress(from_ns(time_ns))
             while self.clock.peek() == time_ns:
                 self.clock.step()
-        self._advance(self.end_ns + 1)
+        self._advance(self.end_ns + 1, time_ns, progress)
         while drain(self.state, self.end_ns + to_ns(self.scenario.drain)):
             progress(self.scenario.duration)
         if self._was_disturbed:
@@ -74,12 +75,12 @@ class CompiledCluster:
         close_books(self.state)
         return self._trace()
 
-    def _advance(self, until_ns: int) -> None:
+    def _advance(self, until_ns: int, since_ns: int, progress: Callable[[float], None]) -> None:
         """Handle everything before `until_ns`; only the control plane can break a connection by surprise, and it does
-        nothing before its next moment that is no sample."""
+        nothing before its next moment that is no sample. What takes long is reported, and may be given up."""
         _set_horizon(self.state, min(self.clock.next_besides(Phase.SAMPLE), self.end_ns + 1), until_ns)
         while advance(self.state, until_ns):
-            pass
+            progress(from_ns(since_ns))
 
     def _start_pings(self) -> None:
         if self.scenario.servers.resolved_costs.ping_s == 0:

@@ -31,27 +31,28 @@ EVENTS = array_of(EVENT)
 ONE_EVENT = from_dtype(EVENT)
 
 
-def compiled(*, apart: bool = False, **kinds: types.Type) -> Callable[[Callable], Callable]:
+def compiled(*, apart: bool = False, long: bool = False, **kinds: types.Type) -> Callable[[Callable], Callable]:
     """Decorator: a function for the state `s` and 64-bit whole numbers, but for the parameters named here.
 
     Left to itself, Numba would compile a function anew for each width of its arguments, and records have several; and
     it would give every caller a copy of the function, and of all that the function calls, for LLVM to work on again.
     A function that is compiled `apart` is called through its address, which the state holds: all of them compile in a
-    third of the time.
+    third of the time. One that takes `long` lets other threads of Python go on meanwhile, such as the one that hears
+    sliders and the button Cancel.
     """
 
     def decorate(function: Callable) -> Callable:
         parameters = inspect.signature(function).parameters
         kind = {"s": State.kind, **kinds}
-        declared = _declared(function, tuple(kind.get(name, types.int64) for name in parameters))
+        declared = _declared(function, tuple(kind.get(name, types.int64) for name in parameters), long)
         return Apart(declared) if apart else declared
 
     return decorate
 
 
-def _declared(function: Callable, signature: tuple[types.Type, ...]) -> Callable:
+def _declared(function: Callable, signature: tuple[types.Type, ...], long: bool) -> Callable:
     """A function that Numba compiles for one signature, when Python or compiled code first asks for it."""
-    dispatcher = njit(cache=True, error_model="numpy")(function)
+    dispatcher = njit(cache=True, nogil=long, error_model="numpy")(function)
     by_compiled_code, by_python = dispatcher.get_call_template, dispatcher._compile_for_args
 
     def prepare() -> None:

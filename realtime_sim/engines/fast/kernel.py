@@ -191,7 +191,7 @@ def _step(s, until_ns):
     return True
 
 
-@compiled()
+@compiled(long=True)
 def advance(s, until_ns):
     """Handle every event before `until_ns`. Returns whether there may be more."""
     n = 0
@@ -200,7 +200,7 @@ def advance(s, until_ns):
     return n == AT_ONCE
 
 
-@compiled()
+@compiled(long=True)
 def drain(s, limit_ns):
     """After the end: on until nothing is under way nor to be published, at most to `limit_ns`.
 

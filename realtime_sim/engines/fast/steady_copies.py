@@ -292,7 +292,7 @@ def _send_many(s, job, at_broker):
         low, cohort = beyond, cohort + 1
 
 
-@compiled(s=STEADY, at_broker=NUMBERS)
+@compiled(s=STEADY, long=True, at_broker=NUMBERS)
 def send(s, at_broker):
     """All sends of the jobs in the table, or of some of them. Returns whether there are more."""
     n_sends = 0
