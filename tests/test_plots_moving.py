@@ -75,6 +75,17 @@ def test_curve_marks_bars_and_words_are_those_of_the_run(run):
     assert legend == ["before", "now", "promised: p99 100 ms"]
 
 
+@pytest.mark.parametrize("rtt", ["21ms", "40ms", "90ms", "150ms", "190ms"])
+def test_the_names_of_points_stay_in_their_panel(rtt):
+    """Latencies from the left of a decade to its right."""
+    figure = MovingFigure()
+    drawn(figure, simulate(SMALL.replace(**{"clients.phones.network.rtt": rtt, "duration": "2s", "slo": None})))
+    latency = figure._panels[0]
+    for text in latency._names:
+        box = text.get_window_extent(figure.figure.canvas.get_renderer())
+        assert latency.ax.bbox.x0 <= box.x0 and box.x1 <= latency.ax.bbox.x1, text.get_text()
+
+
 def test_what_is_too_much_is_told_by_words_and_hatching_not_by_colour_alone():
     crowded = SMALL.replace(**{"servers.count": 1, "duration": "2s", "slo": None})
     figure = MovingFigure()

@@ -61,6 +61,9 @@ MARKED = ("p50", "p99")
 LOWER = 5
 """Per cent that the name of a point stands below it, where a curve that never falls leaves room."""
 
+LATE = 0.7
+"""Share of the width beyond which the name of a point stands before it, and not in the next panel."""
+
 NOW = {"color": COLOURS[0], "linestyle": "-"}
 BEFORE = {"color": "#777777", "linestyle": "--", "linewidth": 1.2}
 
@@ -256,11 +259,21 @@ class _LatencyPanel(_Panel):
         self._points.set_data([x_ms for x_ms, _, _ in marked], [level for _, level, _ in marked])
         for text, (x_ms, level, name) in zip(self._names, marked, strict=True):
             known = math.isfinite(x_ms)
-            text.set_text(f"  {name} {time_text(x_ms)}" if known else "")
+            words = f"{name} {time_text(x_ms)}" if known else ""
+            late = known and _share_of(self.ax, x_ms) > LATE
+            text.set_text(f"{words}  " if late else f"  {words}")
+            text.set_ha("right" if late else "left")
             text.set_position((x_ms, level - LOWER) if known else (1, 50))
         if not math.isfinite(marked[0][0]):
             self._names[0].set_text("nothing was delivered")
+            self._names[0].set_ha("left")
             self._names[0].set_position((self.ax.get_xlim()[0] * 1.2, 50))
+
+
+def _share_of(ax: Axes, x_ms: float) -> float:
+    """Where on a logarithmic axis something is, of its width."""
+    low, high = ax.get_xlim()
+    return math.log(x_ms / low) / math.log(high / low) if x_ms > 0 else 0.0
 
 
 class _HopsPanel(_Panel):
