@@ -110,7 +110,11 @@ class App(ipw.VBox):
             for key, (title, sentence, prepare, make) in SECTIONS.items()
         }
         self.taking = Taking()
-        system = heading("1 Your system", "Start from one that is like yours, or from your own YAML; then move it.")
+        system = heading(
+            "1 Your system",
+            "Start from one that is like yours, or from your own YAML; then move it. "
+            "Sections 2 to 4 keep the system that they began with, until you tell them to follow.",
+        )
         take = heading("5 Take it with you", "Files about the system and the run at the top, which need nothing else.")
         parts = [
             LOOK + STYLE + TITLE + system, self.choosing, self.explorer, *self.sections.values(), take, self.taking
