@@ -22,6 +22,9 @@ PROGRESS_AFTER_S = 2.0
 LINE_EVERY_S = 30.0
 """How often work says how far it is where standard error is no terminal, such as the log of a job; of less, nothing."""
 
+COMPILED = "; an engine that is new here is compiled first"
+"""Why nothing may have been simulated for a while."""
+
 CELL_EVERY_S = 0.1
 """How often a bar below a cell of a notebook moves at most."""
 
@@ -95,9 +98,9 @@ def _pace(done_s: float, simulated_s: float, elapsed_s: float, wall_clock: bool)
     """How much of the time is done, and how fast; real seconds pass as fast as they do, and have no speed."""
     if not simulated_s:
         return ""
-    if not done_s:
-        return "starting" if wall_clock else "getting ready, which takes longest the first time: the engine is compiled"
-    speed = "" if wall_clock else f" simulated, {done_s / elapsed_s:,.3g} s/s"
+    if wall_clock and not done_s:
+        return "starting"
+    speed = "" if wall_clock else f" simulated, {done_s / elapsed_s:,.3g} s/s" if done_s else f" simulated{COMPILED}"
     return f"{done_s:,.1f} of {simulated_s:,.0f} s{speed}"
 
 

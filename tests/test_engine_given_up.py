@@ -63,7 +63,7 @@ def test_threads_may_compile_one_function_at_once():
         return n + 1
 
     for _ in range(3):
-        declared = compiling._declared(plus_one, (types.int64,))
+        declared = compiling._declared(plus_one, (types.int64,), long=False)
         found, failed, together = [], [], threading.Barrier(4)
 
         def ask(declared=declared, found=found, failed=failed, together=together) -> None:

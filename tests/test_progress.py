@@ -70,7 +70,7 @@ def test_before_anything_is_simulated_it_is_said_why(monkeypatch: pytest.MonkeyP
         with progress_bar("Simulating chat", simulated_s=60) as report:
             clock[0] += 31
             report(0.0)
-        assert "getting ready, which takes longest the first time: the engine is compiled" in stream.getvalue()
+        assert "0.0 of 60 s simulated; an engine that is new here is compiled first" in stream.getvalue()
 
 
 def test_short_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch, clock: list[float]) -> None:

@@ -39,6 +39,15 @@ def compiled(*, apart: bool = False, long: bool = False, **kinds: types.Type) ->
     A function that is compiled `apart` is called through its address, which the state holds: all of them compile in a
     third of the time. One that takes `long` lets other threads of Python go on meanwhile, such as the one that hears
     sliders and the button Cancel.
+
+    Parameters
+    ----------
+    apart : bool
+        Whether it is called through its address.
+    long : bool
+        Whether other threads go on meanwhile.
+    **kinds : Numba type
+        Of the parameters named so.
     """
 
     def decorate(function: Callable) -> Callable:
