@@ -115,3 +115,7 @@ def test_users_that_move_by_themselves_do_not_solve_the_exercise_of_stickiness(c
     answer = {"balancer.affinity": "none", "clients.users.polling_handshake": False} | change
     verdict = teaching.check("stickiness", answer)
     assert not verdict.passed and "when they come and go" in verdict.text
+
+
+def test_far_more_than_a_loop_can_do_is_told_in_few_digits():
+    assert "gets 2e+96 times what it can do" in teaching.check("knee", 1e99).text

@@ -37,7 +37,10 @@ def judge(answer: object) -> Verdict:
     def is_highest(varies: float) -> bool:
         return wait_s(1, varies) <= WANTED_S < wait_s(NEAR, varies)
 
-    busy = f"At {rate:g}/s the loop is {rate * work_s * 100:.0f} % busy"
+    load = rate * work_s
+    busy = f"At {rate:g}/s the loop " + (
+        f"is {load * 100:.0f} % busy" if load <= 1 else f"gets {load:.3g} times what it can do"
+    )
     found = f"{busy}, and a message waits {_time(wait_s(1, cv))} on average"
     if is_highest(cv):
         return Verdict(True, f"{found}: how full a server may be depends on how much its work varies.")
