@@ -39,7 +39,7 @@ def judge(answer: object) -> Verdict:
 
     load = rate * work_s
     busy = f"At {rate:g}/s the loop " + (
-        f"is {load * 100:.0f} % busy" if load <= 1 else f"gets {load:.3g} times what it can do"
+        f"is {load * 100:.0f} % busy" if load <= 10 else f"gets {load:.3g} times what it can do"
     )
     found = f"{busy}, and a message waits {_time(wait_s(1, cv))} on average"
     if is_highest(cv):
